@@ -1,0 +1,2 @@
+//! What everything in Esper runs on: graph, program, device, world, data and scenario.
+

@@ -1,0 +1,2 @@
+//! Esper trains neural networks that grow while they train.
+

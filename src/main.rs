@@ -1,0 +1,3 @@
+//! The `esper` command.
+
+fn main() {}

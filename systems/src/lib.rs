@@ -1,0 +1,2 @@
+//! The subsystems, each a folder of one shape.
+
