@@ -1,2 +1,1 @@
 //! Esper trains neural networks that grow while they train.
-

@@ -1,2 +1,1 @@
 //! The subsystems, each a folder of one shape.
-

@@ -1,0 +1,107 @@
+//! `[karn]`, `[tezzeret]`, `[urabrask]`, `[urza]`: the innovation line.
+
+use super::word::words;
+
+/// What blueprints there are to choose from (DESIGN §8).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Karn {
+    /// Names of blueprints, 1 to 1024; `all` stands for every family but the controls.
+    /// Default `["all"]`. Names are looked up when the catalogue is built.
+    pub catalogue: Vec<String>,
+    /// Bad blueprints added to the catalogue, none of which may pass validation: any of
+    /// [`Karn::ADVERSARIAL`]. Default: none.
+    pub adversarial: Vec<String>,
+}
+
+impl Karn {
+    /// The bad blueprints there are.
+    pub const ADVERSARIAL: [&'static str; 6] =
+        ["bad_nan", "bad_exploding", "bad_shape", "bad_dead", "bad_memory", "bad_slow"];
+}
+
+/// How blueprints are compiled off the training thread (DESIGN §7).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tezzeret {
+    /// When finished work enters the world. Default `strict`.
+    pub mode: Mode,
+    /// Compiler threads, 1 to 64. Default 1.
+    pub n_workers: usize,
+    /// Jobs out at once, 1 to 65,536. Default 64.
+    pub queue_max: usize,
+    /// Ticks from sending a job to admitting it in `strict`, 1 to 1,000,000. Default 20.
+    pub latency_ticks: u64,
+    /// Time after which a job counts as failed, 1 to 3,600,000 ms. Default 60,000.
+    pub timeout_ms: u64,
+}
+
+words! {
+    /// When finished work enters the world, for the whole innovation line.
+    Mode {
+        /// At the tick fixed when it was sent: the same bits every run.
+        Strict = "strict",
+        /// When it is ready; the journal holds the tick, for replay.
+        Free = "free",
+    }
+}
+
+/// How kernels are validated, and what is refused (DESIGN §8).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Urabrask {
+    /// Validator threads, 1 to 64. Default 1.
+    pub n_workers: usize,
+    /// Ticks from sending a kernel to its verdict in `strict`, 1 to 1,000,000. Default 20.
+    pub latency_ticks: u64,
+    /// Timed repeats of each variant, interleaved, of which the median counts, 3 to 10,000.
+    /// Default 15.
+    pub bench_repeats: usize,
+    /// Slowest forward and backward pass of a batch, 1 to 60,000,000 us. Default 50,000.
+    pub latency_max_us: u64,
+    /// Largest memory of a batch, 1 byte to 1 TiB. Default 64 MiB.
+    pub memory_max_bytes: u64,
+    /// Most floating-point operations of an example, forward and backward, 1 to 10^15.
+    /// Default 10^8.
+    pub flops_max: u64,
+    /// Most a module may grow the norm of a gradient that passes through it, above 1 and at most
+    /// 10^9. Default 100.
+    pub grad_growth_max: f64,
+}
+
+/// Where blueprints and kernels are kept (DESIGN §8).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Urza {
+    /// A library shared between runs; a relative path starts at the working directory. Default:
+    /// `library.redb` in the run's own folder.
+    pub path: Option<String>,
+}
+
+impl Default for Karn {
+    fn default() -> Self {
+        Self { catalogue: vec!["all".to_owned()], adversarial: Vec::new() }
+    }
+}
+
+impl Default for Tezzeret {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Strict,
+            n_workers: 1,
+            queue_max: 64,
+            latency_ticks: 20,
+            timeout_ms: 60_000,
+        }
+    }
+}
+
+impl Default for Urabrask {
+    fn default() -> Self {
+        Self {
+            n_workers: 1,
+            latency_ticks: 20,
+            bench_repeats: 15,
+            latency_max_us: 50_000,
+            memory_max_bytes: 64 << 20,
+            flops_max: 100_000_000,
+            grad_growth_max: 100.0,
+        }
+    }
+}
