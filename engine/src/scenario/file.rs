@@ -306,6 +306,7 @@ fn help_with_syntax(message: &str) -> &'static str {
         ("invalid mantissa", "a number begins with a digit, for example `0.5`"),
         ("invalid unquoted key", "a key is made of letters, digits, `_` and `-`"),
         ("key with no value", "write `key = value`"),
+        ("invalid key-value pair", "write `key = value`, or `[section]`"),
     ];
     let help = known.iter().find(|(part, _)| message.contains(part)).map(|&(_, help)| help);
     help.unwrap_or("a scenario is TOML 1.1, see https://toml.io")

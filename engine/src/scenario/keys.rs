@@ -178,11 +178,15 @@ impl Keys for Writer {
     }
 
     fn section<S: Section>(&mut self, name: &'static str, slot: &mut S) {
-        if !self.lines.is_empty() {
+        let mut inner = Self::default();
+        slot.keys(&mut inner);
+        if !self.lines.is_empty() && !inner.lines.is_empty() {
             self.lines.push(String::new());
         }
-        self.lines.push(format!("[{name}]"));
-        slot.keys(self);
+        if !inner.lines.is_empty() {
+            self.lines.push(format!("[{name}]"));
+        }
+        self.lines.append(&mut inner.lines);
     }
 }
 

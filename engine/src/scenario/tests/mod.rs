@@ -59,7 +59,8 @@ fn a_run_is_called_after_its_file() {
     let name = |file: &str| parse(LEAST, file, &[]).expect("it is good").run.name;
     assert_eq!(name("scenarios/digits_mlp.toml"), "digits_mlp");
     assert_eq!(name("C:\\runs\\my first run.toml"), "my_first_run");
-    assert_eq!(name(".toml"), "toml");
+    assert_eq!(name(".toml"), "scenario");
+    assert_eq!(name("a/.b.toml"), "b");
     assert_eq!(name("-"), "-");
     assert_eq!(name(""), "scenario");
     assert_eq!(name(&"n".repeat(300)).len(), 64);
