@@ -16,8 +16,8 @@ pub struct Governor {
     /// Recent checks whose losses give the mean and the standard deviation, 8 to 100,000.
     /// Default 100.
     pub window_checks: usize,
-    /// Standard deviations above the mean at which a loss diverges, above 0 and at most 10^6. Default
-    /// 6.
+    /// Standard deviations above the mean at which a loss diverges, above 0 and at most 10^6.
+    /// Default 6.
     pub divergence_sd: f64,
     /// Times the mean a loss must also reach to diverge, above 1 and at most 10^6. Default 3.
     pub divergence_ratio: f64,
