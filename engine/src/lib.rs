@@ -1,2 +1,3 @@
 //! What everything in Esper runs on: graph, program, device, world, data and scenario.
 
+pub mod data;
