@@ -39,7 +39,7 @@ pub(super) fn read(input: Input, config: &DataConfig) -> Result<Loaded, DataFaul
             targets.push(&rows, column, &columns)?;
         }
         if LEN_MAX_BYTES < 4 * features.len() as u64 {
-            return Err(DataFault::TooLarge { what: format!("by line {}", rows.line()) });
+            return Err(DataFault::TooLarge { what: format!("by line {}", rows.line) });
         }
     }
     let (targets, classes) = targets.finish(&columns)?;
@@ -52,40 +52,59 @@ pub(super) fn read(input: Input, config: &DataConfig) -> Result<Loaded, DataFaul
     Ok(Loaded { examples, test: None, names })
 }
 
+/// What is read after the file: it ends the last row, and comes back as a row of its own (a quoted
+/// line feed) unless the file left a quote open, which it closes.
+const SENTINEL: &[u8] = b"\n\"\n";
+
 /// One row after another.
 struct Rows {
     reader: Reader<Chain<Take<Input>, &'static [u8]>>,
     record: ByteRecord,
+    /// The line that the last row begins at, from one, and how many it takes.
+    line: u64,
+    n_lines: u64,
 }
 
 impl Rows {
     fn new(input: Input) -> Self {
-        // Rows end in a line feed alone, and the last one always does: only then does the reader's
-        // count tell where a row began. A carriage return before it is trimmed as white space.
+        // Rows end in a line feed alone: only then does the reader's count tell where a row began.
+        // A carriage return before it is trimmed as white space.
         let reader = ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
             .terminator(Terminator::Any(b'\n'))
-            .from_reader(input.take(LEN_MAX_BYTES + 1).chain(&b"\n"[..]));
-        Self { reader, record: ByteRecord::new() }
+            .from_reader(input.take(LEN_MAX_BYTES + 1).chain(SENTINEL));
+        Self { reader, record: ByteRecord::new(), line: 0, n_lines: 0 }
     }
 
     /// Goes to the next row that is not blank, if there is one.
     fn advance(&mut self) -> Result<bool, DataFault> {
+        let mut is_ended = false;
         loop {
-            let is_row = match self.reader.read_byte_record(&mut self.record) {
-                Ok(is_row) => is_row,
+            match self.reader.read_byte_record(&mut self.record) {
+                Ok(true) => {}
+                Ok(false) if is_ended => return Ok(false),
+                Ok(false) => return Err(self.open_quote()),
                 Err(error) => return Err(self.fault(error)),
-            };
-            // One more byte than the file is the line feed added at its end.
-            if LEN_MAX_BYTES + 1 < self.reader.position().byte() {
+            }
+            let position = self.reader.position();
+            if LEN_MAX_BYTES + (SENTINEL.len() as u64) < position.byte() {
                 return Err(DataFault::TooLarge { what: "decompressed".into() });
             }
-            let is_blank = self.record.len() == 1 && self.record.as_slice().trim_ascii().is_empty();
-            if !is_row || !is_blank {
-                return Ok(is_row);
+            let row = self.record.as_slice();
+            if self.record.len() == 1 && row.trim_ascii().is_empty() {
+                is_ended = row == b"\n";
+                continue;
             }
+            // A quoted field may hold line feeds.
+            self.n_lines = 1 + row.iter().filter(|byte| **byte == b'\n').count() as u64;
+            self.line = position.line() - self.n_lines;
+            return Ok(true);
         }
+    }
+
+    fn open_quote(&self) -> DataFault {
+        DataFault::OpenQuote { line: self.line, n_lines: self.n_lines }
     }
 
     fn fault(&self, error: ::csv::Error) -> DataFault {
@@ -97,15 +116,13 @@ impl Rows {
         }
     }
 
-    /// The line that the row begins at, from one: a quoted field may hold line feeds.
-    fn line(&self) -> u64 {
-        let n_within = self.record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
-        self.reader.position().line() - 1 - n_within
-    }
-
     fn header(&self) -> Result<Vec<String>, DataFault> {
         if N_COLUMNS_MAX < self.record.len() {
             return Err(DataFault::TooLarge { what: format!("{} columns", self.record.len()) });
+        }
+        // A column could be named over two lines, but none ever is.
+        if 1 < self.n_lines {
+            return Err(self.open_quote());
         }
         let names: Vec<String> = (0..self.record.len())
             .map(|it| self.text(it).map(str::to_owned))
@@ -122,14 +139,17 @@ impl Rows {
         if found == expected {
             return Ok(());
         }
-        Err(DataFault::Ragged { line: self.line(), expected, found })
+        if 1 < self.n_lines {
+            return Err(self.open_quote());
+        }
+        Err(DataFault::Ragged { line: self.line, expected, found })
     }
 
     fn text(&self, column: usize) -> Result<&str, DataFault> {
         let field = self.record.get(column).unwrap_or_default();
         match std::str::from_utf8(field) {
             Ok(text) => Ok(text.trim()),
-            Err(_) => Err(DataFault::NotText { line: self.line() }),
+            Err(_) => Err(DataFault::NotText { line: self.line }),
         }
     }
 
@@ -141,7 +161,7 @@ impl Rows {
             Err(_) if text.is_empty() => "is empty; fill it in or remove the row",
             Err(_) => "is not a number; write it as one or remove the column",
         };
-        Err(bad_cell(self.line(), &columns.names[column], text, problem))
+        Err(bad_cell(self.line, &columns.names[column], text, problem))
     }
 }
 
@@ -254,13 +274,13 @@ impl TargetColumns {
         }
         if text.is_empty() || text.parse::<f64>().is_ok_and(f64::is_nan) {
             let problem = "is not a class; fill it in or remove the row";
-            return Err(bad_cell(rows.line(), &columns.names[column], text, problem));
+            return Err(bad_cell(rows.line, &columns.names[column], text, problem));
         }
         if seen.len() == N_CLASSES_MAX {
             return Err(DataFault::TooManyClasses);
         }
         let label = seen.len() as u32;
-        seen.insert(text.to_owned(), (label, rows.line()));
+        seen.insert(text.to_owned(), (label, rows.line));
         labels.push(label);
         Ok(())
     }

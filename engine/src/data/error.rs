@@ -264,6 +264,17 @@ pub enum DataFault {
         /// The fields of the row.
         found: usize,
     },
+    /// A quoted field runs on over lines that should be rows of their own.
+    #[error(
+        "the row that begins on line {line} runs on over {n_lines} lines; close its quote, or \
+         double a quote that is part of the text"
+    )]
+    OpenQuote {
+        /// Counted from one, the header included.
+        line: u64,
+        /// How many lines the row takes.
+        n_lines: u64,
+    },
     /// A field can not be used.
     #[error("line {line}, column `{column}`: {value:?} {problem}")]
     BadCell {

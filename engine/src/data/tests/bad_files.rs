@@ -296,6 +296,27 @@ fn csv_rows_of_another_length_are_named() {
 }
 
 #[test]
+fn a_quote_left_open_is_named_with_its_line() {
+    for (text, at) in [
+        ("x,y\n1,a\n2,\"b\n3,a\n4,b\n", 3),
+        ("x,y\n\n1,a\n\"2,b\n3,a\n4,b", 4),
+        ("x,y\n1,a\n2,b\n3,\"a", 4),
+        ("\"x,y\n1,a\n2,b\n", 1),
+    ] {
+        let fault = csv_refused(text, classification("t.csv"), &["close its quote"]);
+        assert!(
+            matches!(fault, DataFault::OpenQuote { line, .. } if line == at),
+            "{text}: {fault}"
+        );
+    }
+}
+
+#[test]
+fn a_csv_with_the_line_ends_of_an_old_mac_is_refused() {
+    csv_refused("x,y\r1,a\r2,b\r", classification("t.csv"), &["carriage return"]);
+}
+
+#[test]
 fn a_csv_without_data_is_refused() {
     for text in ["", "\n\n", "x,y\n"] {
         let fault = csv_refused(text, classification("t.csv"), &["is empty"]);
