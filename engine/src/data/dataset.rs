@@ -381,6 +381,10 @@ mod tests {
         let base = digest(&set(vec![4], &[0, 1]), None);
         assert_eq!(base, digest(&set(vec![4], &[0, 1]), None));
         assert_ne!(base, digest(&set(vec![2, 2], &[0, 1]), None));
+        assert_ne!(
+            digest(&set(vec![1, 4], &[0, 1]), None),
+            digest(&set(vec![2, 2], &[0, 1]), None)
+        );
         assert_ne!(base, digest(&set(vec![4], &[1, 0]), None));
         assert_ne!(base, digest(&set(vec![4], &[0, 1]), Some(&set(vec![4], &[0, 1]))));
     }
