@@ -1,6 +1,11 @@
 //! `[data]`: what is learned, and what is held out.
 
-use super::word::words;
+use super::{
+    keys::{Keys, Section},
+    run::SEED_MAX,
+    value::{Interval, Text},
+    word::words,
+};
 
 /// What is learned, in batches of what size, and what is held out (DESIGN §9).
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +53,28 @@ words! {
         Global = "global",
         /// As they come.
         Off = "off",
+    }
+}
+
+/// Names and paths of some length, without control characters.
+pub(super) const PATH: Text = Text {
+    form: "1 to 4096 bytes without control characters",
+    example: "digits",
+    is_one: |text| (1..=4096).contains(&text.len()) && !text.contains(char::is_control),
+    all: &[],
+};
+
+impl Section for Data {
+    fn keys(&mut self, keys: &mut impl Keys) {
+        let share = Interval::above(0.0).below(1.0);
+        keys.required("source", &mut self.source, PATH);
+        keys.key("task", &mut self.task, ());
+        keys.key("label", &mut self.label, Text { example: "class", ..PATH });
+        keys.key("batch", &mut self.batch, 1..=65_536);
+        keys.key("validation_share", &mut self.validation_share, share);
+        keys.key("test_share", &mut self.test_share, share);
+        keys.key("split_seed", &mut self.split_seed, 0..=SEED_MAX);
+        keys.key("standardize", &mut self.standardize, ());
     }
 }
 

@@ -1,6 +1,10 @@
 //! `[host]`: the network as it is before anything grows.
 
-use super::word::words;
+use super::{
+    keys::{Given, Keys, Section},
+    value::{Interval, List, Text},
+    word::words,
+};
 
 /// The network as it is before anything grows (DESIGN §6, §9).
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +32,7 @@ words! {
         /// A multilayer perceptron.
         Mlp = "mlp",
     }
+    later "cnn", "transformer", "graph"
 }
 
 words! {
@@ -61,10 +66,47 @@ words! {
 }
 
 impl Host {
+    /// How many parameters a host of these widths has before anything grows.
+    pub fn n_params(&self) -> u64 {
+        let (n_bias, n_norm) = match self.norm {
+            Norm::None => (u64::from(self.bias), 0),
+            Norm::Layer => (u64::from(self.bias), 2),
+            Norm::Rms => (u64::from(self.bias), 1),
+        };
+        let linear = self.layers.windows(2).map(|it| (it[0] as u64 + n_bias) * it[1] as u64);
+        let n_hidden = self.layers.len().saturating_sub(2);
+        let norms = self.layers.iter().skip(1).take(n_hidden).map(|&it| n_norm * it as u64);
+        linear.chain(norms).sum()
+    }
+
     /// The names of every place a host of `n_layers` widths has for a seed, from input to output.
     pub fn site_names(n_layers: usize) -> Vec<String> {
         let hidden = (0..n_layers.saturating_sub(2)).map(|index| format!("hidden{index}"));
         std::iter::once("input".to_owned()).chain(hidden).collect()
+    }
+}
+
+/// Names of sites; which of them a host has is checked when its layers are known.
+const SITE: Text = Text {
+    form: "the name of a site",
+    example: "hidden0",
+    is_one: |text| (1..=64).contains(&text.len()),
+    all: &[],
+};
+
+impl Section for Host {
+    fn keys(&mut self, keys: &mut impl Keys) {
+        let layers = List { len: 2..=64, item: 1..=65_536, is_distinct: false };
+        let sites = List { len: 0..=64, item: SITE, is_distinct: true };
+        keys.kind(&mut self.kind);
+        keys.required("layers", &mut self.layers, layers);
+        keys.key("activation", &mut self.activation, ());
+        keys.key("norm", &mut self.norm, ());
+        keys.key("dropout", &mut self.dropout, Interval::from(0.0).below(1.0));
+        keys.key("bias", &mut self.bias, ());
+        if keys.key("sites", &mut self.sites, sites) == Given::No {
+            self.sites = Self::site_names(self.layers.len());
+        }
     }
 }
 

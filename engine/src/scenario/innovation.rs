@@ -1,11 +1,16 @@
 //! `[karn]`, `[tezzeret]`, `[urabrask]`, `[urza]`: the innovation line.
 
-use super::word::words;
+use super::{
+    data::PATH,
+    keys::{Keys, Section},
+    value::{Interval, List, Text},
+    word::words,
+};
 
 /// What blueprints there are to choose from (DESIGN §8).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Karn {
-    /// Names of blueprints, 1 to 1024; `all` stands for every family but the controls.
+    /// Names of blueprints, at most 1024; `all` stands for every family but the controls.
     /// Default `["all"]`. Names are looked up when the catalogue is built.
     pub catalogue: Vec<String>,
     /// Bad blueprints added to the catalogue, none of which may pass validation: any of
@@ -72,6 +77,63 @@ pub struct Urza {
     /// A library shared between runs; a relative path starts at the working directory. Default:
     /// `library.redb` in the run's own folder.
     pub path: Option<String>,
+}
+
+/// Names of blueprints; which there are is known when the catalogue is built.
+pub(super) const BLUEPRINT: Text = Text {
+    form: "1 to 64 lowercase letters, digits and `_`",
+    example: "residual_mlp",
+    is_one: |text| {
+        let is_allowed = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'_';
+        (1..=64).contains(&text.len()) && text.bytes().all(is_allowed)
+    },
+    all: &[],
+};
+
+/// Names of bad blueprints.
+const ADVERSARY: Text = Text {
+    form: "the name of a bad blueprint",
+    example: "bad_nan",
+    is_one: |text| Karn::ADVERSARIAL.contains(&text),
+    all: &Karn::ADVERSARIAL,
+};
+
+impl Section for Karn {
+    fn keys(&mut self, keys: &mut impl Keys) {
+        let catalogue = List { len: 0..=1024, item: BLUEPRINT, is_distinct: true };
+        let adversarial =
+            List { len: 0..=Self::ADVERSARIAL.len(), item: ADVERSARY, is_distinct: true };
+        keys.key("catalogue", &mut self.catalogue, catalogue);
+        keys.key("adversarial", &mut self.adversarial, adversarial);
+    }
+}
+
+impl Section for Tezzeret {
+    fn keys(&mut self, keys: &mut impl Keys) {
+        keys.key("mode", &mut self.mode, ());
+        keys.key("n_workers", &mut self.n_workers, 1..=64);
+        keys.key("queue_max", &mut self.queue_max, 1..=65_536);
+        keys.key("latency_ticks", &mut self.latency_ticks, 1..=1_000_000);
+        keys.key("timeout_ms", &mut self.timeout_ms, 1..=3_600_000);
+    }
+}
+
+impl Section for Urabrask {
+    fn keys(&mut self, keys: &mut impl Keys) {
+        keys.key("n_workers", &mut self.n_workers, 1..=64);
+        keys.key("latency_ticks", &mut self.latency_ticks, 1..=1_000_000);
+        keys.key("bench_repeats", &mut self.bench_repeats, 3..=10_000);
+        keys.key("latency_max_us", &mut self.latency_max_us, 1..=60_000_000);
+        keys.key("memory_max_bytes", &mut self.memory_max_bytes, 1..=1 << 40);
+        keys.key("flops_max", &mut self.flops_max, 1..=10_u64.pow(15));
+        keys.key("grad_growth_max", &mut self.grad_growth_max, Interval::above(1.0).to(1e9));
+    }
+}
+
+impl Section for Urza {
+    fn keys(&mut self, keys: &mut impl Keys) {
+        keys.key("path", &mut self.path, Text { example: "library.redb", ..PATH });
+    }
 }
 
 impl Default for Karn {

@@ -1,6 +1,10 @@
 //! `[kasmina]`: a seed's life, stage by stage.
 
-use super::word::words;
+use super::{
+    keys::{Keys, Section},
+    value::Interval,
+    word::words,
+};
 
 /// How seeds incubate, graft and are judged (DESIGN §5; defaults measured there on digits and
 /// MNIST-1D).
@@ -101,6 +105,35 @@ words! {
         Twin = "twin",
         /// The same host with alpha at 0. Cheaper, and no proof that the seed added anything.
         Gate = "gate",
+    }
+}
+
+/// Longest any one part of a seed's life may take.
+const STEPS_MAX: u64 = 10_000_000;
+
+impl Section for Kasmina {
+    fn keys(&mut self, keys: &mut impl Keys) {
+        keys.key("seeds_per_site", &mut self.seeds_per_site, 1..=16);
+        keys.key("incubation", &mut self.incubation, ());
+        keys.key("rho", &mut self.rho, Interval::above(0.0).to(10.0));
+        keys.key("composition", &mut self.composition, ());
+        keys.key("curve", &mut self.curve, ());
+        keys.key("alpha_target", &mut self.alpha_target, Interval::above(0.0).to(1.0));
+        keys.key("seed_lr_scale", &mut self.seed_lr_scale, Interval::above(0.0).to(100.0));
+        keys.key("train_min_steps", &mut self.train_min_steps, 1..=STEPS_MAX);
+        keys.key("train_max_steps", &mut self.train_max_steps, 1..=STEPS_MAX);
+        keys.key("graft_steps", &mut self.graft_steps, 1..=STEPS_MAX);
+        keys.key("stabilize_steps", &mut self.stabilize_steps, 0..=STEPS_MAX);
+        keys.key("verdict_after_steps", &mut self.verdict_after_steps, 1..=STEPS_MAX);
+        keys.key("verdict_extend_steps", &mut self.verdict_extend_steps, 1..=STEPS_MAX);
+        keys.key("verdict_max_steps", &mut self.verdict_max_steps, 1..=STEPS_MAX);
+        keys.key("fine_tune_steps", &mut self.fine_tune_steps, 0..=STEPS_MAX);
+        keys.key("embargo_epochs", &mut self.embargo_epochs, Interval::from(0.0).to(1e6));
+        keys.key("counterfactual", &mut self.counterfactual, ());
+        keys.key("gain_threshold", &mut self.gain_threshold, Interval::from(0.0).to(1000.0));
+        keys.key("confidence", &mut self.confidence, Interval::from(0.5).below(1.0));
+        keys.key("harm_ratio", &mut self.harm_ratio, Interval::above(1.0).to(1000.0));
+        keys.key("telemetry_every_steps", &mut self.telemetry_every_steps, 1..=1_000_000);
     }
 }
 

@@ -1,5 +1,7 @@
 //! `[limits]`: what may not grow beyond.
 
+use super::keys::{Keys, Section};
+
 /// What may not grow beyond (DESIGN §5, §13).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
@@ -13,6 +15,16 @@ pub struct Limits {
     pub hosts_max: usize,
     /// Lines of `events.jsonl`, 1000 to 10^12. Default 10^8.
     pub events_max: u64,
+}
+
+impl Section for Limits {
+    fn keys(&mut self, keys: &mut impl Keys) {
+        keys.key("params_max", &mut self.params_max, 1..=10_u64.pow(10));
+        keys.key("grafts_max", &mut self.grafts_max, 0..=1);
+        keys.key("seeds_max", &mut self.seeds_max, 1..=1_000_000);
+        keys.key("hosts_max", &mut self.hosts_max, 1..=65_536);
+        keys.key("events_max", &mut self.events_max, 1000..=10_u64.pow(12));
+    }
 }
 
 impl Default for Limits {

@@ -1,6 +1,11 @@
 //! `[tamiyo]`: who decides, and within what bounds.
 
-use super::word::words;
+use super::{
+    innovation::BLUEPRINT,
+    keys::{Keys, Section},
+    value::{Interval, List, Text},
+    word::words,
+};
 
 /// Who decides what grows where, and when (DESIGN §5, §10).
 #[derive(Clone, Debug, PartialEq)]
@@ -13,7 +18,8 @@ pub struct Tamiyo {
     /// Share of the run's steps after which no seed germinates any more, `germinate_share` to 1.
     /// Default 1/3.
     pub germinate_until_share: f64,
-    /// Epochs a loss must have stood still to be on a plateau, above 0. Default 2.
+    /// Epochs a loss must have stood still to be on a plateau, above 0 and at most 1,000,000.
+    /// Default 2.
     pub plateau_epochs: f64,
     /// Relative improvement over `plateau_epochs` below which a loss stands still, above 0 and
     /// below 1. Default 0.05.
@@ -39,6 +45,7 @@ words! {
         /// Plateaus, past verdicts and the ranking of incubating seeds.
         Heuristic = "heuristic",
     }
+    later "graph"
 }
 
 /// One line of a timetable.
@@ -69,6 +76,36 @@ words! {
         Cull = "cull",
         /// A seed is withdrawn before it touched the host.
         Cancel = "cancel",
+    }
+}
+
+impl Section for Tamiyo {
+    fn keys(&mut self, keys: &mut impl Keys) {
+        let share = Interval::from(0.0).to(1.0);
+        keys.key("policy", &mut self.policy, ());
+        keys.key("germinate_share", &mut self.germinate_share, share);
+        keys.key("germinate_until_share", &mut self.germinate_until_share, share);
+        keys.key("plateau_epochs", &mut self.plateau_epochs, Interval::above(0.0).to(1e6));
+        keys.key("plateau_relative", &mut self.plateau_relative, Interval::above(0.0).below(1.0));
+        keys.key("incubate_max", &mut self.incubate_max, 1..=1024);
+        keys.key("action_rate", &mut self.action_rate, Interval::above(0.0).to(1.0));
+        let timetable = List { len: 0..=10_000, item: (), is_distinct: false };
+        keys.key("timetable", &mut self.timetable, timetable);
+    }
+}
+
+impl Section for Appointment {
+    fn keys(&mut self, keys: &mut impl Keys) {
+        let site = Text {
+            form: "one of `host.sites`",
+            example: "hidden0",
+            is_one: |text| (1..=64).contains(&text.len()),
+            all: &[],
+        };
+        keys.required("epoch", &mut self.epoch, Interval::from(0.0).to(1e6));
+        keys.required("action", &mut self.action, ());
+        keys.required("site", &mut self.site, site);
+        keys.key("blueprint", &mut self.blueprint, BLUEPRINT);
     }
 }
 

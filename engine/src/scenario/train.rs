@@ -1,5 +1,11 @@
 //! `[train]`: the optimizer and its learning rate over time.
 
+use super::{
+    keys::{Keys, Section},
+    value::Interval,
+    word::words,
+};
+
 /// How a host's parameters are updated. Names and defaults are those of `torch.optim`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Train {
@@ -7,7 +13,7 @@ pub struct Train {
     pub optimizer: Optimizer,
     /// The learning rate over time. Default `constant`.
     pub schedule: Schedule,
-    /// Gradients of a larger L2 norm are scaled down to it, above 0. Default: no clipping.
+    /// Gradients of a larger L2 norm are scaled down to it, above 0 and at most 10^6. Default: no clipping.
     pub clip_norm: Option<f64>,
 }
 
@@ -70,7 +76,7 @@ pub enum Course {
     Constant,
     /// `step`: times `gamma` every `step_epochs`.
     Step {
-        /// Epochs from one drop to the next, above 0. Required.
+        /// Epochs from one drop to the next, above 0 and at most 1,000,000. Required.
         step_epochs: f64,
         /// Factor of each drop, above 0 and at most 1. Default 0.1.
         gamma: f64,
@@ -84,12 +90,21 @@ pub enum Course {
 }
 
 impl Optimizer {
-    /// The word a scenario writes for it.
-    pub const fn kind(&self) -> &'static str {
+    /// The rule of that kind with its default constants.
+    pub fn of(kind: OptimizerKind) -> Self {
+        match kind {
+            OptimizerKind::Sgd => Self::Sgd(Sgd::default()),
+            OptimizerKind::Adam => Self::Adam(Adam::default()),
+            OptimizerKind::AdamW => Self::default(),
+        }
+    }
+
+    /// Which rule it is.
+    pub const fn kind(&self) -> OptimizerKind {
         match self {
-            Self::Sgd(_) => "sgd",
-            Self::Adam(_) => "adam",
-            Self::AdamW(_) => "adamw",
+            Self::Sgd(_) => OptimizerKind::Sgd,
+            Self::Adam(_) => OptimizerKind::Adam,
+            Self::AdamW(_) => OptimizerKind::AdamW,
         }
     }
 
@@ -103,13 +118,116 @@ impl Optimizer {
 }
 
 impl Course {
-    /// The word a scenario writes for it.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Constant => "constant",
-            Self::Step { .. } => "step",
-            Self::Cosine { .. } => "cosine",
+    /// The course of that kind with its default constants.
+    pub const fn of(kind: CourseKind) -> Self {
+        match kind {
+            CourseKind::Constant => Self::Constant,
+            CourseKind::Step => Self::Step { step_epochs: 10.0, gamma: 0.1 },
+            CourseKind::Cosine => Self::Cosine { min_lr: 0.0 },
         }
+    }
+
+    /// Which course it is.
+    pub const fn kind(&self) -> CourseKind {
+        match self {
+            Self::Constant => CourseKind::Constant,
+            Self::Step { .. } => CourseKind::Step,
+            Self::Cosine { .. } => CourseKind::Cosine,
+        }
+    }
+}
+
+words! {
+    /// The word of an [`Optimizer`].
+    OptimizerKind {
+        /// [`Optimizer::Sgd`].
+        Sgd = "sgd",
+        /// [`Optimizer::Adam`].
+        Adam = "adam",
+        /// [`Optimizer::AdamW`].
+        AdamW = "adamw",
+    }
+}
+
+words! {
+    /// The word of a [`Course`].
+    CourseKind {
+        /// [`Course::Constant`].
+        Constant = "constant",
+        /// [`Course::Step`].
+        Step = "step",
+        /// [`Course::Cosine`].
+        Cosine = "cosine",
+    }
+}
+
+/// Learning rates.
+const LR: Interval = Interval::above(0.0).to(1000.0);
+/// Weight decays.
+const DECAY: Interval = Interval::from(0.0).to(100.0);
+/// Shares that are kept from step to step.
+const KEPT: Interval = Interval::from(0.0).below(1.0);
+
+impl Section for Train {
+    fn keys(&mut self, keys: &mut impl Keys) {
+        keys.key("optimizer", &mut self.optimizer, ());
+        keys.key("schedule", &mut self.schedule, ());
+        keys.key("clip_norm", &mut self.clip_norm, Interval::above(0.0).to(1e6));
+    }
+}
+
+impl Section for Optimizer {
+    fn keys(&mut self, keys: &mut impl Keys) {
+        let mut kind = self.kind();
+        keys.kind(&mut kind);
+        if kind != self.kind() {
+            *self = Self::of(kind);
+        }
+        match self {
+            Self::Sgd(sgd) => sgd.keys(keys),
+            Self::Adam(adam) | Self::AdamW(adam) => adam.keys(keys),
+        }
+    }
+}
+
+impl Section for Sgd {
+    fn keys(&mut self, keys: &mut impl Keys) {
+        keys.key("lr", &mut self.lr, LR);
+        keys.key("momentum", &mut self.momentum, KEPT);
+        keys.key("dampening", &mut self.dampening, Interval::from(0.0).to(1.0));
+        keys.key("nesterov", &mut self.nesterov, ());
+        keys.key("weight_decay", &mut self.weight_decay, DECAY);
+    }
+}
+
+impl Section for Adam {
+    fn keys(&mut self, keys: &mut impl Keys) {
+        keys.key("lr", &mut self.lr, LR);
+        keys.key("beta1", &mut self.beta1, KEPT);
+        keys.key("beta2", &mut self.beta2, KEPT);
+        keys.key("eps", &mut self.eps, Interval::above(0.0).to(1.0));
+        keys.key("weight_decay", &mut self.weight_decay, DECAY);
+    }
+}
+
+impl Section for Schedule {
+    fn keys(&mut self, keys: &mut impl Keys) {
+        let mut kind = self.course.kind();
+        keys.kind(&mut kind);
+        if kind != self.course.kind() {
+            self.course = Course::of(kind);
+        }
+        match &mut self.course {
+            Course::Constant => {}
+            Course::Step { step_epochs, gamma } => {
+                keys.required("step_epochs", step_epochs, Interval::above(0.0).to(1e6));
+                keys.key("gamma", gamma, Interval::above(0.0).to(1.0));
+            }
+            Course::Cosine { min_lr } => {
+                keys.key("min_lr", min_lr, Interval::from(0.0).to(1000.0));
+            }
+        }
+        keys.key("warmup_epochs", &mut self.warmup_epochs, Interval::from(0.0).to(1e6));
     }
 }
 

@@ -1,0 +1,230 @@
+//! Eight lanes: AVX2 with fused multiply-add.
+#![cfg(target_arch = "x86_64")]
+
+use super::Lanes;
+use core::arch::x86_64::{__m256, __m256i, _CMP_LT_OQ, _CMP_UNORD_Q};
+use pulp::x86::V3;
+
+impl Lanes for V3 {
+    const LANES: usize = 8;
+    // 16 registers: 8 + 1 and 2 * 6 + 2 leave room for the broadcasts.
+    const TILE_ROWS: [usize; 2] = [8, 6];
+    type F32 = __m256;
+    type U32 = __m256i;
+    type Mask = __m256i;
+
+    #[inline(always)]
+    fn call<R>(self, f: impl FnOnce() -> R) -> R {
+        self.vectorize(f)
+    }
+
+    #[inline(always)]
+    fn first(self, len_elems: usize) -> __m256i {
+        let len = self.avx._mm256_set1_epi32(len_elems.min(8) as i32);
+        self.avx2._mm256_cmpgt_epi32(len, self.iota())
+    }
+    #[inline(always)]
+    unsafe fn load(self, src: *const f32) -> __m256 {
+        // SAFETY: the caller's promise.
+        unsafe { self.avx._mm256_loadu_ps(src) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, dst: *mut f32, value: __m256) {
+        // SAFETY: the caller's promise.
+        unsafe { self.avx._mm256_storeu_ps(dst, value) }
+    }
+    #[inline(always)]
+    unsafe fn load_masked(self, mask: __m256i, src: *const f32) -> __m256 {
+        // SAFETY: lanes outside `mask` are not read; the caller's promise covers the others.
+        unsafe { self.avx._mm256_maskload_ps(src, mask) }
+    }
+    #[inline(always)]
+    unsafe fn store_masked(self, mask: __m256i, dst: *mut f32, value: __m256) {
+        // SAFETY: lanes outside `mask` are not written; the caller's promise covers the others.
+        unsafe { self.avx._mm256_maskstore_ps(dst, mask, value) }
+    }
+    #[inline(always)]
+    unsafe fn pack_rows(
+        self,
+        src: *const f32,
+        stride: usize,
+        n_rows: usize,
+        depth: usize,
+        dst: *mut f32,
+        step: usize,
+    ) {
+        let row = |lane: usize| lane.min(n_rows - 1) * stride;
+        let rows: [usize; 8] = core::array::from_fn(row);
+        let mut k = 0;
+        while k + 4 <= depth {
+            // SAFETY: four values from column `k` of rows below `n_rows`, and four packed columns.
+            unsafe {
+                let quads = core::array::from_fn(|i| self.gather_quads(src.add(k), &rows, i));
+                for (column, value) in self.transpose_quads(quads).into_iter().enumerate() {
+                    self.store(dst.add((k + column) * step), value);
+                }
+            }
+            k += 4;
+        }
+        for k in k..depth {
+            for (lane, row) in rows.iter().enumerate() {
+                // SAFETY: the caller's promise.
+                unsafe { dst.add(k * step + lane).write(src.add(row + k).read()) }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m256 {
+        self.avx._mm256_set1_ps(value)
+    }
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        self.avx._mm256_add_ps(a, b)
+    }
+    #[inline(always)]
+    fn sub(self, a: __m256, b: __m256) -> __m256 {
+        self.avx._mm256_sub_ps(a, b)
+    }
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        self.avx._mm256_mul_ps(a, b)
+    }
+    #[inline(always)]
+    fn div(self, a: __m256, b: __m256) -> __m256 {
+        self.avx._mm256_div_ps(a, b)
+    }
+    #[inline(always)]
+    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        self.fma._mm256_fmadd_ps(a, b, c)
+    }
+    #[inline(always)]
+    fn sqrt(self, a: __m256) -> __m256 {
+        self.avx._mm256_sqrt_ps(a)
+    }
+    #[inline(always)]
+    fn less(self, a: __m256, b: __m256) -> __m256i {
+        self.avx._mm256_castps_si256(self.avx._mm256_cmp_ps::<_CMP_LT_OQ>(a, b))
+    }
+    #[inline(always)]
+    fn is_nan(self, a: __m256) -> __m256i {
+        self.avx._mm256_castps_si256(self.avx._mm256_cmp_ps::<_CMP_UNORD_Q>(a, a))
+    }
+    #[inline(always)]
+    fn select(self, mask: __m256i, a: __m256, b: __m256) -> __m256 {
+        self.avx._mm256_blendv_ps(b, a, self.avx._mm256_castsi256_ps(mask))
+    }
+    #[inline(always)]
+    fn rotate(self, a: __m256, distance: usize) -> __m256 {
+        match distance {
+            4 => self.avx._mm256_permute2f128_ps::<0b0000_0001>(a, a),
+            2 => self.avx._mm256_permute_ps::<0b01_00_11_10>(a),
+            _ => self.avx._mm256_permute_ps::<0b00_11_10_01>(a),
+        }
+    }
+    #[inline(always)]
+    fn head(self, a: __m256) -> f32 {
+        self.sse._mm_cvtss_f32(self.avx._mm256_castps256_ps128(a))
+    }
+
+    #[inline(always)]
+    fn to_bits(self, a: __m256) -> __m256i {
+        self.avx._mm256_castps_si256(a)
+    }
+    #[inline(always)]
+    fn from_bits(self, a: __m256i) -> __m256 {
+        self.avx._mm256_castsi256_ps(a)
+    }
+    #[inline(always)]
+    fn from_i32(self, a: __m256i) -> __m256 {
+        self.avx._mm256_cvtepi32_ps(a)
+    }
+    #[inline(always)]
+    fn splat_u32(self, value: u32) -> __m256i {
+        self.avx._mm256_set1_epi32(value.cast_signed())
+    }
+    #[inline(always)]
+    fn iota(self) -> __m256i {
+        self.avx._mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)
+    }
+    #[inline(always)]
+    fn add_u32(self, a: __m256i, b: __m256i) -> __m256i {
+        self.avx2._mm256_add_epi32(a, b)
+    }
+    #[inline(always)]
+    fn sub_u32(self, a: __m256i, b: __m256i) -> __m256i {
+        self.avx2._mm256_sub_epi32(a, b)
+    }
+    #[inline(always)]
+    fn and(self, a: __m256i, b: __m256i) -> __m256i {
+        self.avx2._mm256_and_si256(a, b)
+    }
+    #[inline(always)]
+    fn or(self, a: __m256i, b: __m256i) -> __m256i {
+        self.avx2._mm256_or_si256(a, b)
+    }
+    #[inline(always)]
+    fn xor(self, a: __m256i, b: __m256i) -> __m256i {
+        self.avx2._mm256_xor_si256(a, b)
+    }
+    #[inline(always)]
+    fn shl<const N: u32>(self, a: __m256i) -> __m256i {
+        self.avx2._mm256_sll_epi32(a, self.sse2._mm_cvtsi32_si128(N.cast_signed()))
+    }
+    #[inline(always)]
+    fn shr<const N: u32>(self, a: __m256i) -> __m256i {
+        self.avx2._mm256_srl_epi32(a, self.sse2._mm_cvtsi32_si128(N.cast_signed()))
+    }
+    #[inline(always)]
+    fn mul_wide(self, a: __m256i, b: __m256i) -> (__m256i, __m256i) {
+        let unit = self.avx2;
+        let even = unit._mm256_mul_epu32(a, b);
+        let odd =
+            unit._mm256_mul_epu32(unit._mm256_srli_epi64::<32>(a), unit._mm256_srli_epi64::<32>(b));
+        let low = unit._mm256_blend_epi32::<0xAA>(even, unit._mm256_slli_epi64::<32>(odd));
+        let high = unit._mm256_blend_epi32::<0xAA>(unit._mm256_srli_epi64::<32>(even), odd);
+        (low, high)
+    }
+    #[inline(always)]
+    fn equal_u32(self, a: __m256i, b: __m256i) -> __m256i {
+        self.avx2._mm256_cmpeq_epi32(a, b)
+    }
+    #[inline(always)]
+    fn any(self, mask: __m256i) -> bool {
+        self.avx2._mm256_movemask_epi8(mask) != 0
+    }
+}
+
+/// Four columns of eight rows at a time, by groups of four lanes.
+trait Quads: Sized {
+    /// Group `g` of the result is `src[rows[4 g + i]..][..4]`.
+    ///
+    /// # Safety
+    ///
+    /// Those four values are readable.
+    unsafe fn gather_quads(self, src: *const f32, rows: &[usize; 8], i: usize) -> __m256;
+    /// Transposes the four by four matrix in each group of four lanes.
+    fn transpose_quads(self, quads: [__m256; 4]) -> [__m256; 4];
+}
+
+impl Quads for V3 {
+    #[inline(always)]
+    unsafe fn gather_quads(self, src: *const f32, rows: &[usize; 8], i: usize) -> __m256 {
+        // SAFETY: the caller's promise.
+        let quad = |group: usize| unsafe { self.sse._mm_loadu_ps(src.add(rows[4 * group + i])) };
+        self.avx._mm256_insertf128_ps::<1>(self.avx._mm256_castps128_ps256(quad(0)), quad(1))
+    }
+
+    #[inline(always)]
+    fn transpose_quads(self, [a, b, c, d]: [__m256; 4]) -> [__m256; 4] {
+        let unit = self.avx;
+        let [ab_low, ab_high] = [unit._mm256_unpacklo_ps(a, b), unit._mm256_unpackhi_ps(a, b)];
+        let [cd_low, cd_high] = [unit._mm256_unpacklo_ps(c, d), unit._mm256_unpackhi_ps(c, d)];
+        [
+            unit._mm256_shuffle_ps::<0b01_00_01_00>(ab_low, cd_low),
+            unit._mm256_shuffle_ps::<0b11_10_11_10>(ab_low, cd_low),
+            unit._mm256_shuffle_ps::<0b01_00_01_00>(ab_high, cd_high),
+            unit._mm256_shuffle_ps::<0b11_10_11_10>(ab_high, cd_high),
+        ]
+    }
+}

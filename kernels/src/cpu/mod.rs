@@ -1,0 +1,46 @@
+//! The fast kernels: slices in, slices out, nothing allocated.
+//!
+//! Lengths are asserted: a wrong one is a bug of the caller. Where a gradient takes `accumulate`, the
+//! finished gradient is added to what is there, with the same bits as if it had been computed apart
+//! and then added.
+
+mod activation;
+mod conv1d;
+pub(crate) mod dispatch;
+mod dropout;
+mod elementwise;
+mod gemm;
+pub(crate) mod lanes;
+mod linear;
+mod loss;
+mod math;
+mod norm;
+mod optimizer;
+mod random;
+mod reduce;
+mod sweep;
+
+pub use activation::{Activation, activation_bias_grad, activation_forward, activation_grad};
+pub use conv1d::{
+    Conv1dShape, conv1d_bias_grad, conv1d_forward, conv1d_grad_input, conv1d_grad_weight,
+    conv1d_scratch_len,
+};
+pub use dispatch::{SimdLevel, simd_level, simd_levels, with_simd_level};
+pub use dropout::{dropout_forward, dropout_grad};
+pub use elementwise::{
+    add, add_assign, blend_assign, gate_backward, gate_forward, layer_scale_backward,
+    layer_scale_forward, multiply, multiply_grad, residual_assign, residual_forward, scale,
+    scale_assign,
+};
+pub use linear::{
+    LinearShape, bias_forward, bias_grad, linear_forward, linear_grad_input, linear_grad_weight,
+    linear_scratch_len,
+};
+pub use loss::{mean_squared_error, softmax_cross_entropy};
+pub use norm::{layer_norm_backward, layer_norm_forward, rms_norm_backward, rms_norm_forward};
+pub use optimizer::{AdamConfig, SgdConfig, adam_step, sgd_step};
+pub use random::{fill_normal, fill_uniform};
+pub use reduce::{all_finite, rms, sum, sum_squares};
+
+pub(crate) use dispatch::dispatch;
+pub(crate) use lanes::{Lanes, Vector};
