@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Batch, Targets,
     config::HostConfig,
+    evaluate::Evaluation,
     flops::Flops,
     optimizer::{self, GroupSchedule, ParamGroup, update_flops_per_param},
     schedule::{learning_rate, seed_learning_rate},
@@ -80,6 +81,8 @@ pub struct HostRuntime {
     pub watched_sites: u64,
     /// The last sample at each site, where there is one.
     pub site_samples: Vec<Option<SiteSample>>,
+    /// What the last validation found.
+    pub last_validation: Option<Evaluation>,
     /// Steps it took in this tick.
     pub steps_in_tick: u64,
     /// Whether it takes no steps: a fork that is kept as it was.
@@ -152,6 +155,7 @@ impl HostRuntime {
             values: vec![0.0; batch * n_outputs],
             segments: Vec::new(),
             fault: None,
+            last_validation: None,
             steps_in_tick: 0,
             is_pinned: false,
             watched_sites: 0,
@@ -244,6 +248,7 @@ impl HostRuntime {
             seeds: self.seeds.clone(),
             watched_sites: self.watched_sites,
             site_samples: self.site_samples.clone(),
+            last_validation: None,
             steps_in_tick: 0,
             is_pinned: true,
             fault: None,

@@ -136,6 +136,28 @@ impl Runtimes {
         self.slots.iter_mut().filter_map(|slot| slot.runtime.as_deref_mut())
     }
 
+    /// Every host's numbers, in the order of slots.
+    pub fn iter(&self) -> impl Iterator<Item = &HostRuntime> {
+        self.slots.iter().filter_map(|slot| slot.runtime.as_deref())
+    }
+
+    /// The numbers of the hosts that `handles` name, in the order of slots.
+    pub fn select_mut(
+        &mut self,
+        handles: impl IntoIterator<Item = RuntimeHandle>,
+    ) -> Vec<&mut HostRuntime> {
+        let mut wanted: Vec<RuntimeHandle> = handles.into_iter().collect();
+        wanted.sort_unstable();
+        let slots = self.slots.iter_mut().enumerate();
+        slots
+            .filter(|(slot, entry)| {
+                let handle = RuntimeHandle { slot: *slot as u32, generation: entry.generation };
+                wanted.binary_search(&handle).is_ok()
+            })
+            .filter_map(|(_, entry)| entry.runtime.as_deref_mut())
+            .collect()
+    }
+
     /// How many hosts there are.
     pub fn len(&self) -> usize {
         self.slots.len() - self.free.len()
