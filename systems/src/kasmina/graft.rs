@@ -145,7 +145,7 @@ pub(super) fn set_training(world: &mut World, seed: Entity, trains: bool) {
 /// Withdraws the graft of every host that met a fault, before anybody looks for a snapshot.
 ///
 /// The host becomes its fork if that is sound. If the twin itself failed, both go, and Tolaria restores the host.
-pub(super) fn withdraw_grafts(world: &mut World, cursor: &mut Local<MessageCursor<FaultReported>>) {
+pub(super) fn withdraw_grafts(world: &mut World, mut cursor: Local<MessageCursor<FaultReported>>) {
     let faults: Vec<FaultReported> =
         cursor.read(world.resource::<Messages<FaultReported>>()).copied().collect();
     for report in faults {

@@ -160,19 +160,22 @@ pub fn write_checkpoint(world: &mut World, folder: &Path) -> Result<PathBuf, Che
 
     let target = folder.join(format!("{PREFIX}{:010}", record.tick));
     let draft = folder.join(format!(".draft-{:010}", record.tick));
-    let failed = |path: &Path| FileError::at(path, "write the checkpoint");
-    remove_folder(&draft).map_err(failed(&draft))?;
-    fs::create_dir_all(&draft).map_err(failed(&draft))?;
+    remove_folder(&draft).map_err(writing(&draft))?;
+    fs::create_dir_all(&draft).map_err(writing(&draft))?;
     let written = write_files(&draft, &weights, &state, &to_json(&info));
     if let Err(error) = written {
         // The last checkpoint is untouched; the draft only takes room.
         let _ = remove_folder(&draft);
         return Err(error.into());
     }
-    remove_folder(&target).map_err(failed(&target))?;
-    fs::rename(&draft, &target).map_err(failed(&target))?;
-    sync_folder(folder).map_err(failed(folder))?;
+    remove_folder(&target).map_err(writing(&target))?;
+    fs::rename(&draft, &target).map_err(writing(&target))?;
+    sync_folder(folder).map_err(writing(folder))?;
     Ok(target)
+}
+
+fn writing(path: &Path) -> impl FnOnce(io::Error) -> FileError {
+    FileError::at(path, "write the checkpoint")
 }
 
 fn write_files(draft: &Path, weights: &[u8], state: &[u8], info: &[u8]) -> Result<(), FileError> {
