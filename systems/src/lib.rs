@@ -2,4 +2,5 @@
 //!
 //! They meet on [`oona`]'s messages and the engine's components, and never name one another.
 
+pub mod nissa;
 pub mod oona;
