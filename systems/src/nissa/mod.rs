@@ -5,7 +5,7 @@
 //! | every fact on the bus: `StageChanged`, `GateJudged`, `EpochEnded`, ... | `Journal`, `RunStatus` on failure | `metrics.csv`, `summary.json`, [`NissaState`], [`Progress`] |
 //!
 //! All of it happens in `Record`. A plugin of one's own adds its events to the
-//! [`Journal`](esper_engine::world::journal::Journal) in an earlier phase.
+//! [`Journal`] in an earlier phase.
 
 mod components;
 mod config;
