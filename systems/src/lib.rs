@@ -3,6 +3,7 @@
 //! They meet on [`oona`]'s messages and the engine's components, and never name one another.
 
 pub mod kasmina;
+pub mod nissa;
 pub mod oona;
 pub mod tamiyo;
 pub mod tolaria;
