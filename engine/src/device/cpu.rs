@@ -305,7 +305,7 @@ impl Run<'_, '_> {
         let dw = &mut gradients[weight.range()];
         cpu::conv1d_grad_weight(shape, dy, x, dw, false, self.tensors.scratch);
         if let Some(bias) = bias {
-            cpu::conv1d_grad_bias(shape, dy, &mut gradients[bias.range()], false);
+            cpu::conv1d_bias_grad(shape, dy, &mut gradients[bias.range()], false);
         }
     }
 
@@ -323,10 +323,9 @@ impl Run<'_, '_> {
                     .gradients
                     .get_disjoint_mut([weight.range(), bias.range()])
                     .expect(DISJOINT);
-                let grads = wants_params.then_some((dgamma, dbeta));
                 let gamma = &params[weight.range()];
                 cpu::layer_norm_backward(
-                    rows, width, dy, x, gamma, mean, rstd, dx, accumulate, grads,
+                    rows, width, dy, x, gamma, mean, rstd, dx, dgamma, dbeta, accumulate, wants_params,
                 );
             }
             Instr::RmsNormGrad { dy, x, weight, rstd, dx, accumulate } => {
@@ -334,25 +333,29 @@ impl Run<'_, '_> {
                 let ranges = [dy, x, rstd, dx].map(|id| self.range(id));
                 let [dy, x, rstd, dx] =
                     self.tensors.workspace.get_disjoint_mut(ranges).expect(DISJOINT);
-                let dgamma = wants_params.then(|| &mut self.tensors.gradients[weight.range()]);
+                let dgamma = &mut self.tensors.gradients[weight.range()];
                 let gamma = &params[weight.range()];
-                cpu::rms_norm_backward(rows, width, dy, x, gamma, rstd, dx, accumulate, dgamma);
+                cpu::rms_norm_backward(
+                    rows, width, dy, x, gamma, rstd, dx, dgamma, accumulate, wants_params,
+                );
             }
             Instr::LayerScaleGrad { dy, x, weight, dx, accumulate } => {
                 let width = self.width(x);
                 let ranges = [dy, x, dx].map(|id| self.range(id));
                 let [dy, x, dx] = self.tensors.workspace.get_disjoint_mut(ranges).expect(DISJOINT);
-                let dgamma = wants_params.then(|| &mut self.tensors.gradients[weight.range()]);
+                let dgamma = &mut self.tensors.gradients[weight.range()];
                 let gamma = &params[weight.range()];
-                cpu::layer_scale_backward(rows, width, dy, x, gamma, dx, accumulate, dgamma);
+                cpu::layer_scale_backward(
+                    rows, width, dy, x, gamma, dx, dgamma, accumulate, wants_params,
+                );
             }
             Instr::GateGrad { dy, x, weight, dx, accumulate } => {
                 let width = self.width(x);
                 let ranges = [dy, x, dx].map(|id| self.range(id));
                 let [dy, x, dx] = self.tensors.workspace.get_disjoint_mut(ranges).expect(DISJOINT);
-                let dw = wants_params.then(|| &mut self.tensors.gradients[weight.range()]);
+                let dw = &mut self.tensors.gradients[weight.range()];
                 let w = &params[weight.range()];
-                cpu::gate_backward(rows, width, dy, x, w, dx, accumulate, dw);
+                cpu::gate_backward(rows, width, dy, x, w, dx, dw, accumulate, wants_params);
             }
             Instr::PassGrad { dy, dx, accumulate } => {
                 let [dy, dx] = self.get([dy, dx]);
@@ -364,7 +367,11 @@ impl Run<'_, '_> {
             }
             Instr::ScaleGrad { dy, factor, dx, accumulate } => {
                 let [dy, dx] = self.get([dy, dx]);
-                cpu::scale_grad(dy, factor, dx, accumulate);
+                if accumulate {
+                    cpu::residual_assign(dx, dy, factor);
+                } else {
+                    cpu::scale(dy, factor, dx);
+                }
             }
             Instr::MultiplyGrad { dy, other, dx, accumulate } => {
                 let [dy, other, dx] = self.get([dy, other, dx]);

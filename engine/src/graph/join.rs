@@ -2,7 +2,7 @@
 
 use super::{GraphError, NetworkGraph, NodeIndex, Op};
 
-/// The host with `module` joined to it before the site `site`, its nodes under `prefix`.
+/// The host with `module` joined to it before the site `site`, its nodes' names begun with `prefix`.
 ///
 /// `join` is [`Op::Residual`] (`y = fma(alpha, f(x), x)`) or [`Op::Blend`] (`y = (1 - alpha) x + alpha (x + f(x))`).
 /// The new nodes compute exactly what the bound seed computed, in the same order, so the host's outputs and
@@ -73,7 +73,7 @@ fn append_module(
 ) -> Result<NodeIndex, GraphError> {
     let mut mapped: Vec<(NodeIndex, NodeIndex)> = Vec::with_capacity(module.len());
     for (index, node) in module.nodes() {
-        let name = format!("{prefix}.{}", node.name);
+        let name = format!("{prefix}{}", node.name);
         let added = match &node.op {
             Op::Input { .. } => grown.add(name, Op::Fork, &[x])?,
             op => grown.add(name, op.clone(), &lookup(&mapped, &module.inputs(index)))?,
@@ -82,9 +82,9 @@ fn append_module(
     }
     let mut f = lookup(&mapped, &[module.output()?])[0];
     if matches!(join, Op::Blend { .. }) {
-        f = grown.add(format!("{prefix}.identity"), Op::Add, &[x, f])?;
+        f = grown.add(format!("{prefix}identity"), Op::Add, &[x, f])?;
     }
-    grown.add(format!("{prefix}.join"), join, &[x, f])
+    grown.add(format!("{prefix}join"), join, &[x, f])
 }
 
 fn lookup(mapped: &[(NodeIndex, NodeIndex)], wanted: &[NodeIndex]) -> Vec<NodeIndex> {

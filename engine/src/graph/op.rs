@@ -202,7 +202,7 @@ impl Op {
                 }
             }
             Self::Reshape { shape } => {
-                if shape.iter().product::<usize>() == shapes[0].iter().product() {
+                if shape.iter().product::<usize>() == shapes[0].iter().product::<usize>() {
                     Ok(shape.clone())
                 } else {
                     shape_error("reshape", shape.clone(), shapes[0])

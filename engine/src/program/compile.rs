@@ -38,9 +38,10 @@ impl Program {
     /// Fails when the graph is empty, has no input or several, or has more sites than a program can carry.
     pub fn compile(graph: &NetworkGraph, options: CompileOptions) -> Result<Self, GraphError> {
         let mut lowering = Lowering::new(graph, options)?;
-        let order: Vec<NodeIndex> = graph.nodes().map(|(index, _)| index).collect();
-        for index in order.iter().filter(|index| lowering.live[index.index()]) {
-            lowering.lower(*index);
+        for (index, _) in graph.nodes() {
+            if lowering.live[index.index()] {
+                lowering.lower(index);
+            }
         }
         lowering.finish()
     }

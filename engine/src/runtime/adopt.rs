@@ -61,7 +61,9 @@ impl HostRuntime {
         state.groups.push(group);
         let seeds = std::mem::take(&mut self.seeds);
         let config = self.config.clone();
+        let watched_sites = self.watched_sites;
         *self = Self::from_state(config, graph, program, state, seeds);
+        self.watched_sites = watched_sites;
     }
 
     /// Copies everything a snapshot restores from `other`, reusing this host's memory.

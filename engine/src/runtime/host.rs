@@ -11,7 +11,7 @@ use super::{
     flops::Flops,
     optimizer::{self, GroupSchedule, ParamGroup, update_flops_per_param},
     schedule::{learning_rate, seed_learning_rate},
-    seed::{SeedMode, SeedRuntime, SeedSample, SeedState},
+    seed::{SeedMode, SeedRuntime, SeedSample, SeedState, SiteSample},
     visit::{SeedVisitor, Visit, split},
     watch::Watch,
 };
@@ -76,6 +76,10 @@ pub struct HostRuntime {
     pub state: HostState,
     /// Bound seeds, by name.
     pub seeds: Vec<SeedRuntime>,
+    /// Sites whose activation and gradient are sampled, one bit each: those with a seed planted.
+    pub watched_sites: u64,
+    /// The last sample at each site, where there is one.
+    pub site_samples: Vec<Option<SiteSample>>,
     /// What stopped it, until Tolaria has decided what follows.
     pub fault: Option<Fault>,
     pub(super) order: Order,
@@ -144,6 +148,8 @@ impl HostRuntime {
             values: vec![0.0; batch * n_outputs],
             segments: Vec::new(),
             fault: None,
+            watched_sites: 0,
+            site_samples: vec![None; program.sites.len()],
             config,
             graph,
             program,
@@ -265,7 +271,8 @@ impl HostRuntime {
 
     fn run_passes(&mut self, rows: usize) -> usize {
         let is_sampled = self.state.step.is_multiple_of(self.config.telemetry_every_steps);
-        let sites = self.seeds.iter().fold(0, |mask, seed| mask | 1 << seed.state.site);
+        let watched = if is_sampled { self.watched_sites } else { 0 };
+        let sites = self.seeds.iter().fold(watched, |mask, seed| mask | 1 << seed.state.site);
         let wanted = Need { params: true, sites };
         let program = self.program.clone();
         let device = self.config.device.clone();
@@ -327,6 +334,8 @@ impl HostRuntime {
             rho: config.rho,
             composition: config.composition,
             flops: &mut self.state.flops,
+            watched_sites: self.watched_sites,
+            site_samples: &mut self.site_samples,
         };
         (tensors, visitor, pass)
     }

@@ -21,7 +21,7 @@ pub use flops::Flops;
 pub use host::{HostRuntime, HostState};
 pub use optimizer::{GroupSchedule, ParamGroup};
 pub use schedule::{Ramp, learning_rate, seed_learning_rate};
-pub use seed::{SeedMode, SeedRuntime, SeedSample, SeedState};
+pub use seed::{SeedMode, SeedRuntime, SeedSample, SeedState, SiteSample};
 pub use watch::{Watch, WatchConfig};
 
 /// Examples of one pass.

@@ -63,21 +63,21 @@ pub fn update(
     match optimizer {
         Optimizer::Sgd(sgd) => {
             let config = SgdConfig {
-                lr: lr as f32,
-                momentum: sgd.momentum as f32,
-                dampening: sgd.dampening as f32,
-                weight_decay: sgd.weight_decay as f32,
+                lr,
+                momentum: sgd.momentum,
+                dampening: sgd.dampening,
+                weight_decay: sgd.weight_decay,
                 nesterov: sgd.nesterov,
             };
             cpu::sgd_step(config, n_updates == 0, grad_scale, params, grads, m);
         }
         Optimizer::Adam(adam) | Optimizer::AdamW(adam) => {
             let config = AdamConfig {
-                lr: lr as f32,
-                beta1: adam.beta1 as f32,
-                beta2: adam.beta2 as f32,
-                eps: adam.eps as f32,
-                weight_decay: adam.weight_decay as f32,
+                lr,
+                beta1: adam.beta1,
+                beta2: adam.beta2,
+                eps: adam.eps,
+                weight_decay: adam.weight_decay,
                 decoupled: matches!(optimizer, Optimizer::AdamW(_)),
             };
             cpu::adam_step(config, n_updates + 1, grad_scale, params, grads, m, v);

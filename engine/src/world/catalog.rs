@@ -96,6 +96,10 @@ pub enum KernelStatus {
 #[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeploymentCount(pub u32);
 
+/// How often a kernel's graft had to be rolled back; a penalised kernel is not bound again in the run.
+#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Penalties(pub u32);
+
 /// Decoded kernels by name: what makes binding a pointer swap.
 #[derive(Resource, Debug, Default)]
 pub struct KernelCache(BTreeMap<KernelId, Arc<Program>>);

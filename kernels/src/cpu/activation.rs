@@ -6,8 +6,7 @@ use super::math::{exp, normal_cdf, sigmoid, tanh};
 use super::sweep::{Columns, fold_columns, map};
 
 /// An elementwise nonlinearity, as PyTorch defines it.
-#[derive(serde::Serialize, serde::Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Activation {
     /// `max(x, 0)`
     Relu,
@@ -210,9 +209,9 @@ impl Curve for Sigmoid {
 }
 
 /// `1 / sqrt(2 pi)`
-const FRAC_1_SQRT_2PI: f32 = 0.398_942_28;
+const FRAC_1_SQRT_2PI: f32 = 0.398_942_3;
 /// `sqrt(2 / pi)`
-const SQRT_2_OVER_PI: f32 = 0.797_884_56;
+const SQRT_2_OVER_PI: f32 = 0.797_884_6;
 /// Hendrycks and Gimpel 2016, "Gaussian Error Linear Units", section 2.
 const GELU_CUBIC: f32 = 0.044_715;
 
