@@ -292,8 +292,26 @@ pub fn restore_checkpoint(world: &mut World, path: &Path) -> Result<CheckpointIn
     Ok(info)
 }
 
-/// Takes the snapshots that a run needs before its first step.
-pub(crate) fn take_first_snapshots(world: &mut World) {
+/// Begins a new run: first snapshots, and a first checkpoint in `folder`, from which even its first tick can be resumed.
+///
+/// # Errors
+///
+/// Fails when the checkpoint can not be written.
+pub fn begin(world: &mut World, folder: Option<PathBuf>) -> Result<(), CheckpointError> {
+    take_first_snapshots(world);
+    if let Some(folder) = &folder {
+        write_checkpoint(world, folder)?;
+    }
+    world.resource_mut::<CheckpointPlan>().folder = folder;
+    Ok(())
+}
+
+/// Goes on saving a resumed run in `folder`.
+pub fn go_on(world: &mut World, folder: PathBuf) {
+    world.resource_mut::<CheckpointPlan>().folder = Some(folder);
+}
+
+fn take_first_snapshots(world: &mut World) {
     let mut query = world.query::<(&HostId, &HostRole, &Runtime)>();
     let hosts: Vec<(HostId, Runtime)> = query
         .iter(world)

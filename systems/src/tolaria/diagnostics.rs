@@ -21,10 +21,10 @@ pub struct HostEnd {
     pub steps: u64,
     /// Mean training loss of its last epoch; `None` before the first step.
     pub train_loss: Option<f64>,
-    /// What validation finds now.
-    pub validation: Evaluation,
-    /// What the test finds: read once, here.
-    pub test: Evaluation,
+    /// What validation finds now; `None` where the run is not over.
+    pub validation: Option<Evaluation>,
+    /// What the test finds, read once, here; `None` where the run is not over.
+    pub test: Option<Evaluation>,
     /// Parameters now, in elements.
     pub params_elems: u64,
     /// Where its arithmetic went.
@@ -33,8 +33,8 @@ pub struct HostEnd {
     pub weights_digest: Digest,
 }
 
-/// Validates and tests every host as it stands, sorted by [`HostId`]. Call it once, at the end.
-pub fn end_state(world: &mut World) -> Vec<HostEnd> {
+/// Every host as it stands, sorted by [`HostId`]; validated and tested if the run `is_over`. Call it once.
+pub fn end_state(world: &mut World, is_over: bool) -> Vec<HostEnd> {
     let mut query = world.query::<(&HostId, &HostRole, &Runtime)>();
     let mut hosts: Vec<(HostId, Runtime)> = query
         .iter(world)
@@ -47,8 +47,8 @@ pub fn end_state(world: &mut World) -> Vec<HostEnd> {
         .into_iter()
         .map(|(host, Runtime(handle))| {
             let runtime = runtimes.get_mut(handle).expect("the handle is live");
-            let validation = runtime.evaluate(Part::Validation, Bucket::Validation, None, None);
-            let test = runtime.evaluate(Part::Test, Bucket::Validation, None, None);
+            let mut evaluate = |part| is_over.then(|| runtime.evaluate(part, Bucket::Validation, None, None));
+            let (validation, test) = (evaluate(Part::Validation), evaluate(Part::Test));
             let state = &runtime.state;
             let examples = state.epoch_examples;
             HostEnd {

@@ -16,11 +16,11 @@ mod snapshots;
 mod systems;
 
 pub use checkpoint::{
-    CheckpointError, CheckpointInfo, CheckpointPlan, latest_checkpoint, list_checkpoints, restore_checkpoint,
+    CheckpointError, CheckpointInfo, CheckpointPlan, begin, go_on, latest_checkpoint, list_checkpoints, restore_checkpoint,
     verify_checkpoint, write_checkpoint,
 };
 pub use config::{HostConfigs, TolariaConfig};
-pub use diagnostics::end_state;
+pub use diagnostics::{HostEnd, end_state};
 pub use snapshots::Snapshots;
 
 use esper_engine::world::plugin::{
