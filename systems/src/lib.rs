@@ -2,4 +2,10 @@
 //!
 //! They meet on [`oona`]'s messages and the engine's components, and never name one another.
 
+pub mod karn;
 pub mod oona;
+pub mod tezzeret;
+pub mod urabrask;
+
+#[cfg(test)]
+mod testing;
