@@ -14,8 +14,8 @@ use super::{
     ids::{BlueprintId, HostId, KernelId, SeedId},
 };
 use crate::{
-    graph::NetworkGraph,
-    program::{PIPELINE_VERSION, Program},
+    graph::{GraphError, NetworkGraph},
+    program::{CompileOptions, PIPELINE_VERSION, Program},
 };
 
 /// The blueprint a kernel was compiled from.
@@ -53,6 +53,30 @@ pub struct Blueprint {
 impl Blueprint {
     /// The [`Self::basis`] of blueprints that are there to fail, so that judgement can be judged.
     pub const CONTROL: &'static str = "control";
+
+    /// A trainable blueprint of `family`; parameters and arithmetic are read off the graph.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the graph is no program: it is empty, or has not exactly one input.
+    pub fn new(
+        family: impl Into<String>,
+        graph: NetworkGraph,
+        intent: impl Into<String>,
+        basis: impl Into<String>,
+    ) -> Result<Self, GraphError> {
+        let program = Program::compile(&graph, CompileOptions::MODULE)?;
+        Ok(Self {
+            family: family.into(),
+            params_elems: program.params_elems(),
+            flops_per_example: program.flops_forward(),
+            graph: Arc::new(graph),
+            is_trainable: true,
+            intent: intent.into(),
+            basis: basis.into(),
+            lineage: Vec::new(),
+        })
+    }
 
     /// The blueprint's lasting name at sites of `contract`.
     pub fn id(&self, contract: Contract) -> BlueprintId {

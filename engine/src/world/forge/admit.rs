@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use bevy_ecs::{prelude::*, system::SystemParam};
 
-use super::{Forge, ForgeConfig, Full, Job, JobsOut, Lateness, Outcome, Script, Sent, Ticket, pool::Pool};
+use super::{
+    Forge, ForgeConfig, Full, Job, JobsOut, Lateness, Outcome, Script, Sent, Ticket, pool::Pool,
+};
 use crate::{scenario::Mode, world::plugin::Clock};
 
 /// What a system needs to send jobs of one kind and to admit their outcomes.

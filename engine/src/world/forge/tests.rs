@@ -33,7 +33,8 @@ fn forge(config: ForgeConfig) -> (Forge<Nap>, JobsOut<Nap>, Lateness) {
 }
 
 fn drive(config: ForgeConfig, script: Option<Script>, n_ticks: u64) -> (Log, JobsOut<Nap>, u64) {
-    let (mut forge, mut jobs, lateness) = (Forge::new(config, script), JobsOut::default(), Lateness::default());
+    let (mut forge, mut jobs, lateness) =
+        (Forge::new(config, script), JobsOut::default(), Lateness::default());
     let mut log = Log::new();
     for now in 1..=n_ticks {
         let admitted = forge.admit(&mut jobs, now, &lateness);
@@ -53,7 +54,8 @@ fn a_workers_timing_does_not_change_a_strict_run() {
     let (calm, _, _) = drive(config(Mode::Strict, 1), None, 15);
     let slow = |ticket: Ticket| Duration::from_millis(7 * (ticket.0 * 7 % 5));
     for n_workers in [1, 4] {
-        let (busy, _, n_late) = drive(ForgeConfig { delay: slow, ..config(Mode::Strict, n_workers) }, None, 15);
+        let (busy, _, n_late) =
+            drive(ForgeConfig { delay: slow, ..config(Mode::Strict, n_workers) }, None, 15);
         assert_eq!(calm, busy);
         assert!(0 < n_late, "a test in which no worker is late proves nothing");
     }
@@ -69,7 +71,8 @@ fn a_script_repeats_a_free_run_to_the_tick() {
     let (free, _, _) = drive(ForgeConfig { delay: uneven, ..config(Mode::Free, 2) }, None, 15);
     assert!(!free.is_empty());
     let mut script = Script::default();
-    free.iter().for_each(|(tick, ticket, outcome)| script.push(*tick, Ticket(*ticket), outcome.word()));
+    free.iter()
+        .for_each(|(tick, ticket, outcome)| script.push(*tick, Ticket(*ticket), outcome.word()));
     let slower = |ticket: Ticket| Duration::from_millis(3 * (ticket.0 % 2));
     let replay = ForgeConfig { delay: slower, ..config(Mode::Free, 3) };
     let (replayed, _, _) = drive(replay, Some(script), 15);
@@ -89,7 +92,7 @@ fn a_scripted_timeout_is_one_again_and_an_unscripted_job_stays_out() {
 #[test]
 fn a_hung_worker_is_abandoned_and_replaced() {
     let (mut forge, mut jobs, lateness) =
-        forge(ForgeConfig { timeout_ms: 30, latency_ticks: 1, ..config(Mode::Strict, 1) });
+        forge(ForgeConfig { timeout_ms: 300, latency_ticks: 1, ..config(Mode::Strict, 1) });
     forge.send(&mut jobs, 0, Nap { number: 2, ms: 60_000 }).unwrap();
     forge.send(&mut jobs, 0, Nap { number: 3, ms: 0 }).unwrap();
     let admitted = forge.admit(&mut jobs, 1, &lateness);
@@ -113,13 +116,18 @@ fn when_every_replacement_hangs_the_rest_times_out_and_the_tick_goes_on() {
 
 #[test]
 fn a_full_queue_gives_the_job_back() {
-    let (mut forge, mut jobs, lateness) = forge(ForgeConfig { queue_max: 2, ..config(Mode::Strict, 1) });
+    let (mut forge, mut jobs, lateness) =
+        forge(ForgeConfig { queue_max: 2, ..config(Mode::Strict, 1) });
     let nap = |number| Nap { number, ms: 0 };
     assert_eq!(forge.send(&mut jobs, 0, nap(0)).unwrap(), Ticket(0));
     assert_eq!(forge.send(&mut jobs, 0, nap(1)).unwrap(), Ticket(1));
     assert_eq!(forge.send(&mut jobs, 0, nap(2)).unwrap_err().0, nap(2));
     assert_eq!(forge.admit(&mut jobs, 3, &lateness).len(), 2);
-    assert_eq!(forge.send(&mut jobs, 3, nap(2)).unwrap(), Ticket(2), "a refused job takes no ticket");
+    assert_eq!(
+        forge.send(&mut jobs, 3, nap(2)).unwrap(),
+        Ticket(2),
+        "a refused job takes no ticket"
+    );
 }
 
 #[test]
@@ -159,7 +167,9 @@ fn jobs_that_a_checkpoint_brought_back_are_admitted_as_if_nothing_had_happened()
 fn a_forge_of_zero_workers_or_of_a_taken_name_is_refused() {
     let mut engine = Engine::default();
     let zero = ForgeConfig { n_workers: 0, ..ForgeConfig::new("nap") };
-    assert!(engine.add_forge::<Nap>(zero).is_err_and(|error| error.to_string().contains("n_workers")));
+    assert!(
+        engine.add_forge::<Nap>(zero).is_err_and(|error| error.to_string().contains("n_workers"))
+    );
     engine.add_forge::<Nap>(ForgeConfig::new("nap")).unwrap();
     assert!(engine.add_forge::<Nap>(ForgeConfig::new("nap")).is_err());
 }
