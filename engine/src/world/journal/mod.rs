@@ -67,7 +67,7 @@ use super::{
 };
 
 /// Lines gather up to this size before they are handed to the operating system, unless [`Journal::flush`] comes
-/// first. Sixteen pages: larger writes gained nothing in the audit bench.
+/// first. From 16 KiB to 1 MiB the size made no difference to the rate of events written.
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// A place between two lines: what a checkpoint keeps of a journal.
