@@ -417,6 +417,8 @@ fn seeds_lives_are_read_from_the_chain() {
     assert_eq!(seed.end().unwrap().step, Some(100));
     assert_eq!(seed.number(Gate::G5, "gain_low"), Some(0.01));
     assert_eq!(seed.number(Gate::G5, "odd"), None);
+    let bytes = fs::read(dir.events()).unwrap();
+    assert_eq!(Inspection::of(journal::read_bytes(&bytes)).unwrap(), inspection);
     let table = inspection.to_table();
     let row = table.lines().nth(2).unwrap();
     for cell in ["seed1", "hidden0", "FOSSILIZED", "40", "20", "50", "100", "[+0.0100, +0.0700]"] {

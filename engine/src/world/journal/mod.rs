@@ -47,7 +47,8 @@ mod tail;
 
 pub use line::{Break, ChainFault, LINE_BYTES_MAX};
 pub use read::{
-    Admission, ChainReport, Event, Events, JOB_ADMITTED, admissions, read, verify, verify_bytes,
+    Admission, ChainReport, Event, Events, JOB_ADMITTED, admissions, read, read_bytes, verify,
+    verify_bytes,
 };
 pub use tail::Repair;
 
