@@ -67,6 +67,15 @@ pub struct SeedSample {
     pub gradient_norm: f32,
 }
 
+/// What was last sampled at a site, whether or not a seed grows there.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq)]
+pub struct SiteSample {
+    /// Root mean square of the activation.
+    pub x_rms: f32,
+    /// Root mean square of the task gradient.
+    pub gradient_rms: f32,
+}
+
 /// A seed bound to its site.
 #[derive(Clone)]
 pub struct SeedRuntime {

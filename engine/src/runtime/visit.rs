@@ -10,7 +10,7 @@ use esper_kernels::cpu;
 use super::{
     Batch, Targets,
     flops::Flops,
-    seed::{SeedMode, SeedRuntime},
+    seed::{SeedMode, SeedRuntime, SiteSample},
 };
 use crate::{
     device::{Device, NoSeeds, Pass, SiteVisitor, Tensors},
@@ -49,6 +49,8 @@ pub(super) struct SeedVisitor<'a> {
     pub rho: f32,
     pub composition: Composition,
     pub flops: &'a mut Flops,
+    pub watched_sites: u64,
+    pub site_samples: &'a mut [Option<SiteSample>],
 }
 
 impl SiteVisitor for SeedVisitor<'_> {
@@ -78,11 +80,17 @@ impl SiteVisitor for SeedVisitor<'_> {
         gradient: Range<usize>,
         workspace: &mut [f32],
     ) {
-        if self.seeds.iter().all(|seed| seed.state.site != site) {
+        let is_sampled = self.visit == Visit::Train { is_sampled: true };
+        let is_sampled = is_sampled && self.watched_sites >> site & 1 == 1;
+        if !is_sampled && self.seeds.iter().all(|seed| seed.state.site != site) {
             return;
         }
         let [x, gradient] =
             workspace.get_disjoint_mut([x, gradient]).expect("a site's value and gradient are apart");
+        if is_sampled {
+            let sample = SiteSample { x_rms: cpu::rms(x), gradient_rms: cpu::rms(gradient) };
+            self.site_samples[site] = Some(sample);
+        }
         if matches!(self.visit, Visit::Train { .. }) {
             for i in 0..self.seeds.len() {
                 let seed = &self.seeds[i];

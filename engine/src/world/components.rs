@@ -3,11 +3,11 @@
 use bevy_ecs::{lifecycle::HookContext, prelude::*, world::DeferredWorld};
 use serde::{Deserialize, Serialize};
 
-use super::ids::BlueprintId;
-use crate::{
-    runtime::{RuntimeHandle, Runtimes},
-    world::digest::Digest,
+use super::{
+    digest::Digest,
+    ids::{BlueprintId, HostId},
 };
+use crate::runtime::{RuntimeHandle, Runtimes};
 
 /// The host a seed is planted in.
 #[derive(Component, Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,9 +55,27 @@ pub enum HostRole {
     /// A fork of a host that trains on without the seed being grafted there.
     Twin {
         /// The host it was forked from.
-        of: super::ids::HostId,
+        of: HostId,
+    },
+    /// A fork that takes no steps: the host as it was before a graft, where no twin is kept.
+    Pinned {
+        /// The host it was forked from.
+        of: HostId,
     },
 }
+
+/// The fork a host can become while a seed is grafted: its twin, or its pinned state.
+#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[component(immutable)]
+pub struct Fork(pub HostId);
+
+/// A host that was put back to a snapshot in this tick; its seeds have yet to be reconciled with it.
+#[derive(Component, Clone, Copy, Debug)]
+pub struct Restored;
+
+/// How often a host was rolled back.
+#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rollbacks(pub u64);
 
 /// Owns a host's numbers. Dropping the component frees them.
 #[derive(Component, Clone, Copy, Debug)]

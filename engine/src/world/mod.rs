@@ -7,6 +7,7 @@ pub mod components;
 pub mod digest;
 pub mod fault;
 pub mod forge;
+pub mod gate;
 pub mod ids;
 pub mod journal;
 pub mod plugin;

@@ -210,9 +210,9 @@ impl Curve for Sigmoid {
 }
 
 /// `1 / sqrt(2 pi)`
-const FRAC_1_SQRT_2PI: f32 = 0.398_942_28;
+const FRAC_1_SQRT_2PI: f32 = 0.398_942_3;
 /// `sqrt(2 / pi)`
-const SQRT_2_OVER_PI: f32 = 0.797_884_56;
+const SQRT_2_OVER_PI: f32 = 0.797_884_6;
 /// Hendrycks and Gimpel 2016, "Gaussian Error Linear Units", section 2.
 const GELU_CUBIC: f32 = 0.044_715;
 

@@ -72,6 +72,7 @@ pub(crate) fn product<L: Lanes>(
         let last = elements(m - 1, a.row) + elements(k - 1, a.column);
         assert!(last < a.values.len(), "A is f32[m, k]");
     }
+    assert!(scratch_len(k) <= scratch.len(), "scratch is too short");
     let width = L::LANES * L::TILE_ROWS.len();
     let panel = aligned(scratch, width * k);
     for column in (0..n).step_by(width) {
@@ -118,8 +119,7 @@ fn worth_packing(m: usize, n: usize, k: usize) -> bool {
 fn aligned(scratch: &mut [f32], len_elems: usize) -> *mut f32 {
     let skip = scratch.as_ptr().align_offset(64);
     let skip = if skip + len_elems <= scratch.len() { skip } else { 0 };
-    assert!(skip + len_elems <= scratch.len(), "scratch is too short");
-    scratch[skip..].as_mut_ptr()
+    scratch[skip..][..len_elems].as_mut_ptr()
 }
 
 /// Copies `n_columns` columns of a row-major matrix.

@@ -78,7 +78,7 @@ pub(crate) fn blocks<L: Lanes>(lanes: L, key: u64, stream: u64, first: u64) -> [
 /// [`uniform_f32`](crate::philox::uniform_f32) of a register.
 #[inline(always)]
 pub(crate) fn uniform<L: Lanes>(lanes: L, bits: L::U32) -> Vector<L> {
-    let integer = Vector::new(lanes, lanes.from_i32(lanes.shr::<8>(bits)));
+    let integer = Vector::new(lanes, lanes.of_i32(lanes.shr::<8>(bits)));
     integer * integer.constant(1.0 / 16_777_216.0)
 }
 

@@ -63,38 +63,30 @@ pub(crate) fn fold<L: Lanes, const R: usize, const A: usize>(
     assert!(reads.iter().all(|read| read.len() == len), "operands differ in length");
     let reads = reads.map(<[f32]>::as_ptr);
     let n_parts = REDUCTION_LANES / L::LANES;
-    let mut parts = [[Vector::splat(lanes, start); REDUCTION_LANES]; A];
+    let mut parts = [[Vector::splat(lanes, start); A]; REDUCTION_LANES];
     let mut at = 0;
     while at + REDUCTION_LANES <= len {
-        for part in 0..n_parts {
+        for (part, sums) in parts.iter_mut().take(n_parts).enumerate() {
             // SAFETY: sixteen values from `at` are within every slice.
             let sources = reads.map(|read| unsafe {
                 Vector::new(lanes, lanes.load(read.add(at + part * L::LANES)))
             });
-            let next = step(core::array::from_fn(|a| parts[a][part]), sources);
-            for (a, next) in next.into_iter().enumerate() {
-                parts[a][part] = next;
-            }
+            *sums = step(*sums, sources);
         }
         at += REDUCTION_LANES;
     }
-    if at < len {
-        for part in 0..n_parts {
-            let from = at + part * L::LANES;
-            if len <= from {
-                break;
-            }
+    for (part, sums) in parts.iter_mut().take(n_parts).enumerate() {
+        let from = at + part * L::LANES;
+        if from < len {
             let mask = lanes.first(len - from);
             // SAFETY: `mask` ends where the slices do.
             let sources = reads
                 .map(|read| unsafe { Vector::new(lanes, lanes.load_masked(mask, read.add(from))) });
-            let next = step(core::array::from_fn(|a| parts[a][part]), sources);
-            for (a, next) in next.into_iter().enumerate() {
-                parts[a][part] = next.select(mask, parts[a][part]);
-            }
+            let next = step(*sums, sources);
+            *sums = core::array::from_fn(|a| next[a].select(mask, sums[a]));
         }
     }
-    parts.map(|parts| join(parts, &op))
+    core::array::from_fn(|a| join(parts.map(|sums| sums[a]), &op))
 }
 
 /// [`fold`] by addition, from zero.

@@ -5,6 +5,7 @@ use esper_engine::world::{
     catalog::KernelStatus,
     components::{Contract, Telemetry},
     fault::Fault,
+    gate::{Gate, GateVerdict, Judgement},
     ids::{BlueprintId, HostId, KernelId, SeedId},
     stage::Stage,
 };
@@ -96,8 +97,8 @@ pub struct EpochEnded {
     pub n_active_seeds: u64,
 }
 
-/// What one living seed measured. Kasmina writes it in `Sense`, sorted by seed; dormant seeds report through
-/// [`SeedReport::stage`] only when their site is free to germinate.
+/// What one living seed measured. Kasmina writes it in `Sense`, sorted by seed. Dormant seeds write none: there may
+/// be a million of them.
 #[derive(Message, Clone, Copy, Debug, PartialEq)]
 pub struct SeedReport {
     /// The seed.
@@ -116,8 +117,10 @@ pub struct SeedReport {
     pub blueprint: Option<BlueprintId>,
     /// What was measured.
     pub telemetry: Telemetry,
-    /// The last verdict of the gate that guards its next stage, if it was judged in this stage.
-    pub verdict: Option<GateVerdict>,
+    /// Where it stands with the gate before its next stage.
+    pub judgement: Judgement,
+    /// Whether it is being withdrawn.
+    pub is_withdrawing: bool,
 }
 
 /// What the policy asks of one seed. Tamiyo writes it in `Decide`; Kasmina obeys or refuses in `Transform`.
@@ -239,37 +242,6 @@ pub struct StageChanged {
     pub blueprint: Option<BlueprintId>,
     /// Why, for people: `command`, `alpha reached`, `G5 failed`, ...
     pub reason: String,
-}
-
-/// A gate of the seed's life, DESIGN section 5.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Gate {
-    /// Contract and finite parameters.
-    G0,
-    /// Kernel validated, resources within limits.
-    G1,
-    /// Incubation: minimum age, finite, best-scale counterfactual on validation above zero.
-    G2,
-    /// Alpha reached and host loss not harmed.
-    G3,
-    /// Stable over a window.
-    G4,
-    /// Twin: lower bound of the gain above the threshold.
-    G5,
-}
-
-/// What a gate decided. `Extended` asks for more steps.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub enum GateVerdict {
-    /// The seed may go on.
-    Passed,
-    /// It may not.
-    Failed,
-    /// The evidence does not decide yet.
-    Extended,
-    /// The gate does not apply here, and the reason is in the numbers.
-    Waived,
 }
 
 /// A gate judged a seed, with the numbers it saw. Kasmina writes it in `Transform`.

@@ -11,10 +11,12 @@
 mod messages;
 
 pub use messages::{
-    BlueprintDesigned, CommandRefused, EpochEnded, FaultReported, Gate, GateJudged, GateVerdict,
-    HostReport, HostRolledBack, HostSwapped, JobAdmitted, KernelJudged, Refusal, SeedAction,
-    SeedCommand, SeedPlanted, SeedReport, StageChanged,
+    BlueprintDesigned, CommandRefused, EpochEnded, FaultReported, GateJudged, HostReport,
+    HostRolledBack, HostSwapped, JobAdmitted, KernelJudged, Refusal, SeedAction, SeedCommand,
+    SeedPlanted, SeedReport, StageChanged,
 };
+
+pub use esper_engine::world::gate::{Gate, GateVerdict, Judgement};
 
 use esper_engine::world::plugin::{BuildError, Engine, Plugin};
 

@@ -128,15 +128,15 @@ impl Lanes for V3 {
     }
 
     #[inline(always)]
-    fn to_bits(self, a: __m256) -> __m256i {
+    fn bits_of(self, a: __m256) -> __m256i {
         self.avx._mm256_castps_si256(a)
     }
     #[inline(always)]
-    fn from_bits(self, a: __m256i) -> __m256 {
+    fn of_bits(self, a: __m256i) -> __m256 {
         self.avx._mm256_castsi256_ps(a)
     }
     #[inline(always)]
-    fn from_i32(self, a: __m256i) -> __m256 {
+    fn of_i32(self, a: __m256i) -> __m256 {
         self.avx._mm256_cvtepi32_ps(a)
     }
     #[inline(always)]
@@ -188,10 +188,6 @@ impl Lanes for V3 {
     #[inline(always)]
     fn equal_u32(self, a: __m256i, b: __m256i) -> __m256i {
         self.avx2._mm256_cmpeq_epi32(a, b)
-    }
-    #[inline(always)]
-    fn any(self, mask: __m256i) -> bool {
-        self.avx2._mm256_movemask_epi8(mask) != 0
     }
 }
 

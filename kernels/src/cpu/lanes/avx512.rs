@@ -128,15 +128,15 @@ impl Lanes for V4 {
     }
 
     #[inline(always)]
-    fn to_bits(self, a: __m512) -> __m512i {
+    fn bits_of(self, a: __m512) -> __m512i {
         self.avx512f._mm512_castps_si512(a)
     }
     #[inline(always)]
-    fn from_bits(self, a: __m512i) -> __m512 {
+    fn of_bits(self, a: __m512i) -> __m512 {
         self.avx512f._mm512_castsi512_ps(a)
     }
     #[inline(always)]
-    fn from_i32(self, a: __m512i) -> __m512 {
+    fn of_i32(self, a: __m512i) -> __m512 {
         self.avx512f._mm512_cvtepi32_ps(a)
     }
     #[inline(always)]
@@ -188,10 +188,6 @@ impl Lanes for V4 {
     #[inline(always)]
     fn equal_u32(self, a: __m512i, b: __m512i) -> __mmask16 {
         self.avx512f._mm512_cmpeq_epi32_mask(a, b)
-    }
-    #[inline(always)]
-    fn any(self, mask: __mmask16) -> bool {
-        mask != 0
     }
 }
 

@@ -102,11 +102,11 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     fn head(self, a: Self::F32) -> f32;
 
     /// The bit patterns.
-    fn to_bits(self, a: Self::F32) -> Self::U32;
+    fn bits_of(self, a: Self::F32) -> Self::U32;
     /// The values of bit patterns.
-    fn from_bits(self, a: Self::U32) -> Self::F32;
+    fn of_bits(self, a: Self::U32) -> Self::F32;
     /// The values, rounded to nearest, of signed integers.
-    fn from_i32(self, a: Self::U32) -> Self::F32;
+    fn of_i32(self, a: Self::U32) -> Self::F32;
     /// The same integer in every lane.
     fn splat_u32(self, value: u32) -> Self::U32;
     /// `0, 1, 2, ...`
@@ -129,6 +129,4 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     fn mul_wide(self, a: Self::U32, b: Self::U32) -> (Self::U32, Self::U32);
     /// Where `a == b`.
     fn equal_u32(self, a: Self::U32, b: Self::U32) -> Self::Mask;
-    /// Whether any lane is true.
-    fn any(self, mask: Self::Mask) -> bool;
 }

@@ -111,15 +111,15 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    fn to_bits(self, a: f32) -> u32 {
+    fn bits_of(self, a: f32) -> u32 {
         a.to_bits()
     }
     #[inline(always)]
-    fn from_bits(self, a: u32) -> f32 {
+    fn of_bits(self, a: u32) -> f32 {
         f32::from_bits(a)
     }
     #[inline(always)]
-    fn from_i32(self, a: u32) -> f32 {
+    fn of_i32(self, a: u32) -> f32 {
         a.cast_signed() as f32
     }
     #[inline(always)]
@@ -166,9 +166,5 @@ impl Lanes for Portable {
     #[inline(always)]
     fn equal_u32(self, a: u32, b: u32) -> bool {
         a == b
-    }
-    #[inline(always)]
-    fn any(self, mask: bool) -> bool {
-        mask
     }
 }

@@ -57,16 +57,16 @@ impl<L: Lanes> Vector<L> {
 
     #[inline(always)]
     pub(crate) fn abs(self) -> Self {
-        let bits = self.lanes.and(self.lanes.to_bits(self.raw), self.lanes.splat_u32(!SIGN));
-        Self { raw: self.lanes.from_bits(bits), ..self }
+        let bits = self.lanes.and(self.lanes.bits_of(self.raw), self.lanes.splat_u32(!SIGN));
+        Self { raw: self.lanes.of_bits(bits), ..self }
     }
 
     /// The magnitude of `self` with the sign of `sign`.
     #[inline(always)]
     pub(crate) fn copysign(self, sign: Self) -> Self {
         let lanes = self.lanes;
-        let sign = lanes.and(lanes.to_bits(sign.raw), lanes.splat_u32(SIGN));
-        Self { raw: lanes.from_bits(lanes.or(lanes.to_bits(self.abs().raw), sign)), lanes }
+        let sign = lanes.and(lanes.bits_of(sign.raw), lanes.splat_u32(SIGN));
+        Self { raw: lanes.of_bits(lanes.or(lanes.bits_of(self.abs().raw), sign)), lanes }
     }
 
     /// Writes `LANES` values.
@@ -141,7 +141,7 @@ impl<L: Lanes> Neg for Vector<L> {
     #[inline(always)]
     fn neg(self) -> Self {
         let lanes = self.lanes;
-        let flipped = lanes.xor(lanes.to_bits(self.raw), lanes.splat_u32(SIGN));
-        Self { raw: lanes.from_bits(flipped), lanes }
+        let flipped = lanes.xor(lanes.bits_of(self.raw), lanes.splat_u32(SIGN));
+        Self { raw: lanes.of_bits(flipped), lanes }
     }
 }
