@@ -153,9 +153,9 @@ fn arms(scenario: &Scenario, n_seeds: u64) -> Result<(), Failure> {
         let gain = paired_interval(&accuracy(0), &accuracy(arm), 0.95);
         println!(
             "heuristic - {name:<13} {:+.2} points, 95 % interval [{:+.2}, {:+.2}]",
-            -100.0 * gain.mean,
-            -100.0 * gain.high,
-            -100.0 * gain.low
+            100.0 * gain.mean,
+            100.0 * gain.low,
+            100.0 * gain.high
         );
     }
     Ok(())
