@@ -41,7 +41,7 @@ pub(super) fn measure(programs: &[&Program], rules: &Rules) -> Vec<Measured> {
         }
     }
     let medians: Vec<[u64; 2]> =
-        times.iter_mut().map(|times| times.each_mut().map(median)).collect();
+        times.iter_mut().map(|times| times.each_mut().map(|times| median(times))).collect();
     let total = |[forward, backward]: [u64; 2]| (forward + backward).max(1) as f64;
     let measured = medians.iter().zip(&times).map(|(own, times)| Measured {
         forward_ns: own[0],
@@ -60,7 +60,7 @@ fn timed(run: impl FnOnce()) -> u64 {
     began.elapsed().as_nanos() as u64
 }
 
-fn median(times: &mut Vec<u64>) -> u64 {
+fn median(times: &mut [u64]) -> u64 {
     let middle = times.len() / 2;
     *times.select_nth_unstable(middle).1
 }
