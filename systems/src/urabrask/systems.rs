@@ -115,9 +115,13 @@ pub(super) fn send_kernels(
     blueprints: Query<(&BlueprintId, &Blueprint, &Contract)>,
 ) {
     let mut waiting: BTreeMap<BlueprintId, ValidateJob> = BTreeMap::new();
+    let is_out = |workers: &Workers<ValidateJob>, id| {
+        workers.jobs().iter().any(|(.., job)| job.blueprint == id)
+    };
     for (kernel_id, kernel, status, of) in &kernels {
         if *status == KernelStatus::PendingBenchmarking
             && let Ok((id, blueprint, contract)) = blueprints.get(of.0)
+            && !is_out(&workers, *id)
             && let Some(program) = program_of(&cache, *kernel_id, kernel, blueprint)
         {
             let job = waiting.entry(*id).or_insert_with(|| ValidateJob {
@@ -132,7 +136,6 @@ pub(super) fn send_kernels(
             job.candidates.push(Candidate { id: *kernel_id, variant, program });
         }
     }
-    workers.jobs().iter().for_each(|(_, _, job)| drop(waiting.remove(&job.blueprint)));
     for mut job in waiting.into_values() {
         job.candidates.sort_unstable_by_key(|candidate| candidate.id);
         if workers.send(job).is_err() {
