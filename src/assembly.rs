@@ -45,6 +45,7 @@ pub struct RunBuilder {
     data: Option<Arc<SplitData>>,
     progress: ProgressMode,
     policy: Option<Box<dyn Policy>>,
+    graph: Option<NetworkGraph>,
     extensions: Vec<Extension>,
 }
 
@@ -58,6 +59,7 @@ impl RunBuilder {
             data: None,
             progress: ProgressMode::Quiet,
             policy: None,
+            graph: None,
             extensions: Vec::new(),
         }
     }
@@ -80,6 +82,13 @@ impl RunBuilder {
     #[must_use]
     pub fn data(mut self, data: Arc<SplitData>) -> Self {
         self.data = Some(data);
+        self
+    }
+
+    /// Trains `graph` instead of the host that the scenario's `[host]` describes. It ends in a loss.
+    #[must_use]
+    pub fn host(mut self, graph: NetworkGraph) -> Self {
+        self.graph = Some(graph);
         self
     }
 
@@ -184,7 +193,10 @@ impl RunBuilder {
             None => Arc::new(data::load(&data_config(&scenario), &self.base_dir)?),
         };
         check_fit(&scenario, &data)?;
-        let graph = Arc::new(host_graph(&scenario)?);
+        let graph = match self.graph {
+            Some(graph) => Arc::new(graph),
+            None => Arc::new(host_graph(&scenario)?),
+        };
         let mut engine = Engine::default();
         let world = engine.world_mut();
         world.insert_resource(RunSeed(scenario.run.seed));
