@@ -3,3 +3,4 @@
 //! They meet on [`oona`]'s messages and the engine's components, and never name one another.
 
 pub mod oona;
+pub mod urza;

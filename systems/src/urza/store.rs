@@ -237,8 +237,7 @@ impl LibraryStore {
 impl KernelStore for LibraryStore {
     fn kernel_bytes(&self, id: KernelId) -> Result<Option<Vec<u8>>, StoreError> {
         let found = self.read(|tx| {
-            let Some(kernel) =
-                latest::<KernelRecord>("kernels", &tx.open_table(KERNELS)?, &id.0)?
+            let Some(kernel) = latest::<KernelRecord>("kernels", &tx.open_table(KERNELS)?, &id.0)?
             else {
                 return Ok(None);
             };
@@ -327,9 +326,7 @@ fn latest_of_others(
 
 fn builder() -> Builder {
     let mut builder = Builder::new();
-    builder
-        .set_cache_size(CACHE_MAX_BYTES)
-        .set_concurrency_mode(ConcurrencyMode::SingleWriter);
+    builder.set_cache_size(CACHE_MAX_BYTES).set_concurrency_mode(ConcurrencyMode::SingleWriter);
     builder
 }
 
@@ -399,9 +396,8 @@ pub(super) fn guarded<T>(
     f: impl FnOnce() -> Result<T, LibraryErrorKind>,
 ) -> Result<T, LibraryError> {
     // A transaction that unwinds is dropped, which undoes it; locks it poisons are errors from then on.
-    let outcome = catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| {
-        Err(LibraryErrorKind::Damaged(Damage::file(panic_text(&*panic))))
-    });
+    let outcome = catch_unwind(AssertUnwindSafe(f))
+        .unwrap_or_else(|panic| Err(LibraryErrorKind::Damaged(Damage::file(panic_text(&*panic)))));
     outcome.map_err(|kind| kind.at(path))
 }
 
