@@ -397,7 +397,7 @@ impl<'a> Lowering<'a> {
 }
 
 /// Nodes the output depends on; the rest is dead code.
-fn live_nodes(graph: &NetworkGraph, n_slots: usize) -> Result<Vec<bool>, GraphError> {
+pub(super) fn live_nodes(graph: &NetworkGraph, n_slots: usize) -> Result<Vec<bool>, GraphError> {
     let mut live = vec![false; n_slots];
     let mut pending = vec![graph.output()?];
     while let Some(index) = pending.pop() {

@@ -7,9 +7,12 @@ mod backward;
 mod compile;
 mod instr;
 mod plan;
+pub mod reference;
+mod variant;
 
 pub use compile::{CompileOptions, PIPELINE_VERSION};
 pub use instr::{Instr, Param, TensorId};
+pub use variant::Variant;
 
 use serde::{Deserialize, Serialize};
 

@@ -68,7 +68,8 @@ impl HostRuntime {
 
     /// Copies everything a snapshot restores from `other`, reusing this host's memory.
     ///
-    /// Both sides keep their gradients, workspaces and faults: they carry nothing from one step to the next.
+    /// The other may be a [snapshot](Self::to_snapshot). Gradients, workspaces and faults stay: they carry nothing
+    /// from one step to the next.
     pub fn copy_state_from(&mut self, other: &Self) {
         let state = &mut self.state;
         let same_program = Arc::ptr_eq(&self.program, &other.program);
@@ -98,9 +99,9 @@ impl HostRuntime {
         if !same_program {
             self.graph = other.graph.clone();
             self.program = other.program.clone();
-            self.gradients.resize(other.gradients.len(), 0.0);
-            self.workspace.resize(other.workspace.len(), 0.0);
-            self.scratch.resize(other.scratch.len(), 0.0);
+            if !self.gradients.is_empty() {
+                self.make_room();
+            }
             self.index_segments();
         }
         self.seeds.clone_from(&other.seeds);
@@ -111,6 +112,15 @@ impl HostRuntime {
         } else {
             self.order = Order::clone(&other.order);
         }
+    }
+}
+
+impl HostRuntime {
+    fn make_room(&mut self) {
+        let batch = self.config.batch;
+        self.gradients.resize(self.program.params_len_elems, 0.0);
+        self.workspace.resize(self.program.workspace_len_elems(batch), 0.0);
+        self.scratch.resize(self.program.scratch_len_elems(batch), 0.0);
     }
 }
 

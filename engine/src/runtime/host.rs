@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Batch, Targets,
     config::HostConfig,
+    evaluate::Evaluation,
     flops::Flops,
     optimizer::{self, GroupSchedule, ParamGroup, update_flops_per_param},
     schedule::{learning_rate, seed_learning_rate},
@@ -80,6 +81,12 @@ pub struct HostRuntime {
     pub watched_sites: u64,
     /// The last sample at each site, where there is one.
     pub site_samples: Vec<Option<SiteSample>>,
+    /// What the last validation found.
+    pub last_validation: Option<Evaluation>,
+    /// Steps it took in this tick.
+    pub steps_in_tick: u64,
+    /// Whether it takes no steps: a fork that is kept as it was.
+    pub is_pinned: bool,
     /// What stopped it, until Tolaria has decided what follows.
     pub fault: Option<Fault>,
     pub(super) order: Order,
@@ -148,6 +155,9 @@ impl HostRuntime {
             values: vec![0.0; batch * n_outputs],
             segments: Vec::new(),
             fault: None,
+            last_validation: None,
+            steps_in_tick: 0,
+            is_pinned: false,
             watched_sites: 0,
             site_samples: vec![None; program.sites.len()],
             config,
@@ -210,6 +220,47 @@ impl HostRuntime {
         twin.unbind(without);
         twin.state.flops = Flops::default();
         twin
+    }
+
+    /// Takes up to `n_steps` steps, fewer where the run ends, an epoch ends or a fault strikes.
+    pub fn advance(&mut self, n_steps: u64) {
+        self.steps_in_tick = 0;
+        if self.is_pinned {
+            return;
+        }
+        while self.steps_in_tick < n_steps && !self.is_done() && self.fault.is_none() {
+            if self.step().is_ok() {
+                self.steps_in_tick += 1;
+                if self.is_at_epoch_end() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// What a snapshot keeps: everything but the memory that carries nothing from one step to the next.
+    pub fn to_snapshot(&self) -> Self {
+        Self {
+            config: self.config.clone(),
+            graph: self.graph.clone(),
+            program: self.program.clone(),
+            state: self.state.clone(),
+            seeds: self.seeds.clone(),
+            watched_sites: self.watched_sites,
+            site_samples: self.site_samples.clone(),
+            last_validation: None,
+            steps_in_tick: 0,
+            is_pinned: true,
+            fault: None,
+            order: self.order.clone(),
+            gradients: Vec::new(),
+            workspace: Vec::new(),
+            scratch: Vec::new(),
+            losses: Vec::new(),
+            labels: Vec::new(),
+            values: Vec::new(),
+            segments: Vec::new(),
+        }
     }
 
     /// BLAKE3 of the host's own parameters and of every fossilised module's, in the order of the block.

@@ -6,6 +6,7 @@ mod evaluate;
 mod flops;
 mod host;
 mod optimizer;
+mod saved;
 mod schedule;
 mod seed;
 mod visit;
@@ -19,7 +20,8 @@ pub use config::HostConfig;
 pub use evaluate::{Bucket, Evaluation, Part};
 pub use flops::Flops;
 pub use host::{HostRuntime, HostState};
-pub use optimizer::{GroupSchedule, ParamGroup};
+pub use optimizer::{GroupSchedule, ParamGroup, has_second_moment};
+pub use saved::{LoadHostError, SavedHost, TensorBook};
 pub use schedule::{Ramp, learning_rate, seed_learning_rate};
 pub use seed::{SeedMode, SeedRuntime, SeedSample, SeedState, SiteSample};
 pub use watch::{Watch, WatchConfig};
@@ -132,6 +134,28 @@ impl Runtimes {
     /// Every host's numbers, in the order of slots.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut HostRuntime> {
         self.slots.iter_mut().filter_map(|slot| slot.runtime.as_deref_mut())
+    }
+
+    /// Every host's numbers, in the order of slots.
+    pub fn iter(&self) -> impl Iterator<Item = &HostRuntime> {
+        self.slots.iter().filter_map(|slot| slot.runtime.as_deref())
+    }
+
+    /// The numbers of the hosts that `handles` name, in the order of slots.
+    pub fn select_mut(
+        &mut self,
+        handles: impl IntoIterator<Item = RuntimeHandle>,
+    ) -> Vec<&mut HostRuntime> {
+        let mut wanted: Vec<RuntimeHandle> = handles.into_iter().collect();
+        wanted.sort_unstable();
+        let slots = self.slots.iter_mut().enumerate();
+        slots
+            .filter(|(slot, entry)| {
+                let handle = RuntimeHandle { slot: *slot as u32, generation: entry.generation };
+                wanted.binary_search(&handle).is_ok()
+            })
+            .filter_map(|(_, entry)| entry.runtime.as_deref_mut())
+            .collect()
     }
 
     /// How many hosts there are.

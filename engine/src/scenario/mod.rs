@@ -21,6 +21,8 @@ mod train;
 mod value;
 mod word;
 
+pub use suggest::nearest;
+
 pub use self::{
     data::{Data, Standardize, Task},
     error::{Place, Problem, ScenarioError},

@@ -8,7 +8,7 @@ const LEN_MAX_BYTES: usize = 64;
 const SIMILARITY_MIN: f64 = 0.5;
 
 /// The word of `known` nearest to `word`, where one is near.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if LEN_MAX_BYTES < word.len() {
         return None;
     }

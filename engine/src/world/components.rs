@@ -69,6 +69,10 @@ pub enum HostRole {
 #[component(immutable)]
 pub struct Fork(pub HostId);
 
+/// A host that was put back to a snapshot in this tick; its seeds have yet to be reconciled with it.
+#[derive(Component, Clone, Copy, Debug)]
+pub struct Restored;
+
 /// How often a host was rolled back.
 #[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rollbacks(pub u64);

@@ -8,7 +8,7 @@ use bevy_ecs::{
 };
 
 use super::{
-    catalog::KernelCache,
+    catalog::{HostRecompiles, KernelCache, SiteContracts},
     ids::{BlueprintId, HostId, Index, KernelId, SeedId},
     save::SaveRegistry,
 };
@@ -53,6 +53,17 @@ pub enum TransformSystems {
     Advance,
     /// Snapshots are taken of what the tick left.
     Snapshot,
+}
+
+/// The order inside [`TickSystems::Dispatch`]: what is designed can be sent to be compiled in the same tick.
+#[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DispatchSystems {
+    /// Blueprints are designed.
+    Design,
+    /// Graphs leave for the compiler.
+    Compile,
+    /// Kernels leave for validation.
+    Validate,
 }
 
 /// How many ticks have begun since the run started.
@@ -140,6 +151,7 @@ impl Default for Engine {
 
 fn new_world() -> World {
     use TickSystems::{Admit, Decide, Dispatch, Persist, Record, Sense, Train, Transform};
+    use DispatchSystems::{Compile, Design, Validate};
     use TransformSystems::{Advance, Restore, Snapshot, Withdraw};
 
     let mut tick = Schedule::new(Tick);
@@ -152,6 +164,7 @@ fn new_world() -> World {
             (Admit, Train, Sense, Decide, Transform, Dispatch, Record, Persist).chain(),
         )
         .configure_sets((Withdraw, Restore, Advance, Snapshot).chain().in_set(Transform))
+        .configure_sets((Design, Compile, Validate).chain().in_set(Dispatch))
         .add_systems((advance_clock, message_update_system).chain().before(Admit));
 
     let mut world = World::new();
@@ -164,6 +177,8 @@ fn new_world() -> World {
     world.init_resource::<Index<KernelId>>();
     world.init_resource::<Runtimes>();
     world.init_resource::<KernelCache>();
+    world.init_resource::<SiteContracts>();
+    world.init_resource::<HostRecompiles>();
     world.init_resource::<SaveRegistry>();
     world.init_resource::<MessageRegistry>();
     world.add_schedule(tick);

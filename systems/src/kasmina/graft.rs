@@ -27,7 +27,8 @@ pub(super) fn begin(world: &mut World, seed: Entity, host: Entity, role: HostRol
     let Runtime(handle) = *world.get::<Runtime>(host).expect("every host has numbers");
     let mut runtimes = world.resource_mut::<Runtimes>();
     let runtime = runtimes.get_mut(handle).expect("the handle is live");
-    let fork = runtime.fork(id);
+    let mut fork = runtime.fork(id);
+    fork.is_pinned = matches!(role, HostRole::Pinned { .. });
     // A module that never incubated is inserted whole: it is an identity, and learns with the host from this step.
     let n_steps = if config.incubation == Incubation::None { 0 } else { config.graft_steps };
     let ramp = Ramp {
@@ -75,6 +76,7 @@ pub(super) fn become_fork(world: &mut World, host: Entity) {
     let host_spent = runtime.state.flops;
     let fork_spent = other.state.flops.total();
     std::mem::swap::<HostRuntime>(runtime, other);
+    runtime.is_pinned = false;
     runtime.state.flops = host_spent;
     runtime.state.flops.evaluation += fork_spent;
     world.despawn(fork);
@@ -143,7 +145,7 @@ pub(super) fn set_training(world: &mut World, seed: Entity, trains: bool) {
 /// Withdraws the graft of every host that met a fault, before anybody looks for a snapshot.
 ///
 /// The host becomes its fork if that is sound. If the twin itself failed, both go, and Tolaria restores the host.
-pub(super) fn withdraw_grafts(world: &mut World, cursor: &mut Local<MessageCursor<FaultReported>>) {
+pub(super) fn withdraw_grafts(world: &mut World, mut cursor: Local<MessageCursor<FaultReported>>) {
     let faults: Vec<FaultReported> =
         cursor.read(world.resource::<Messages<FaultReported>>()).copied().collect();
     for report in faults {
@@ -233,7 +235,8 @@ pub(super) fn reconcile_seeds(
             let is_alive = |(id, _, stage): &(SeedId, Entity, Stage)| {
                 *id == seed.state.id && *stage == Stage::Training
             };
-            here.iter().any(is_alive)
+            // A blended seed in a graft-free snapshot is a fossil whose program has not come back yet.
+            seed.is_blended() || here.iter().any(is_alive)
         });
         let step = runtime.state.step;
         let bound: Vec<SeedId> = runtime.seeds.iter().map(|seed| seed.state.id).collect();

@@ -19,7 +19,7 @@ use super::{
 use crate::oona::{CommandRefused, Refusal, SeedAction, SeedCommand};
 
 /// Carries out the policy's commands. A policy may ask for the impossible; it is told so, and nothing changes.
-pub(super) fn obey_commands(world: &mut World, cursor: &mut Local<MessageCursor<SeedCommand>>) {
+pub(super) fn obey_commands(world: &mut World, mut cursor: Local<MessageCursor<SeedCommand>>) {
     let commands: Vec<SeedCommand> =
         cursor.read(world.resource::<Messages<SeedCommand>>()).copied().collect();
     for SeedCommand { seed, action } in commands {
@@ -102,7 +102,7 @@ fn begin_graft(world: &mut World, seed: Entity) -> Result<(), Refusal> {
         return Err(Refusal::Limit { limit, found: n_grafts + 1, allowed });
     }
     let host_id = *world.get::<HostId>(host).expect("every host has a name");
-    if world.resource::<HostRecompiles>().is_busy(host_id) {
+    if world.resource::<HostRecompiles>().is_pending(host_id) {
         return Err(Refusal::HostBusy);
     }
     let judgement = *world.get::<Judgement>(seed).expect("an active seed has a judgement");

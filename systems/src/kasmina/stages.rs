@@ -184,7 +184,7 @@ pub(super) fn fossilize(world: &mut World, seed: Entity, reason: &str) {
     let graph = graph::fossilize(&runtime.graph, name, &module, join, &module_prefix(id))
         .expect("G0 checked the contract");
     let request = HostRecompile { host: host_id, seed: id, graph: Arc::new(graph) };
-    world.resource_mut::<HostRecompiles>().requests.push(request);
+    world.resource_mut::<HostRecompiles>().requests.push_back(request);
     let note = if config.counterfactual == Counterfactual::Gate { " (judged by gate, not by twin)" } else { "" };
     step_to(world, seed, Stage::Fossilized, format!("{reason}{note}"))
         .expect("the caller checked the step");

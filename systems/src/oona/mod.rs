@@ -16,6 +16,8 @@ pub use messages::{
     SeedPlanted, SeedReport, StageChanged,
 };
 
+pub use esper_engine::world::gate::{Gate, GateVerdict, Judgement};
+
 use esper_engine::world::plugin::{BuildError, Engine, Plugin};
 
 /// Adds [Oona](self).
