@@ -33,7 +33,7 @@ mod verify;
 mod write;
 
 pub use components::OpenLibrary;
-pub use config::{LIBRARY_FILE, UrzaConfig};
+pub use config::{LibraryPlace, UrzaConfig};
 pub use error::{Damage, LibraryError, LibraryErrorKind};
 pub use gc::{GcOptions, GcReport, gc};
 pub use list::{
@@ -72,8 +72,6 @@ pub enum UrzaSystems {
 pub struct UrzaPlugin {
     /// Which library, and in whose name.
     pub config: UrzaConfig,
-    /// The library, where the process has it open already; opened at [`UrzaConfig::path`] otherwise.
-    pub store: Option<LibraryStore>,
 }
 
 impl Plugin for UrzaPlugin {
@@ -85,11 +83,12 @@ impl Plugin for UrzaPlugin {
         if !engine.has_plugin("oona") {
             return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
         }
-        let store = match &self.store {
-            Some(store) => store.clone(),
-            None => LibraryStore::open(&self.config.path)
-                .map_err(|error| BuildError::plugin(self.name(), error))?,
+        let store = match &self.config.place {
+            LibraryPlace::Memory => LibraryStore::in_memory(),
+            LibraryPlace::File(path) => LibraryStore::open(path),
+            LibraryPlace::Open(store) => Ok(store.clone()),
         };
+        let store = store.map_err(|error| BuildError::plugin(self.name(), error))?;
         let library = OpenLibrary::new(store, &self.config.run);
         let world = engine.world_mut();
         world.insert_resource(Library(Box::new(library.clone())));

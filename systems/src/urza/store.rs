@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    fmt,
     fs::File,
     io::Read,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -16,7 +17,7 @@ use esper_engine::world::{
 };
 use redb::{
     Builder, ConcurrencyMode, Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase,
-    ReadableTable, TableError,
+    ReadableTable, TableError, backends::InMemoryBackend,
 };
 use serde::de::DeserializeOwned;
 
@@ -44,6 +45,12 @@ pub(super) const REDB_MAGIC: &[u8; 9] = b"redb\x1a\x0a\xa9\x0d\x0a";
 pub struct LibraryStore {
     path: PathBuf,
     access: Arc<Access>,
+}
+
+impl fmt::Debug for LibraryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LibraryStore").field(&self.path).finish()
+    }
 }
 
 enum Access {
@@ -89,6 +96,22 @@ impl LibraryStore {
             };
             check_format(&db.begin_read()?)?;
             Ok(Self { path: path.to_owned(), access: Arc::new(Access::Read(db)) })
+        })
+    }
+
+    /// A library that is gone with its last handle.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the operating system gives no entropy for its key.
+    pub fn in_memory() -> Result<Self, LibraryError> {
+        let path = PathBuf::from("a library in memory");
+        guarded(&path.clone(), || {
+            let db = Builder::new()
+                .set_cache_size(CACHE_MAX_BYTES)
+                .create_with_backend(InMemoryBackend::new())?;
+            let pair = prepare(&db)?;
+            Ok(Self { path, access: Arc::new(Access::Write { db, pair }) })
         })
     }
 

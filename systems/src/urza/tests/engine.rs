@@ -16,15 +16,16 @@ use super::{blueprint, contract, kernel, measured, place};
 use crate::{
     oona::{KernelJudged, OonaPlugin, StageChanged},
     urza::{
-        KernelQuery, LibraryErrorKind, LibraryStore, OpenLibrary, UrzaConfig, UrzaPlugin, verify,
+        KernelQuery, LibraryErrorKind, LibraryPlace, LibraryStore, OpenLibrary, UrzaConfig,
+        UrzaPlugin, verify,
     },
 };
 
 fn engine(path: &std::path::Path, run: &str) -> Engine {
-    let config = UrzaConfig { path: path.to_owned(), run: run.to_owned() };
+    let config = UrzaConfig { place: LibraryPlace::File(path.to_owned()), run: run.to_owned() };
     let mut engine = Engine::default();
     engine.add_plugin(OonaPlugin).unwrap();
-    engine.add_plugin(UrzaPlugin { config, store: None }).unwrap();
+    engine.add_plugin(UrzaPlugin { config }).unwrap();
     engine
 }
 
@@ -156,10 +157,10 @@ fn engines_of_one_process_share_a_handle() {
     let (_dir, path) = place();
     let store = LibraryStore::open(&path).unwrap();
     for (run, family) in [("run-a", "glu"), ("run-b", "norm")] {
-        let config = UrzaConfig { path: path.clone(), run: run.to_owned() };
+        let config = UrzaConfig { place: LibraryPlace::Open(store.clone()), run: run.to_owned() };
         let mut engine = Engine::default();
         engine.add_plugin(OonaPlugin).unwrap();
-        engine.add_plugin(UrzaPlugin { config, store: Some(store.clone()) }).unwrap();
+        engine.add_plugin(UrzaPlugin { config }).unwrap();
         spawn(engine.world_mut(), family);
         engine.tick();
         assert_eq!(*engine.world().resource::<RunStatus>(), RunStatus::Running);
@@ -171,10 +172,10 @@ fn engines_of_one_process_share_a_handle() {
 fn a_library_in_use_refuses_the_plugin_with_a_reason() {
     let (_dir, path) = place();
     let _first = engine(&path, "run-a");
-    let config = UrzaConfig { path, run: "run-b".to_owned() };
+    let config = UrzaConfig { place: LibraryPlace::File(path), run: "run-b".to_owned() };
     let mut second = Engine::default();
     second.add_plugin(OonaPlugin).unwrap();
-    let Err(error) = second.add_plugin(UrzaPlugin { config, store: None }) else {
+    let Err(error) = second.add_plugin(UrzaPlugin { config }) else {
         panic!("the library is in use")
     };
     assert!(matches!(&error, BuildError::Plugin { plugin: "urza", .. }));
@@ -186,10 +187,10 @@ fn a_library_that_can_not_be_written_fails_the_run() {
     let (_dir, path) = place();
     drop(LibraryStore::open(&path).unwrap());
     let store = LibraryStore::open_read_only(&path).unwrap();
-    let config = UrzaConfig { path, run: "run-a".to_owned() };
+    let config = UrzaConfig { place: LibraryPlace::Open(store), run: "run-a".to_owned() };
     let mut engine = Engine::default();
     engine.add_plugin(OonaPlugin).unwrap();
-    engine.add_plugin(UrzaPlugin { config, store: Some(store) }).unwrap();
+    engine.add_plugin(UrzaPlugin { config }).unwrap();
     engine.tick();
     assert_eq!(*engine.world().resource::<RunStatus>(), RunStatus::Running);
     spawn(engine.world_mut(), "glu");
@@ -198,4 +199,16 @@ fn a_library_that_can_not_be_written_fails_the_run() {
         panic!("the run goes on")
     };
     assert!(reason.contains(&LibraryErrorKind::ReadOnly.to_string()), "{reason}");
+}
+
+#[test]
+fn a_run_that_is_not_kept_has_a_library_all_the_same() {
+    let config = UrzaConfig { place: LibraryPlace::Memory, run: "run-a".to_owned() };
+    let mut engine = Engine::default();
+    engine.add_plugin(OonaPlugin).unwrap();
+    engine.add_plugin(UrzaPlugin { config }).unwrap();
+    let (_, _, name) = spawn(engine.world_mut(), "glu");
+    engine.tick();
+    let library = engine.world().resource::<Library>();
+    assert!(library.0.kernel_bytes(name).unwrap().is_some());
 }
