@@ -1,6 +1,9 @@
 //! What the library holds, for people: `esper library ls` and `show`.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    path::Path,
+};
 
 use esper_engine::{
     graph::NetworkGraph,
@@ -277,10 +280,10 @@ fn kernel_rows(
     let mut families: BTreeMap<BlueprintId, String> = BTreeMap::new();
     let mut rows = Vec::with_capacity(kernels.len());
     for kernel in kernels {
-        if !families.contains_key(&kernel.blueprint) {
-            families.insert(kernel.blueprint, family_of(tx, kernel.blueprint)?);
-        }
-        let family = families[&kernel.blueprint].clone();
+        let family = match families.entry(kernel.blueprint) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(place) => place.insert(family_of(tx, kernel.blueprint)?).clone(),
+        };
         let newest = table.range((&kernel.id.0.0, 0)..=(&kernel.id.0.0, u32::MAX))?.next_back();
         let version = newest.transpose()?.map_or(0, |(key, _)| key.value().1);
         rows.push(kernel_row(kernel, family, version, &deployments)?);

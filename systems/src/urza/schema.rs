@@ -11,7 +11,7 @@
 //! | `by_contract` `by_tag` `by_latency` `by_blueprint` | what is asked for, kernel | - |
 //!
 //! A sealed value is `BLAKE3(table, key, body) || body` with `body` in postcard form: a byte that changes, or a
-//! row that moves, is found when it is read. Versions only ever grow; [`super::gc`] alone removes any.
+//! row that moves, is found when it is read. Versions only ever grow; [`super::gc()`] alone removes any.
 
 use esper_engine::world::digest::Digest;
 use redb::TableDefinition;

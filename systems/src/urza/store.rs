@@ -54,7 +54,7 @@ impl fmt::Debug for LibraryStore {
 }
 
 enum Access {
-    Write { db: Database, pair: SigningPair },
+    Write { db: Database, pair: Box<SigningPair> },
     Read(ReadOnlyDatabase),
 }
 
@@ -72,7 +72,7 @@ impl LibraryStore {
         guarded(path, || {
             check_magic(path)?;
             let db = builder().set_check_integrity_on_open(true).create(path)?;
-            let pair = prepare(&db)?;
+            let pair = Box::new(prepare(&db)?);
             Ok(Self { path: path.to_owned(), access: Arc::new(Access::Write { db, pair }) })
         })
     }
@@ -110,7 +110,7 @@ impl LibraryStore {
             let db = Builder::new()
                 .set_cache_size(CACHE_MAX_BYTES)
                 .create_with_backend(InMemoryBackend::new())?;
-            let pair = prepare(&db)?;
+            let pair = Box::new(prepare(&db)?);
             Ok(Self { path, access: Arc::new(Access::Write { db, pair }) })
         })
     }

@@ -28,7 +28,7 @@ use super::{
         BLOBS, BLUEPRINTS, BY_BLUEPRINT, BY_CONTRACT, BY_LATENCY, BY_TAG, DEPLOYMENTS, KERNELS,
         RUNS, RunRow, SealKey, Sealed, VersionKey, unseal,
     },
-    store::{check_format, check_magic, guarded, ids},
+    store::{check_format, check_magic, guarded, ids, latest},
     write::contract_key,
 };
 
@@ -155,13 +155,16 @@ fn check_pages(bytes: &[u8], findings: &mut Findings) -> Result<(), LibraryError
     Ok(())
 }
 
+/// Reads one table and reports what it finds.
+type Check = fn(&ReadTransaction, &mut Findings) -> Result<(), LibraryErrorKind>;
+
 /// Reads every row of every table. A table that can not be read does not hide the next.
 fn check_content(bytes: &[u8], findings: &mut Findings) -> Result<(), LibraryErrorKind> {
     let db = open_copy(bytes)?;
     let tx = db.begin_read()?;
     check_format(&tx)?;
     let path = findings.path.clone();
-    let checks: [fn(&ReadTransaction, &mut Findings) -> Result<(), LibraryErrorKind>; 5] =
+    let checks: [Check; 5] =
         [check_blobs, check_blueprints, check_kernels, check_deployments, check_index];
     for check in checks {
         if let Err(error) = guarded(Path::new(&path), || check(&tx, findings)) {
@@ -247,7 +250,7 @@ fn check_index(tx: &ReadTransaction, findings: &mut Findings) -> Result<(), Libr
     let mut expected = BTreeSet::new();
     for id in ids(&kernels)? {
         // A record that can not be read was reported with its table.
-        let newest = super::store::latest::<KernelRecord>("kernels", &kernels, &id);
+        let newest = latest::<KernelRecord>("kernels", &kernels, &id);
         let Ok(Some(Versioned { record, .. })) = newest else { continue };
         expected.insert(("by_contract", contract_key(record.contract), id));
         expected.insert(("by_blueprint", record.blueprint.0.to_string(), id));
