@@ -22,15 +22,14 @@ use esper_engine::{
 };
 use esper_kernels::cpu::Activation;
 use esper_systems::{
-    karn::{BlueprintFamily, KarnConfig, KarnExt, KarnPlugin},
+    karn::{BlueprintFamily, KarnExt, KarnPlugin},
     kasmina::{KasminaConfig, KasminaPlugin},
     nissa::{self, NissaConfig, NissaPlugin, ProgressMode, RunStarted},
     oona::OonaPlugin,
     tamiyo::{ActivePolicy, Policy, TamiyoConfig, TamiyoPlugin},
-    tezzeret::{TezzeretConfig, TezzeretPlugin},
+    tezzeret::TezzeretPlugin,
     tolaria::{self, HostConfigs, TolariaConfig, TolariaPlugin},
     urabrask::{UrabraskConfig, UrabraskPlugin},
-    urza::{UrzaConfig, UrzaPlugin},
 };
 
 use crate::{Run, RunError};
@@ -158,16 +157,23 @@ impl RunBuilder {
     pub fn resume(self) -> Result<(Run, Vec<String>), RunError> {
         let dir = self.dir.clone().expect("a run is resumed from its folder");
         let (checkpoint, damaged) = tolaria::latest_checkpoint(&dir.checkpoints())?;
-        let mut notes: Vec<String> =
-            damaged.iter().map(|error| format!("a damaged checkpoint is left out: {error}")).collect();
+        let mut notes: Vec<String> = damaged
+            .iter()
+            .map(|error| format!("a damaged checkpoint is left out: {error}"))
+            .collect();
         let (mut run, _) = self.assemble()?;
         let world = run.engine_mut().world_mut();
         let info = tolaria::restore_checkpoint(world, &checkpoint)?;
         notes.push(format!("resumed after tick {} from {}", info.tick, checkpoint.display()));
         let repair = nissa::resume(world, Some(&dir))?;
-        notes.extend(repair.map(|repair| repair.to_string()));
+        notes.extend(repair.map(|repair| {
+            format!(
+                "{}: cut off {} bytes of a torn last line",
+                repair.path.display(),
+                repair.bytes_removed
+            )
+        }));
         tolaria::go_on(world, dir.checkpoints());
-        esper_engine::world::forge::resume(world)?;
         Ok((run, notes))
     }
 
@@ -286,9 +292,8 @@ fn add_plugins(
 ) -> Result<(), BuildError> {
     engine
         .add_plugin(OonaPlugin)?
-        .add_plugin(UrzaPlugin { config: UrzaConfig::new(scenario, library) })?
-        .add_plugin(KarnPlugin { config: KarnConfig::new(scenario) })?
-        .add_plugin(TezzeretPlugin { config: TezzeretConfig::new(scenario) })?
+        .add_plugin(KarnPlugin { config: scenario.karn.clone() })?
+        .add_plugin(TezzeretPlugin { config: scenario.tezzeret.clone() })?
         .add_plugin(UrabraskPlugin { config: UrabraskConfig::new(scenario) })?
         .add_plugin(KasminaPlugin { config: KasminaConfig::new(scenario) })?
         .add_plugin(TamiyoPlugin { config: TamiyoConfig::new(scenario) })?
@@ -298,7 +303,8 @@ fn add_plugins(
 }
 
 fn spawn_hosts(engine: &mut Engine, scenario: &Scenario, graph: &Arc<NetworkGraph>) {
-    let program = Program::compile(graph, CompileOptions::HOST).expect("the builder's graph is sound");
+    let program =
+        Program::compile(graph, CompileOptions::HOST).expect("the builder's graph is sound");
     let program = Arc::new(program);
     let world = engine.world_mut();
     let configs = world.resource::<HostConfigs>().0.clone();

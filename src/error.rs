@@ -4,7 +4,7 @@ use esper_engine::{
     data::DataError,
     graph::GraphError,
     scenario::ScenarioError,
-    world::{forge::ForgeError, plugin::BuildError, run_dir::RunDirError},
+    world::{plugin::BuildError, run_dir::RunDirError},
 };
 use esper_systems::{nissa::NissaError, tolaria::CheckpointError};
 
@@ -43,9 +43,6 @@ pub enum RunError {
     /// A checkpoint can not be written or read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// Saved jobs can not be sent again.
-    #[error(transparent)]
-    Forge(#[from] ForgeError),
     /// The run ended before its last step.
     #[error("{0}")]
     Failed(String),

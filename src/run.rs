@@ -9,9 +9,7 @@ use esper_engine::{
     },
 };
 use esper_systems::{
-    nissa::{
-        self, HostSummary, NissaState, Progress, RunEnd, RunEnded, RunFacts, Scores, Summary,
-    },
+    nissa::{self, HostSummary, NissaState, Progress, RunEnd, RunEnded, RunFacts, Scores, Summary},
     tolaria::{self, CheckpointPlan},
 };
 
@@ -75,7 +73,10 @@ impl Run {
     /// # Errors
     ///
     /// Fails when the run fails, or the checkpoint can not be written.
-    pub fn run_until(&mut self, mut should_stop: impl FnMut(u64) -> bool) -> Result<Stop, RunError> {
+    pub fn run_until(
+        &mut self,
+        mut should_stop: impl FnMut(u64) -> bool,
+    ) -> Result<Stop, RunError> {
         while self.is_running() {
             let tick = self.engine.world().resource::<Clock>().0;
             if should_stop(tick) {
@@ -164,7 +165,7 @@ impl Run {
             seed: self.scenario.run.seed,
             epochs,
             wall_s: self.began.elapsed().as_secs_f64(),
-            n_late: world.resource::<Lateness>().n_late,
+            n_late: world.resource::<Lateness>().n_late(),
             audit_head,
             counterfactual: self.scenario.kasmina.counterfactual.word().to_owned(),
         };

@@ -136,7 +136,9 @@ impl Run<'_, '_> {
                 let x = self.range(x);
                 visitor.forward(site, x, self.tensors.workspace);
             }
-            Instr::CrossEntropy { logits, gradient } => return self.cross_entropy(logits, gradient),
+            Instr::CrossEntropy { logits, gradient } => {
+                return self.cross_entropy(logits, gradient);
+            }
             Instr::MeanSquaredError { prediction, gradient } => {
                 self.mean_squared_error(prediction, gradient);
             }
@@ -233,7 +235,8 @@ impl Run<'_, '_> {
             panic!("mean squared error needs values");
         };
         let ranges = [self.range(prediction), self.range(gradient)];
-        let [prediction, gradient] = self.tensors.workspace.get_disjoint_mut(ranges).expect(DISJOINT);
+        let [prediction, gradient] =
+            self.tensors.workspace.get_disjoint_mut(ranges).expect(DISJOINT);
         let losses = &mut self.tensors.losses[..rows];
         let gradient = is_training.then_some(gradient);
         cpu::mean_squared_error(rows, width, prediction, values, losses, gradient);
@@ -325,7 +328,18 @@ impl Run<'_, '_> {
                     .expect(DISJOINT);
                 let gamma = &params[weight.range()];
                 cpu::layer_norm_backward(
-                    rows, width, dy, x, gamma, mean, rstd, dx, dgamma, dbeta, accumulate, wants_params,
+                    rows,
+                    width,
+                    dy,
+                    x,
+                    gamma,
+                    mean,
+                    rstd,
+                    dx,
+                    dgamma,
+                    dbeta,
+                    accumulate,
+                    wants_params,
                 );
             }
             Instr::RmsNormGrad { dy, x, weight, rstd, dx, accumulate } => {
@@ -336,7 +350,16 @@ impl Run<'_, '_> {
                 let dgamma = &mut self.tensors.gradients[weight.range()];
                 let gamma = &params[weight.range()];
                 cpu::rms_norm_backward(
-                    rows, width, dy, x, gamma, rstd, dx, dgamma, accumulate, wants_params,
+                    rows,
+                    width,
+                    dy,
+                    x,
+                    gamma,
+                    rstd,
+                    dx,
+                    dgamma,
+                    accumulate,
+                    wants_params,
                 );
             }
             Instr::LayerScaleGrad { dy, x, weight, dx, accumulate } => {
@@ -346,7 +369,15 @@ impl Run<'_, '_> {
                 let dgamma = &mut self.tensors.gradients[weight.range()];
                 let gamma = &params[weight.range()];
                 cpu::layer_scale_backward(
-                    rows, width, dy, x, gamma, dx, dgamma, accumulate, wants_params,
+                    rows,
+                    width,
+                    dy,
+                    x,
+                    gamma,
+                    dx,
+                    dgamma,
+                    accumulate,
+                    wants_params,
                 );
             }
             Instr::GateGrad { dy, x, weight, dx, accumulate } => {

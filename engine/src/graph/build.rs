@@ -55,7 +55,9 @@ impl MlpConfig {
     /// The sites such a network has: `input` and one after each hidden layer.
     pub fn known_sites(&self) -> Vec<String> {
         let n_hidden = self.layers.len().saturating_sub(2);
-        std::iter::once("input".to_owned()).chain((0..n_hidden).map(|i| format!("hidden{i}"))).collect()
+        std::iter::once("input".to_owned())
+            .chain((0..n_hidden).map(|i| format!("hidden{i}")))
+            .collect()
     }
 }
 

@@ -24,8 +24,8 @@ pub fn fossilize(
         sites.map(|(_, node)| node.name.clone()).collect::<Vec<_>>().join(", ")
     };
     let target = host.find(site).filter(|index| host.node(*index).op == Op::Site);
-    let target = target
-        .ok_or_else(|| GraphError::UnknownSite { site: site.to_owned(), known: known() })?;
+    let target =
+        target.ok_or_else(|| GraphError::UnknownSite { site: site.to_owned(), known: known() })?;
     check_contract(module, &host.node(target).shape)?;
 
     let mut grown = NetworkGraph::new();

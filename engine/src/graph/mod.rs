@@ -249,7 +249,11 @@ mod tests {
 
     #[test]
     fn a_graph_survives_its_written_form_and_keeps_its_digest() {
-        let config = MlpConfig { layers: vec![64, 8, 10], sites: vec!["hidden0".into()], ..MlpConfig::default() };
+        let config = MlpConfig {
+            layers: vec![64, 8, 10],
+            sites: vec!["hidden0".into()],
+            ..MlpConfig::default()
+        };
         let graph = NetworkGraph::mlp(&config, Loss::CrossEntropy).unwrap();
         let bytes = postcard::to_stdvec(&graph).unwrap();
         let back: NetworkGraph = postcard::from_bytes(&bytes).unwrap();

@@ -220,7 +220,9 @@ impl Op {
             Self::Conv1d { kernel, stride, .. } if *kernel == 0 || *stride == 0 => {
                 refuse("kernel and stride are at least 1")
             }
-            Self::LayerNorm { eps, .. } | Self::RmsNorm { eps, .. } if !(0.0 < *eps && eps.is_finite()) => {
+            Self::LayerNorm { eps, .. } | Self::RmsNorm { eps, .. }
+                if !(0.0 < *eps && eps.is_finite()) =>
+            {
                 refuse("eps is finite and above 0")
             }
             Self::Residual { alpha } | Self::Blend { alpha } if !(0.0..=1.0).contains(alpha) => {

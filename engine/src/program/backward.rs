@@ -117,7 +117,8 @@ impl Tape<'_, '_> {
     }
 
     fn reverse_site(&mut self, site: usize, x: TensorId) {
-        let gradient = self.gradients[x.0 as usize].expect("what a live site feeds leads to the output");
+        let gradient =
+            self.gradients[x.0 as usize].expect("what a live site feeds leads to the output");
         self.lowering.sites[site].gradient = gradient;
         self.lowering.sites[site].backward_step = self.backward.len();
         let need = Need { params: true, sites: self.need(x).sites };
@@ -160,7 +161,8 @@ impl Tape<'_, '_> {
             Instr::LayerNorm { x, weight, bias, mean, rstd, .. } => {
                 let (dx, accumulate) = self.target_or_fresh(x);
                 let need = Need { params: true, ..self.need(x) };
-                let instr = Instr::LayerNormGrad { dy, x, weight, bias, mean, rstd, dx, accumulate };
+                let instr =
+                    Instr::LayerNormGrad { dy, x, weight, bias, mean, rstd, dx, accumulate };
                 self.push(instr, need, 14 * width);
             }
             Instr::RmsNorm { x, weight, rstd, .. } => {

@@ -4,8 +4,8 @@ use esper_kernels::cpu::Activation;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    INPUT_GRADIENT, Instr, Need, PARAM_ALIGN_ELEMS, Param, PlacedParam, Program, SITES_MAX, SiteInfo,
-    Step, TensorId, instr::ConvSpec, plan,
+    INPUT_GRADIENT, Instr, Need, PARAM_ALIGN_ELEMS, Param, PlacedParam, Program, SITES_MAX,
+    SiteInfo, Step, TensorId, instr::ConvSpec, plan,
 };
 use crate::graph::{GraphError, Loss, NetworkGraph, NodeIndex, Op};
 
@@ -220,7 +220,10 @@ impl<'a> Lowering<'a> {
         let (weight, bias) = (params[0], params.get(1).copied());
         if !self.options.fuse {
             let z = self.tensor(outputs, need);
-            self.push(Instr::Linear { x, weight, bias: None, activation: None, pre: None, y: z }, flops);
+            self.push(
+                Instr::Linear { x, weight, bias: None, activation: None, pre: None, y: z },
+                flops,
+            );
             let Some(bias) = bias else { return z };
             let y = self.tensor(outputs, need);
             self.push(Instr::Bias { x: z, bias, y }, outputs as u64);
@@ -228,15 +231,14 @@ impl<'a> Lowering<'a> {
         }
         let folded = self.foldable_activation(index);
         let activation = folded.map(|(_, kind)| kind);
-        let pre = activation
-            .filter(|kind| kind.saves_input())
-            .map(|_| self.tensor(outputs, need));
+        let pre = activation.filter(|kind| kind.saves_input()).map(|_| self.tensor(outputs, need));
         let y = self.tensor(outputs, need);
         if let Some((reader, kind)) = folded {
             self.tensors[reader.index()] = Some(y);
             self.note(&format!("linear+{kind:?}").to_lowercase());
         }
-        let elementwise = u64::from(bias.is_some()) + activation.map_or(0, |kind| kind.flops_per_elem());
+        let elementwise =
+            u64::from(bias.is_some()) + activation.map_or(0, |kind| kind.flops_per_elem());
         self.push(
             Instr::Linear { x, weight, bias, activation, pre, y },
             flops + elementwise * outputs as u64,
@@ -248,7 +250,13 @@ impl<'a> Lowering<'a> {
     }
 
     /// A site is its input's own memory, unless something else reads that input too.
-    fn lower_site(&mut self, index: NodeIndex, x: TensorId, mut need: Need, elems: usize) -> TensorId {
+    fn lower_site(
+        &mut self,
+        index: NodeIndex,
+        x: TensorId,
+        mut need: Need,
+        elems: usize,
+    ) -> TensorId {
         let site = self.sites.len();
         need.sites |= 1 << site;
         let x = if self.is_only_reader(index) {
@@ -366,8 +374,10 @@ impl<'a> Lowering<'a> {
         };
         let differentiated = super::backward::differentiate(&mut self, input, output, loss);
         let elems: Vec<usize> = self.info.iter().map(|info| info.elems).collect();
-        let pinned: Vec<TensorId> =
-            [Some(input), Some(output), differentiated.input_gradient].into_iter().flatten().collect();
+        let pinned: Vec<TensorId> = [Some(input), Some(output), differentiated.input_gradient]
+            .into_iter()
+            .flatten()
+            .collect();
         let boundary: Vec<TensorId> = differentiated.output_gradient.into_iter().collect();
         let (regions, workspace_elems) =
             plan::plan(&elems, &self.forward, &differentiated.backward, &pinned, &boundary);

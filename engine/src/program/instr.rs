@@ -53,7 +53,10 @@ impl ConvSpec {
 /// One kernel call. Operands are tensors unless they are [`Param`]s; gradients of parameters lie at the same
 /// offsets in the gradient block.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "an operand's name is its meaning, and the graph's ops define the formulas")]
+#[expect(
+    missing_docs,
+    reason = "an operand's name is its meaning, and the graph's ops define the formulas"
+)]
 pub enum Instr {
     Linear {
         x: TensorId,
@@ -63,8 +66,16 @@ pub enum Instr {
         pre: Option<TensorId>,
         y: TensorId,
     },
-    Bias { x: TensorId, bias: Param, y: TensorId },
-    Activation { kind: Activation, x: TensorId, y: TensorId },
+    Bias {
+        x: TensorId,
+        bias: Param,
+        y: TensorId,
+    },
+    Activation {
+        kind: Activation,
+        x: TensorId,
+        y: TensorId,
+    },
     LayerNorm {
         x: TensorId,
         weight: Param,
@@ -74,26 +85,106 @@ pub enum Instr {
         rstd: TensorId,
         y: TensorId,
     },
-    RmsNorm { x: TensorId, weight: Param, eps: f32, rstd: TensorId, y: TensorId },
-    Add { a: TensorId, b: TensorId, y: TensorId },
-    Multiply { a: TensorId, b: TensorId, y: TensorId },
-    Residual { x: TensorId, f: TensorId, alpha: f32, y: TensorId },
-    Blend { x: TensorId, m: TensorId, alpha: f32, y: TensorId },
-    Scale { x: TensorId, factor: f32, y: TensorId },
-    LayerScale { x: TensorId, weight: Param, y: TensorId },
-    Gate { x: TensorId, weight: Param, y: TensorId },
-    Dropout { x: TensorId, p: f32, salt: u64, y: TensorId },
-    Conv1d { spec: ConvSpec, x: TensorId, weight: Param, bias: Option<Param>, y: TensorId },
-    Copy { x: TensorId, y: TensorId },
-    Site { site: usize, x: TensorId },
-    CrossEntropy { logits: TensorId, gradient: TensorId },
-    MeanSquaredError { prediction: TensorId, gradient: TensorId },
+    RmsNorm {
+        x: TensorId,
+        weight: Param,
+        eps: f32,
+        rstd: TensorId,
+        y: TensorId,
+    },
+    Add {
+        a: TensorId,
+        b: TensorId,
+        y: TensorId,
+    },
+    Multiply {
+        a: TensorId,
+        b: TensorId,
+        y: TensorId,
+    },
+    Residual {
+        x: TensorId,
+        f: TensorId,
+        alpha: f32,
+        y: TensorId,
+    },
+    Blend {
+        x: TensorId,
+        m: TensorId,
+        alpha: f32,
+        y: TensorId,
+    },
+    Scale {
+        x: TensorId,
+        factor: f32,
+        y: TensorId,
+    },
+    LayerScale {
+        x: TensorId,
+        weight: Param,
+        y: TensorId,
+    },
+    Gate {
+        x: TensorId,
+        weight: Param,
+        y: TensorId,
+    },
+    Dropout {
+        x: TensorId,
+        p: f32,
+        salt: u64,
+        y: TensorId,
+    },
+    Conv1d {
+        spec: ConvSpec,
+        x: TensorId,
+        weight: Param,
+        bias: Option<Param>,
+        y: TensorId,
+    },
+    Copy {
+        x: TensorId,
+        y: TensorId,
+    },
+    Site {
+        site: usize,
+        x: TensorId,
+    },
+    CrossEntropy {
+        logits: TensorId,
+        gradient: TensorId,
+    },
+    MeanSquaredError {
+        prediction: TensorId,
+        gradient: TensorId,
+    },
 
-    LinearGradWeight { dy: TensorId, x: TensorId, weight: Param },
-    LinearGradInput { dy: TensorId, weight: Param, dx: TensorId, accumulate: bool },
-    BiasGrad { dy: TensorId, bias: Param },
-    ActivationGrad { kind: Activation, saved: TensorId, dy: TensorId },
-    ActivationBiasGrad { kind: Activation, saved: TensorId, dy: TensorId, bias: Param },
+    LinearGradWeight {
+        dy: TensorId,
+        x: TensorId,
+        weight: Param,
+    },
+    LinearGradInput {
+        dy: TensorId,
+        weight: Param,
+        dx: TensorId,
+        accumulate: bool,
+    },
+    BiasGrad {
+        dy: TensorId,
+        bias: Param,
+    },
+    ActivationGrad {
+        kind: Activation,
+        saved: TensorId,
+        dy: TensorId,
+    },
+    ActivationBiasGrad {
+        kind: Activation,
+        saved: TensorId,
+        dy: TensorId,
+        bias: Param,
+    },
     LayerNormGrad {
         dy: TensorId,
         x: TensorId,
@@ -113,24 +204,74 @@ pub enum Instr {
         accumulate: bool,
     },
     /// `dx (=|+=) dy`.
-    PassGrad { dy: TensorId, dx: TensorId, accumulate: bool },
+    PassGrad {
+        dy: TensorId,
+        dx: TensorId,
+        accumulate: bool,
+    },
     /// `dx (=|+=) factor * dy`.
-    ScaleGrad { dy: TensorId, factor: f32, dx: TensorId, accumulate: bool },
+    ScaleGrad {
+        dy: TensorId,
+        factor: f32,
+        dx: TensorId,
+        accumulate: bool,
+    },
     /// `dx (=|+=) dy * other`.
-    MultiplyGrad { dy: TensorId, other: TensorId, dx: TensorId, accumulate: bool },
-    LayerScaleGrad { dy: TensorId, x: TensorId, weight: Param, dx: TensorId, accumulate: bool },
-    GateGrad { dy: TensorId, x: TensorId, weight: Param, dx: TensorId, accumulate: bool },
-    DropoutGrad { dy: TensorId, p: f32, salt: u64, dx: TensorId, accumulate: bool },
-    Conv1dGradWeight { spec: ConvSpec, dy: TensorId, x: TensorId, weight: Param, bias: Option<Param> },
-    Conv1dGradInput { spec: ConvSpec, dy: TensorId, weight: Param, dx: TensorId, accumulate: bool },
-    SiteGrad { site: usize, x: TensorId, gradient: TensorId },
+    MultiplyGrad {
+        dy: TensorId,
+        other: TensorId,
+        dx: TensorId,
+        accumulate: bool,
+    },
+    LayerScaleGrad {
+        dy: TensorId,
+        x: TensorId,
+        weight: Param,
+        dx: TensorId,
+        accumulate: bool,
+    },
+    GateGrad {
+        dy: TensorId,
+        x: TensorId,
+        weight: Param,
+        dx: TensorId,
+        accumulate: bool,
+    },
+    DropoutGrad {
+        dy: TensorId,
+        p: f32,
+        salt: u64,
+        dx: TensorId,
+        accumulate: bool,
+    },
+    Conv1dGradWeight {
+        spec: ConvSpec,
+        dy: TensorId,
+        x: TensorId,
+        weight: Param,
+        bias: Option<Param>,
+    },
+    Conv1dGradInput {
+        spec: ConvSpec,
+        dy: TensorId,
+        weight: Param,
+        dx: TensorId,
+        accumulate: bool,
+    },
+    SiteGrad {
+        site: usize,
+        x: TensorId,
+        gradient: TensorId,
+    },
 }
 
 impl Instr {
     /// Every tensor the instruction touches.
     pub fn tensors(&self) -> Vec<TensorId> {
         match *self {
-            Self::Linear { x, pre, y, .. } => [Some(x), pre, Some(y)].into_iter().flatten().collect(),
+            Self::Linear { x, pre, y, .. } => {
+                [Some(x), pre, Some(y)].into_iter().flatten().collect()
+            }
             Self::Bias { x, y, .. }
             | Self::Activation { x, y, .. }
             | Self::Scale { x, y, .. }
@@ -147,7 +288,9 @@ impl Instr {
             Self::Site { x, .. } => vec![x],
             Self::CrossEntropy { logits, gradient } => vec![logits, gradient],
             Self::MeanSquaredError { prediction, gradient } => vec![prediction, gradient],
-            Self::LinearGradWeight { dy, x, .. } | Self::Conv1dGradWeight { dy, x, .. } => vec![dy, x],
+            Self::LinearGradWeight { dy, x, .. } | Self::Conv1dGradWeight { dy, x, .. } => {
+                vec![dy, x]
+            }
             Self::BiasGrad { dy, .. } => vec![dy],
             Self::ActivationGrad { saved, dy, .. } | Self::ActivationBiasGrad { saved, dy, .. } => {
                 vec![saved, dy]
@@ -160,7 +303,9 @@ impl Instr {
             | Self::DropoutGrad { dy, dx, .. }
             | Self::Conv1dGradInput { dy, dx, .. } => vec![dy, dx],
             Self::MultiplyGrad { dy, other, dx, .. } => vec![dy, other, dx],
-            Self::LayerScaleGrad { dy, x, dx, .. } | Self::GateGrad { dy, x, dx, .. } => vec![dy, x, dx],
+            Self::LayerScaleGrad { dy, x, dx, .. } | Self::GateGrad { dy, x, dx, .. } => {
+                vec![dy, x, dx]
+            }
             Self::SiteGrad { x, gradient, .. } => vec![x, gradient],
         }
     }
@@ -168,7 +313,11 @@ impl Instr {
     /// Scratch the kernel needs for `rows` examples.
     pub fn scratch_len_elems(&self, program: &Program, rows: usize) -> usize {
         let linear = |x: TensorId, y: TensorId| {
-            cpu::linear_scratch_len(LinearShape { rows, inputs: program.elems(x), outputs: program.elems(y) })
+            cpu::linear_scratch_len(LinearShape {
+                rows,
+                inputs: program.elems(x),
+                outputs: program.elems(y),
+            })
         };
         match *self {
             Self::Linear { x, y, .. } => linear(x, y),

@@ -3,12 +3,7 @@
 use std::sync::Arc;
 
 use super::host::HostRuntime;
-use crate::{
-    data::Order,
-    graph::NetworkGraph,
-    program::Program,
-    world::ids::SeedId,
-};
+use crate::{data::Order, graph::NetworkGraph, program::Program, world::ids::SeedId};
 
 /// What the names of a fossilised seed's nodes and parameters begin with.
 pub fn module_prefix(seed: SeedId) -> String {
@@ -77,8 +72,11 @@ impl HostRuntime {
         state.m.clone_from(&other.state.m);
         state.v.clone_from(&other.state.v);
         state.groups.clone_from(&other.state.groups);
-        let (params, m, v) =
-            (std::mem::take(&mut state.params), std::mem::take(&mut state.m), std::mem::take(&mut state.v));
+        let (params, m, v) = (
+            std::mem::take(&mut state.params),
+            std::mem::take(&mut state.m),
+            std::mem::take(&mut state.v),
+        );
         let groups = std::mem::take(&mut state.groups);
         let rest = &other.state;
         *state = super::host::HostState {
@@ -105,7 +103,8 @@ impl HostRuntime {
             self.index_segments();
         }
         self.seeds.clone_from(&other.seeds);
-        if (self.order.epoch(), self.order.n_examples()) == (other.order.epoch(), other.order.n_examples())
+        if (self.order.epoch(), self.order.n_examples())
+            == (other.order.epoch(), other.order.n_examples())
         {
             let moved = self.order.reseek(rest.epoch, rest.position);
             moved.expect("both visit the same examples");

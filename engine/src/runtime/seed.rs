@@ -144,10 +144,7 @@ impl SeedRuntime {
 
     /// What a backward pass through the module is for.
     pub(super) fn wanted(&self) -> Need {
-        Need {
-            params: self.trains(),
-            sites: if self.is_blended() { INPUT_GRADIENT } else { 0 },
-        }
+        Need { params: self.trains(), sites: if self.is_blended() { INPUT_GRADIENT } else { 0 } }
     }
 
     /// Multiplies and adds of one example's forward pass.

@@ -85,8 +85,9 @@ impl SiteVisitor for SeedVisitor<'_> {
         if !is_sampled && self.seeds.iter().all(|seed| seed.state.site != site) {
             return;
         }
-        let [x, gradient] =
-            workspace.get_disjoint_mut([x, gradient]).expect("a site's value and gradient are apart");
+        let [x, gradient] = workspace
+            .get_disjoint_mut([x, gradient])
+            .expect("a site's value and gradient are apart");
         if is_sampled {
             let sample = SiteSample { x_rms: cpu::rms(x), gradient_rms: cpu::rms(gradient) };
             self.site_samples[site] = Some(sample);
@@ -117,9 +118,7 @@ impl SeedVisitor<'_> {
             Visit::Evaluate { .. } => {
                 seed.is_blended().then(|| seed.alpha(self.step.saturating_sub(1)))
             }
-            Visit::Train { .. } | Visit::Shadow => {
-                seed.is_blended().then(|| seed.alpha(self.step))
-            }
+            Visit::Train { .. } | Visit::Shadow => seed.is_blended().then(|| seed.alpha(self.step)),
         }
     }
 
@@ -135,7 +134,11 @@ impl SeedVisitor<'_> {
             Composition::Residual | Composition::Gate => cpu::residual_assign(x, f, alpha),
             Composition::Blend => {
                 let joined = &mut seed.joined[..x.len()];
-                cpu::add(x, &seed.workspace[output_range(&seed.program, seed.batch_max, self.rows)], joined);
+                cpu::add(
+                    x,
+                    &seed.workspace[output_range(&seed.program, seed.batch_max, self.rows)],
+                    joined,
+                );
                 cpu::blend_assign(x, joined, alpha);
             }
         }
@@ -210,7 +213,8 @@ impl SeedVisitor<'_> {
         }
         self.run_backward(i);
         let seed = &self.seeds[i];
-        let dx = seed.program.input_gradient.expect("modules are compiled with their input's gradient");
+        let dx =
+            seed.program.input_gradient.expect("modules are compiled with their input's gradient");
         cpu::add_assign(gradient, &seed.workspace[region(seed, dx, rows)]);
         self.count(2 * x.len() as u64);
     }

@@ -76,7 +76,12 @@ impl Watch {
         Ok(())
     }
 
-    fn check_divergence(&mut self, config: &WatchConfig, loss: f32, mean: f32) -> Result<(), Fault> {
+    fn check_divergence(
+        &mut self,
+        config: &WatchConfig,
+        loss: f32,
+        mean: f32,
+    ) -> Result<(), Fault> {
         let sd = self.variance.sqrt();
         let is_warm = self.n_seen >= config.window_checks as u64;
         let is_beyond =

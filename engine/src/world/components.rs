@@ -20,12 +20,16 @@ pub struct SeedOf(pub Entity);
 pub struct Seeds(Vec<Entity>);
 
 /// The site a seed is planted at: its place in [`crate::program::Program::sites`].
-#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
+)]
 #[component(immutable)]
 pub struct Site(pub u16);
 
 /// What a module must keep: the per-example shape at its site.
-#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
+)]
 #[component(immutable)]
 #[non_exhaustive]
 #[serde(rename_all = "snake_case")]
@@ -83,7 +87,8 @@ pub struct Rollbacks(pub u64);
 pub struct Runtime(pub RuntimeHandle);
 
 fn free_runtime(mut world: DeferredWorld, context: HookContext) {
-    let Runtime(handle) = *world.get::<Runtime>(context.entity).expect("the hook runs before removal");
+    let Runtime(handle) =
+        *world.get::<Runtime>(context.entity).expect("the hook runs before removal");
     world.resource_mut::<Runtimes>().remove(handle).expect("a runtime has one owner");
 }
 

@@ -8,23 +8,31 @@ use serde::{Deserialize, Serialize};
 use super::{digest::Digest, stage::Stage};
 
 /// A host's lasting name.
-#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
+)]
 #[component(immutable, on_insert = index::<HostId>, on_discard = unindex::<HostId>)]
 pub struct HostId(pub u64);
 
 /// A seed's lasting name; seeds are numbered in the order in which they are planted.
-#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
+)]
 #[component(immutable, on_insert = index::<SeedId>, on_discard = unindex::<SeedId>)]
 #[require(Stage::Dormant)]
 pub struct SeedId(pub u64);
 
 /// A blueprint's lasting name: the digest of its graph and contract.
-#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
+)]
 #[component(immutable, on_insert = index::<BlueprintId>, on_discard = unindex::<BlueprintId>)]
 pub struct BlueprintId(pub Digest);
 
 /// A kernel's lasting name: the digest of what it was compiled from (graph, device, pipeline).
-#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
+)]
 #[component(immutable, on_insert = index::<KernelId>, on_discard = unindex::<KernelId>)]
 pub struct KernelId(pub Digest);
 
@@ -77,10 +85,8 @@ impl<Id: Ord + Copy + Send + Sync + 'static> Index<Id> {
     }
 }
 
-fn index<Id: Component + Ord + Copy + fmt::Debug>(
-    mut world: DeferredWorld,
-    context: HookContext,
-) where
+fn index<Id: Component + Ord + Copy + fmt::Debug>(mut world: DeferredWorld, context: HookContext)
+where
     Index<Id>: Resource + Component<Mutability = Mutable>,
 {
     let id = *world.get::<Id>(context.entity).expect("the hook runs after insertion");

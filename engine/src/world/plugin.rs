@@ -42,6 +42,15 @@ pub enum TickSystems {
     Persist,
 }
 
+/// The order inside [`TickSystems::Sense`]: hosts first, then the seeds that are judged against them.
+#[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SenseSystems {
+    /// Hosts whose epoch ended are validated.
+    Hosts,
+    /// Seeds are sampled, judged and reported.
+    Seeds,
+}
+
 /// The order inside [`TickSystems::Transform`]: faults first, then seeds, then hosts.
 #[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TransformSystems {
@@ -150,8 +159,8 @@ impl Default for Engine {
 }
 
 fn new_world() -> World {
-    use TickSystems::{Admit, Decide, Dispatch, Persist, Record, Sense, Train, Transform};
     use DispatchSystems::{Compile, Design, Validate};
+    use TickSystems::{Admit, Decide, Dispatch, Persist, Record, Sense, Train, Transform};
     use TransformSystems::{Advance, Restore, Snapshot, Withdraw};
 
     let mut tick = Schedule::new(Tick);
@@ -160,9 +169,8 @@ fn new_world() -> World {
             ambiguity_detection: LogLevel::Error,
             ..ScheduleBuildSettings::new()
         })
-        .configure_sets(
-            (Admit, Train, Sense, Decide, Transform, Dispatch, Record, Persist).chain(),
-        )
+        .configure_sets((Admit, Train, Sense, Decide, Transform, Dispatch, Record, Persist).chain())
+        .configure_sets((SenseSystems::Hosts, SenseSystems::Seeds).chain().in_set(Sense))
         .configure_sets((Withdraw, Restore, Advance, Snapshot).chain().in_set(Transform))
         .configure_sets((Design, Compile, Validate).chain().in_set(Dispatch))
         .add_systems((advance_clock, message_update_system).chain().before(Admit));

@@ -76,7 +76,8 @@ pub fn save_resources(world: &World) -> Vec<(String, Vec<u8>)> {
 /// Fails when the plugins differ or the bytes are damaged; resources read before that stay replaced.
 pub fn load_resources(world: &mut World, saved: &[(String, Vec<u8>)]) -> Result<(), LoadError> {
     let entries = world.resource::<SaveRegistry>().0.clone();
-    let is_same = entries.iter().map(|entry| entry.name).eq(saved.iter().map(|(name, _)| name.as_str()));
+    let is_same =
+        entries.iter().map(|entry| entry.name).eq(saved.iter().map(|(name, _)| name.as_str()));
     if !is_same {
         return Err(LoadError::Differs {
             saved: saved.iter().map(|(name, _)| name.clone()).collect(),

@@ -6,7 +6,9 @@ use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// Where a seed is in its life. Changed through Kasmina's one door and by nothing else.
-#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
+)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[component(immutable)]
 pub enum Stage {

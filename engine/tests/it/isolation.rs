@@ -39,7 +39,8 @@ fn incubating_seeds_leave_every_bit_of_the_host_alone() {
     let data = digits();
     for how in [Incubation::StraightThrough, Incubation::Shadow] {
         for activation in [Activation::Relu, Activation::Gelu] {
-            let mlp = MlpConfig { activation, dropout: 0.1, layers: vec![64, 8, 7, 10], ..small_mlp() };
+            let mlp =
+                MlpConfig { activation, dropout: 0.1, layers: vec![64, 8, 7, 10], ..small_mlp() };
             let mut alone = host_of(&scenario(), &mlp, data.clone());
             let mut watched = host_of(&scenario(), &mlp, data.clone());
             bind(&mut watched, 1, 0, &residual_mlp(64, 16), how);
@@ -116,7 +117,8 @@ fn fossilising_keeps_every_bit_of_what_follows() {
                 fossil.step().unwrap();
                 for param in &bound.program.params {
                     let own = &param.spec.name;
-                    let grown = fossil.program.params.iter().find(|it| it.spec.name == *own).unwrap();
+                    let grown =
+                        fossil.program.params.iter().find(|it| it.spec.name == *own).unwrap();
                     assert_eq!(
                         bound.state.params[param.range()],
                         fossil.state.params[grown.range()],

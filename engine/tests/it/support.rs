@@ -60,7 +60,6 @@ pub fn bind(host: &mut HostRuntime, id: u64, site: usize, module: &NetworkGraph,
     let has_second = !host.state.v.is_empty();
     let kernel = KernelId(Digest::of(b"test"));
     let step = host.state.step;
-    let state =
-        SeedState::at_birth(SeedId(id), site, kernel, how, params, has_second, step, true);
+    let state = SeedState::at_birth(SeedId(id), site, kernel, how, params, has_second, step, true);
     host.bind(state, program);
 }

@@ -8,8 +8,8 @@ use esper_engine::{
     runtime::{Runtimes, SeedState, has_second_moment},
     world::{
         catalog::{
-            Blueprint, BlueprintStatus, DeploymentCount, Kernel, KernelCache, KernelStatus, Kernels,
-            Library, Penalties,
+            Blueprint, BlueprintStatus, DeploymentCount, Kernel, KernelCache, KernelStatus,
+            Kernels, Library, Penalties,
         },
         components::{Fork, Germ, Runtime, SeedOf, Site},
         gate::{Gate, GateVerdict},
@@ -25,7 +25,10 @@ use super::{config::KasminaConfig, diagnostics::judge, door::step_to};
 /// Starts the training of every germinated seed whose kernel is there, and cancels those whose blueprint is invalid.
 pub(super) fn bind_kernels(
     world: &mut World,
-    waiting: &mut QueryState<(Entity, &SeedId, &Stage, &Germ), With<esper_engine::world::components::Active>>,
+    waiting: &mut QueryState<
+        (Entity, &SeedId, &Stage, &Germ),
+        With<esper_engine::world::components::Active>,
+    >,
 ) {
     let mut germinated: Vec<(SeedId, Entity, BlueprintId)> = waiting
         .iter(world)

@@ -5,7 +5,9 @@ use esper_engine::{
     runtime::Runtimes,
     world::{
         catalog::Blueprint,
-        components::{Active, Alpha, Germ, Runtime, SeedOf, Site, StageClock, Telemetry, Withdrawing},
+        components::{
+            Active, Alpha, Germ, Runtime, SeedOf, Site, StageClock, Telemetry, Withdrawing,
+        },
         gate::Judgement,
         ids::{BlueprintId, HostId, Index, SeedId},
         plugin::Clock,
@@ -49,8 +51,7 @@ pub fn step_to(
     let host = *world.get::<HostId>(host_entity).expect("every host has a name");
     let Runtime(handle) = *world.get::<Runtime>(host_entity).expect("every host has numbers");
     let runtime = world.resource::<Runtimes>().get(handle).expect("the handle is live");
-    let (step, site_name) =
-        (runtime.state.step, runtime.program.sites[site as usize].name.clone());
+    let (step, site_name) = (runtime.state.step, runtime.program.sites[site as usize].name.clone());
     let tick = world.resource::<Clock>().0;
     let germ = world.get::<Germ>(seed).copied();
     let family = germ.and_then(|germ| family_of(world, germ.blueprint));

@@ -123,7 +123,8 @@ fn ramp_back(world: &mut World, seed: Entity, host: Entity) {
     let step = runtime.state.step;
     let bound = runtime.seed_mut(id).expect("a grafted seed is bound");
     let from = bound.alpha(step.saturating_sub(1));
-    let ramp = Ramp { start_step: step, n_steps: config.graft_steps, from, to: 0.0, curve: config.curve };
+    let ramp =
+        Ramp { start_step: step, n_steps: config.graft_steps, from, to: 0.0, curve: config.curve };
     bound.state.mode = SeedMode::Blended { ramp, trains: false };
     world.entity_mut(seed).insert(Withdrawing { since_step: step });
 }

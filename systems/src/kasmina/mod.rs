@@ -27,7 +27,7 @@ pub use verdict::{Interval, paired_interval};
 
 use bevy_ecs::prelude::*;
 use esper_engine::world::plugin::{
-    BuildError, Engine, Plugin, Tick, TickSystems, TransformSystems,
+    BuildError, Engine, Plugin, SenseSystems, Tick, TransformSystems,
 };
 
 /// Adds [Kasmina](self).
@@ -54,9 +54,14 @@ impl Plugin for KasminaPlugin {
         engine.add_systems(
             Tick,
             (
-                (systems::report_hosts, systems::sample_seeds, systems::judge_seeds, systems::report_seeds)
+                (
+                    systems::report_hosts,
+                    systems::sample_seeds,
+                    systems::judge_seeds,
+                    systems::report_seeds,
+                )
                     .chain()
-                    .in_set(TickSystems::Sense),
+                    .in_set(SenseSystems::Seeds),
                 graft::withdraw_grafts.in_set(TransformSystems::Withdraw),
                 (
                     plant::plant_first_seeds,

@@ -74,7 +74,8 @@ fn germinate(world: &mut World, seed: Entity, blueprint: BlueprintId) -> Result<
     let Site(site) = *world.get::<Site>(seed).expect("every seed has a site");
     let Runtime(handle) = *world.get::<Runtime>(host).expect("every host has numbers");
     let runtime = world.resource::<Runtimes>().get(handle).expect("the handle is live");
-    let (at, width) = (runtime.state.step, runtime.program.sites[site as usize].shape.iter().product::<usize>());
+    let (at, width) =
+        (runtime.state.step, runtime.program.sites[site as usize].shape.iter().product::<usize>());
     if let Some(&Embargo { until_step }) = world.get::<Embargo>(seed)
         && at < until_step
     {

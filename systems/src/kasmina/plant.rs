@@ -65,9 +65,9 @@ pub(super) struct Planted;
 
 fn seeds_at(world: &mut World, host: Entity, site: u16) -> usize {
     let mut seeds = world.query::<(&SeedOf, &Site, &Stage)>();
-    let here = seeds.iter(world).filter(|(of, at, stage)| {
-        of.0 == host && at.0 == site && (!stage.is_terminal())
-    });
+    let here = seeds
+        .iter(world)
+        .filter(|(of, at, stage)| of.0 == host && at.0 == site && (!stage.is_terminal()));
     here.count()
 }
 

@@ -72,7 +72,8 @@ fn settle(world: &mut World, seed: Entity) {
         stage if stage.is_grafted() => cull(world, seed, "the run ended before a verdict"),
         Stage::Training | Stage::Germinated => {
             super::graft::unbind(world, seed);
-            step_to(world, seed, Stage::Cancelled, "the run ended").expect("it never touched the host");
+            step_to(world, seed, Stage::Cancelled, "the run ended")
+                .expect("it never touched the host");
         }
         _ => {}
     }
@@ -85,7 +86,8 @@ fn finish_withdrawal(world: &mut World, seed: Entity, host: Entity, steps: u64, 
     }
     drop_fork(world, host);
     super::graft::unbind(world, seed);
-    step_to(world, seed, Stage::Culled, "alpha is back at 0").expect("a grafted seed may be culled");
+    step_to(world, seed, Stage::Culled, "alpha is back at 0")
+        .expect("a grafted seed may be culled");
 }
 
 fn end_failed_training(world: &mut World, seed: Entity, is_done: bool) {
@@ -114,7 +116,8 @@ fn end_grafting(world: &mut World, seed: Entity, host: Entity, step: u64, alpha:
         return cull(world, seed, "G3 failed");
     }
     set_training(world, seed, false);
-    step_to(world, seed, Stage::Stabilization, "alpha reached").expect("a grafting seed may settle");
+    step_to(world, seed, Stage::Stabilization, "alpha reached")
+        .expect("a grafting seed may settle");
 }
 
 /// The host's smoothed loss, and that of its twin (or of itself before the graft).
@@ -185,7 +188,11 @@ pub(super) fn fossilize(world: &mut World, seed: Entity, reason: &str) {
         .expect("G0 checked the contract");
     let request = HostRecompile { host: host_id, seed: id, graph: Arc::new(graph) };
     world.resource_mut::<HostRecompiles>().requests.push_back(request);
-    let note = if config.counterfactual == Counterfactual::Gate { " (judged by gate, not by twin)" } else { "" };
+    let note = if config.counterfactual == Counterfactual::Gate {
+        " (judged by gate, not by twin)"
+    } else {
+        ""
+    };
     step_to(world, seed, Stage::Fossilized, format!("{reason}{note}"))
         .expect("the caller checked the step");
 }

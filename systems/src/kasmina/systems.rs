@@ -139,4 +139,3 @@ pub(super) fn report_seeds(
         });
     }
 }
-

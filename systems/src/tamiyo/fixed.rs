@@ -10,7 +10,7 @@ use esper_engine::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Policy, config::TamiyoConfig, components::View, diagnostics::epochs};
+use super::{Policy, components::View, config::TamiyoConfig, diagnostics::epochs};
 use crate::oona::{SeedAction, SeedCommand, SeedReport};
 
 /// Keeps each appointment once a host, from its epoch on until it can be kept.
@@ -36,7 +36,12 @@ impl Fixed {
         }
     }
 
-    fn keep(&self, view: &View<'_>, host: HostId, appointment: &Appointment) -> Option<SeedCommand> {
+    fn keep(
+        &self,
+        view: &View<'_>,
+        host: HostId,
+        appointment: &Appointment,
+    ) -> Option<SeedCommand> {
         let site = self.sites.iter().position(|name| *name == appointment.site)? as u16;
         let command = |seed: SeedId, action| Some(SeedCommand { seed, action });
         let in_stage = |wanted: &[Stage]| -> Option<&SeedReport> {
@@ -62,7 +67,9 @@ impl Fixed {
             Action::FineTune => command(in_stage(&[Stage::Evaluating])?.seed, SeedAction::FineTune),
             Action::Fossilize => {
                 let seed = in_stage(&[Stage::Evaluating, Stage::FineTuning])?;
-                seed.judgement.has_passed(Gate::G5).then(|| command(seed.seed, SeedAction::Fossilize))?
+                seed.judgement
+                    .has_passed(Gate::G5)
+                    .then(|| command(seed.seed, SeedAction::Fossilize))?
             }
             Action::Cull => {
                 let living = [
@@ -102,7 +109,9 @@ impl Policy for Fixed {
                 matches!(seed.stage, Stage::Evaluating | Stage::FineTuning)
                     && seed.judgement.has_passed(Gate::G5)
             });
-            commands.extend(passed.map(|seed| SeedCommand { seed: seed.seed, action: SeedAction::Fossilize }));
+            commands.extend(
+                passed.map(|seed| SeedCommand { seed: seed.seed, action: SeedAction::Fossilize }),
+            );
         }
     }
 

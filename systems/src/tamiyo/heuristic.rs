@@ -59,9 +59,8 @@ impl Heuristic {
     }
 
     fn germinate(&self, view: &View<'_>, host: &HostReport, commands: &mut Vec<SeedCommand>) {
-        let growing = |seed: &&SeedReport| {
-            matches!(seed.stage, Stage::Germinated | Stage::Training)
-        };
+        let growing =
+            |seed: &&SeedReport| matches!(seed.stage, Stage::Germinated | Stage::Training);
         let n_growing = view.seeds_of(host.host).filter(growing).count();
         let Some(n_free) = self.config.tamiyo.incubate_max.checked_sub(n_growing) else { return };
         if n_free == 0 || !self.is_time_to_germinate(host) {
@@ -93,13 +92,12 @@ impl Heuristic {
         params: u64,
     ) -> Option<&'v Offer> {
         let rank = |offer: &&Offer| {
-            let (kept, culled) = view.past_anywhere(offer.blueprint).fold((0, 0), |(k, c), it| {
-                match it.end {
+            let (kept, culled) =
+                view.past_anywhere(offer.blueprint).fold((0, 0), |(k, c), it| match it.end {
                     Stage::Fossilized => (k + 1, c),
                     Stage::Culled | Stage::RolledBack => (k, c + 1),
                     _ => (k, c),
-                }
-            });
+                });
             let n_growing = chosen.iter().filter(|(_, of)| *of == offer.blueprint).count();
             // Larger modules first: at equal record an under-sized host is short of parameters.
             (culled - kept, n_growing, std::cmp::Reverse(offer.params_elems), offer.blueprint)

@@ -72,7 +72,10 @@ impl Policy for Random {
             if !fitting.is_empty() {
                 let choice = draw_below(key, 2 * view.tick + 1, fitting.len() as u64);
                 let blueprint = fitting[choice as usize].blueprint;
-                commands.push(SeedCommand { seed: seed.seed, action: SeedAction::Germinate { blueprint } });
+                commands.push(SeedCommand {
+                    seed: seed.seed,
+                    action: SeedAction::Germinate { blueprint },
+                });
             }
         }
     }

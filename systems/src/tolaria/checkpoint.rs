@@ -229,7 +229,9 @@ fn remove_old(folder: &Path, keep: usize) {
 /// # Errors
 ///
 /// Fails when there is none.
-pub fn latest_checkpoint(folder: &Path) -> Result<(PathBuf, Vec<CheckpointError>), CheckpointError> {
+pub fn latest_checkpoint(
+    folder: &Path,
+) -> Result<(PathBuf, Vec<CheckpointError>), CheckpointError> {
     let mut damaged = Vec::new();
     for path in list_checkpoints(folder).into_iter().rev() {
         match verify_checkpoint(&path) {
@@ -254,7 +256,8 @@ fn read(path: &Path) -> Result<(CheckpointInfo, Vec<u8>, Vec<u8>), CheckpointErr
         let path = path.join(name);
         fs::read(&path).map_err(FileError::at(&path, "read the checkpoint"))
     };
-    let damaged = |name: &str, what: String| CheckpointError::Damaged { path: path.join(name), what };
+    let damaged =
+        |name: &str, what: String| CheckpointError::Damaged { path: path.join(name), what };
     let bytes = file(INFO)?;
     let info: CheckpointInfo =
         serde_json::from_slice(&bytes).map_err(|error| damaged(INFO, error.to_string()))?;
@@ -277,10 +280,14 @@ fn read(path: &Path) -> Result<(CheckpointInfo, Vec<u8>, Vec<u8>), CheckpointErr
 /// # Errors
 ///
 /// Fails when a file is damaged or the content does not fit the world's plugins, data or scenario.
-pub fn restore_checkpoint(world: &mut World, path: &Path) -> Result<CheckpointInfo, CheckpointError> {
+pub fn restore_checkpoint(
+    world: &mut World,
+    path: &Path,
+) -> Result<CheckpointInfo, CheckpointError> {
     let (info, weights, state) = read(path)?;
     let content = |source| CheckpointError::Content { path: path.to_owned(), source };
-    let damaged = |name: &str, what: String| CheckpointError::Damaged { path: path.join(name), what };
+    let damaged =
+        |name: &str, what: String| CheckpointError::Damaged { path: path.join(name), what };
     let record: WorldRecord =
         postcard::from_bytes(&state).map_err(|error| damaged(STATE, error.to_string()))?;
     let book =

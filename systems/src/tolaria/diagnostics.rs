@@ -47,7 +47,8 @@ pub fn end_state(world: &mut World, is_over: bool) -> Vec<HostEnd> {
         .into_iter()
         .map(|(host, Runtime(handle))| {
             let runtime = runtimes.get_mut(handle).expect("the handle is live");
-            let mut evaluate = |part| is_over.then(|| runtime.evaluate(part, Bucket::Validation, None, None));
+            let mut evaluate =
+                |part| is_over.then(|| runtime.evaluate(part, Bucket::Validation, None, None));
             let (validation, test) = (evaluate(Part::Validation), evaluate(Part::Test));
             let state = &runtime.state;
             let examples = state.epoch_examples;

@@ -16,15 +16,15 @@ mod snapshots;
 mod systems;
 
 pub use checkpoint::{
-    CheckpointError, CheckpointInfo, CheckpointPlan, begin, go_on, latest_checkpoint, list_checkpoints, restore_checkpoint,
-    verify_checkpoint, write_checkpoint,
+    CheckpointError, CheckpointInfo, CheckpointPlan, begin, go_on, latest_checkpoint,
+    list_checkpoints, restore_checkpoint, verify_checkpoint, write_checkpoint,
 };
 pub use config::{HostConfigs, TolariaConfig};
 pub use diagnostics::{HostEnd, end_state};
 pub use snapshots::Snapshots;
 
 use esper_engine::world::plugin::{
-    BuildError, Engine, Plugin, Tick, TickSystems, TransformSystems,
+    BuildError, Engine, Plugin, SenseSystems, Tick, TickSystems, TransformSystems,
 };
 
 use bevy_ecs::prelude::*;
@@ -55,7 +55,7 @@ impl Plugin for TolariaPlugin {
             Tick,
             (
                 (systems::train_hosts, systems::report_faults).chain().in_set(TickSystems::Train),
-                systems::validate_epochs.in_set(TickSystems::Sense),
+                systems::validate_epochs.in_set(SenseSystems::Hosts),
                 governor::restore_hosts.in_set(TransformSystems::Restore),
                 snapshots::take_snapshots.in_set(TransformSystems::Snapshot),
                 (systems::end_run, checkpoint::save_when_due).chain().in_set(TickSystems::Persist),

@@ -111,7 +111,11 @@ pub enum RecordError {
 
 impl WorldRecord {
     /// Reads the world; its tensors go into `book`.
-    pub(super) fn capture(world: &mut World, journal: JournalPosition, book: &mut TensorBook) -> Self {
+    pub(super) fn capture(
+        world: &mut World,
+        journal: JournalPosition,
+        book: &mut TensorBook,
+    ) -> Self {
         Self {
             tick: world.resource::<Clock>().0,
             run_seed: world.resource::<RunSeed>().0,
@@ -153,7 +157,13 @@ fn capture_hosts(world: &mut World, book: &mut TensorBook) -> Vec<HostRecord> {
         .map(|(id, role, Runtime(handle), fork, rollbacks)| {
             let runtime = world.resource::<Runtimes>().get(*handle).expect("the handle is live");
             let saved = runtime.save(&format!("{id}/"), book);
-            HostRecord { id: *id, role: *role, fork: fork.copied(), rollbacks: rollbacks.copied(), saved }
+            HostRecord {
+                id: *id,
+                role: *role,
+                fork: fork.copied(),
+                rollbacks: rollbacks.copied(),
+                saved,
+            }
         })
         .collect();
     hosts.sort_unstable_by_key(|host| host.id);
@@ -199,13 +209,8 @@ fn capture_seeds(world: &mut World) -> Vec<SeedRecord> {
 }
 
 fn capture_blueprints(world: &mut World) -> Vec<BlueprintRecord> {
-    let mut query = world.query::<(
-        &BlueprintId,
-        &Blueprint,
-        &Contract,
-        &BlueprintStatus,
-        Option<&Attempts>,
-    )>();
+    let mut query =
+        world.query::<(&BlueprintId, &Blueprint, &Contract, &BlueprintStatus, Option<&Attempts>)>();
     let mut blueprints: Vec<BlueprintRecord> = query
         .iter(world)
         .map(|(id, blueprint, contract, status, attempts)| BlueprintRecord {
@@ -248,7 +253,8 @@ fn load_host(
 ) -> Result<HostRuntime, RecordError> {
     let stream = saved.stream();
     let config = world.resource::<HostConfigs>().0.get(&stream).cloned();
-    let config = config.ok_or_else(|| RecordError::Dangling { what: format!("stream {stream}") })?;
+    let config =
+        config.ok_or_else(|| RecordError::Dangling { what: format!("stream {stream}") })?;
     HostRuntime::load(config, saved, owner, book)
         .map_err(|source| RecordError::Host { host: id, source })
 }

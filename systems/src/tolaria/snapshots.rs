@@ -32,7 +32,8 @@ pub(super) struct Ring {
 impl Snapshots {
     /// The newest snapshot of `host`, or the one before it if the host already came back from it in vain.
     pub(super) fn back_to(&mut self, host: HostId) -> &HostRuntime {
-        let ring = self.0.get_mut(&host).expect("the first snapshot is taken before the first step");
+        let ring =
+            self.0.get_mut(&host).expect("the first snapshot is taken before the first step");
         if ring.is_used && ring.snapshots.len() > 1 {
             ring.snapshots.pop_back();
         }

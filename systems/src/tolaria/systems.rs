@@ -30,7 +30,11 @@ impl Threads {
     }
 
     /// Does `work` on every host, in parallel where there is more than one and more than one thread.
-    fn for_each(&self, hosts: Vec<&mut HostRuntime>, work: impl Fn(&mut HostRuntime) + Sync + Send) {
+    fn for_each(
+        &self,
+        hosts: Vec<&mut HostRuntime>,
+        work: impl Fn(&mut HostRuntime) + Sync + Send,
+    ) {
         match &self.0 {
             Some(pool) if hosts.len() > 1 => {
                 pool.install(|| hosts.into_par_iter().with_max_len(1).for_each(work));
