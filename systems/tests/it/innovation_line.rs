@@ -20,7 +20,7 @@ use esper_engine::{
     },
 };
 use esper_systems::{
-    karn::KarnPlugin,
+    karn::{KarnConfig, KarnPlugin},
     oona::{BlueprintDesigned, JobAdmitted, KernelJudged, OonaPlugin},
     tezzeret::TezzeretPlugin,
     urabrask::{UrabraskConfig, UrabraskPlugin},
@@ -83,7 +83,9 @@ impl Line {
         world.resource_mut::<SiteContracts>().0.extend(contracts);
         let Scenario { karn, tezzeret, .. } = self.scenario.clone();
         engine.add_plugin(OonaPlugin).unwrap();
-        engine.add_plugin(KarnPlugin { config: karn }).unwrap();
+        engine
+            .add_plugin(KarnPlugin { config: KarnConfig { karn, ..KarnConfig::default() } })
+            .unwrap();
         engine.add_plugin(TezzeretPlugin { config: tezzeret }).unwrap();
         let config = UrabraskConfig::new(&self.scenario);
         engine.add_plugin(UrabraskPlugin { config }).unwrap();
