@@ -68,7 +68,8 @@ impl Conv1dShape {
 pub fn conv1d_scratch_len(shape: Conv1dShape) -> usize {
     let out_len = shape.out_len();
     let depth = shape.patch().max(shape.out_channels).max(out_len);
-    shape.patch() * out_len + shape.w_len() + gemm::scratch_len(depth)
+    let height = shape.patch().max(shape.out_channels);
+    shape.patch() * out_len + shape.w_len() + gemm::scratch_len(height, depth)
 }
 
 /// `y[b, o, t] = sum over c, tap of w[o, c, tap] x[b, c, t stride + tap - padding] + bias[o]`
