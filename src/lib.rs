@@ -1,2 +1,60 @@
 //! Esper trains neural networks that grow while they train.
+//!
+//! A host network learns as usual; seeds planted at named sites germinate small modules, train them without touching
+//! the host, graft them in, judge them on held-out data against an exact twin of the host, and keep them or remove them
+//! without a trace.
+//!
+//! This crate is the facade: [`prelude`] for embedding, [`RunBuilder`] to put a run together from a scenario, and the
+//! `esper` command. What it is made of lies in [`engine`], [`systems`] and [`kernels`].
+//!
+//! ```
+//! use esper::prelude::*;
+//!
+//! let mut scenario = Scenario::default();
+//! scenario.run.epochs = 3;
+//! scenario.data.source = "digits".into();
+//! scenario.host.layers = vec![64, 8, 10];
+//! scenario.host.sites = vec!["hidden0".into()];
+//! let mut run = RunBuilder::new(scenario).build()?;
+//! let summary = run.finish()?;
+//! assert!(summary.scores.test_accuracy.unwrap() > 0.5);
+//! # Ok::<(), esper::RunError>(())
+//! ```
 
+mod assembly;
+mod error;
+mod run;
+
+pub use assembly::RunBuilder;
+pub use error::RunError;
+pub use run::{Run, Stop};
+
+pub use esper_engine as engine;
+pub use esper_kernels as kernels;
+pub use esper_systems as systems;
+
+/// What almost every user of the library needs.
+pub mod prelude {
+    pub use crate::{Run, RunBuilder, RunError, Stop};
+    pub use esper_engine::{
+        data::{self, DataConfig, Dataset, SplitData},
+        graph::{GraphError, Init, NetworkGraph, Op},
+        runtime::{HostRuntime, Runtimes},
+        scenario::{self, Scenario},
+        world::{
+            catalog::Blueprint,
+            components::{Contract, HostRole, Runtime, SeedOf, Site, Telemetry},
+            gate::{Gate, GateVerdict},
+            ids::{BlueprintId, HostId, Index, SeedId},
+            plugin::{BuildError, Clock, Engine, Plugin, RunStatus, Tick, TickSystems},
+            stage::Stage,
+        },
+    };
+    pub use esper_kernels::cpu::Activation;
+    pub use esper_systems::{
+        karn::{BlueprintFamily, KarnExt},
+        nissa::{ProgressMode, Summary},
+        oona::{EpochEnded, HostReport, SeedAction, SeedCommand, SeedReport, StageChanged},
+        tamiyo::{Policy, View},
+    };
+}

@@ -1,2 +1,16 @@
 //! The subsystems, each a folder of one shape.
+//!
+//! They meet on [`oona`]'s messages and the engine's components, and never name one another.
 
+pub mod karn;
+pub mod kasmina;
+pub mod nissa;
+pub mod oona;
+pub mod tamiyo;
+pub mod tezzeret;
+pub mod tolaria;
+pub mod urabrask;
+pub mod urza;
+
+#[cfg(test)]
+mod testing;

@@ -6,7 +6,10 @@ use super::math::{exp, normal_cdf, sigmoid, tanh};
 use super::sweep::{Columns, fold_columns, map};
 
 /// An elementwise nonlinearity, as PyTorch defines it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    serde::Serialize, serde::Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
+)]
+#[serde(rename_all = "snake_case")]
 pub enum Activation {
     /// `max(x, 0)`
     Relu,

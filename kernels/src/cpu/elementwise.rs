@@ -95,9 +95,12 @@ pub fn layer_scale_backward(
     dx: &mut [f32],
     dgamma: &mut [f32],
     accumulate_dx: bool,
+    want_params: bool,
 ) {
     dispatch!(lanes => {
-        product_sums(lanes, [rows, width], dy, x, dgamma);
+        if want_params {
+            product_sums(lanes, [rows, width], dy, x, dgamma);
+        }
         if accumulate_dx {
             each_row(lanes, [rows, width], dy, gamma, dx, #[inline(always)] |dy, gamma, dx| {
                 dx + gamma * dy
@@ -130,13 +133,16 @@ pub fn gate_backward(
     dx: &mut [f32],
     dw: &mut [f32],
     accumulate_dx: bool,
+    want_params: bool,
 ) {
     dispatch!(lanes => {
-        product_sums(lanes, [rows, width], dy, x, dw);
-        map(lanes, [w], [dw], #[inline(always)] |[w], [sum]| {
-            let gate = sigmoid(w);
-            [(-gate).mul_add(gate, gate) * sum]
-        });
+        if want_params {
+            product_sums(lanes, [rows, width], dy, x, dw);
+            map(lanes, [w], [dw], #[inline(always)] |[w], [sum]| {
+                let gate = sigmoid(w);
+                [(-gate).mul_add(gate, gate) * sum]
+            });
+        }
         if accumulate_dx {
             each_row(lanes, [rows, width], dy, w, dx, #[inline(always)] |dy, w, dx| {
                 dx + sigmoid(w) * dy

@@ -1,0 +1,150 @@
+//! How a host takes a seed's module in for good, and how it goes back to a snapshot.
+
+use std::sync::Arc;
+
+use super::host::HostRuntime;
+use crate::{data::Order, graph::NetworkGraph, program::Program, world::ids::SeedId};
+
+/// What the names of a fossilised seed's nodes and parameters begin with.
+pub fn module_prefix(seed: SeedId) -> String {
+    format!("grown.{seed}.")
+}
+
+impl HostRuntime {
+    /// Swaps in `program`, compiled from `graph`: this host's network with seed `id`'s module joined to it.
+    ///
+    /// Parameters and moments move over by name, bit for bit; the seed's become a group of their own and go on
+    /// training as they did. The seed is unbound.
+    ///
+    /// # Panics
+    ///
+    /// If the seed is not bound, or the program is not this host's with that module.
+    pub fn adopt(&mut self, id: SeedId, graph: Arc<NetworkGraph>, program: Arc<Program>) {
+        let place = self.seeds.iter().position(|seed| seed.state.id == id);
+        let seed = self.seeds.remove(place.expect("the seed is bound"));
+        let prefix = module_prefix(id);
+        let old = self.program.clone();
+        let mut state = self.state.clone();
+        let has_second = !state.v.is_empty();
+        let n = program.params_len_elems;
+        (state.params, state.m) = (vec![0.0; n], vec![0.0; n]);
+        state.v = if has_second { vec![0.0; n] } else { Vec::new() };
+        for param in &program.params {
+            let name = &param.spec.name;
+            let (from, range) = match name.strip_prefix(&prefix) {
+                Some(own) => {
+                    let found = seed.program.params.iter().find(|other| other.spec.name == own);
+                    let found = found.expect("the module's parameters are the seed's");
+                    let SeedBlocks { params, m, v } = SeedBlocks::of(&seed.state);
+                    ((params, m, v), found.range())
+                }
+                None => {
+                    let found = old.params.iter().find(|other| other.spec.name == *name);
+                    let found = found.expect("every other parameter is the host's");
+                    let HostBlocks { params, m, v } = HostBlocks::of(&self.state);
+                    ((params, m, v), found.range())
+                }
+            };
+            state.params[param.range()].copy_from_slice(&from.0[range.clone()]);
+            state.m[param.range()].copy_from_slice(&from.1[range.clone()]);
+            if has_second {
+                state.v[param.range()].copy_from_slice(&from.2[range]);
+            }
+        }
+        let mut group = seed.state.group;
+        group.prefix = prefix;
+        state.groups.push(group);
+        let seeds = std::mem::take(&mut self.seeds);
+        let config = self.config.clone();
+        let watched_sites = self.watched_sites;
+        *self = Self::from_state(config, graph, program, state, seeds);
+        self.watched_sites = watched_sites;
+    }
+
+    /// Copies everything a snapshot restores from `other`, reusing this host's memory.
+    ///
+    /// The other may be a [snapshot](Self::to_snapshot). Gradients, workspaces and faults stay: they carry nothing
+    /// from one step to the next.
+    pub fn copy_state_from(&mut self, other: &Self) {
+        let state = &mut self.state;
+        let same_program = Arc::ptr_eq(&self.program, &other.program);
+        state.params.clone_from(&other.state.params);
+        state.m.clone_from(&other.state.m);
+        state.v.clone_from(&other.state.v);
+        state.groups.clone_from(&other.state.groups);
+        let (params, m, v) = (
+            std::mem::take(&mut state.params),
+            std::mem::take(&mut state.m),
+            std::mem::take(&mut state.v),
+        );
+        let groups = std::mem::take(&mut state.groups);
+        let rest = &other.state;
+        *state = super::host::HostState {
+            params,
+            m,
+            v,
+            groups,
+            step: rest.step,
+            epoch: rest.epoch,
+            position: rest.position,
+            watch: rest.watch,
+            lr_scale: rest.lr_scale,
+            epoch_loss_sum: rest.epoch_loss_sum,
+            epoch_examples: rest.epoch_examples,
+            epoch_correct: rest.epoch_correct,
+            flops: rest.flops,
+        };
+        if !same_program {
+            self.graph = other.graph.clone();
+            self.program = other.program.clone();
+            if !self.gradients.is_empty() {
+                self.make_room();
+            }
+            self.index_segments();
+        }
+        self.seeds.clone_from(&other.seeds);
+        if (self.order.epoch(), self.order.n_examples())
+            == (other.order.epoch(), other.order.n_examples())
+        {
+            let moved = self.order.reseek(rest.epoch, rest.position);
+            moved.expect("both visit the same examples");
+        } else {
+            self.order = Order::clone(&other.order);
+        }
+    }
+}
+
+impl HostRuntime {
+    fn make_room(&mut self) {
+        let batch = self.config.batch;
+        self.gradients.resize(self.program.params_len_elems, 0.0);
+        self.workspace.resize(self.program.workspace_len_elems(batch), 0.0);
+        self.scratch.resize(self.program.scratch_len_elems(batch), 0.0);
+    }
+}
+
+/// Borrowed parameter and moment blocks of a host.
+struct HostBlocks<'a> {
+    params: &'a [f32],
+    m: &'a [f32],
+    v: &'a [f32],
+}
+
+impl<'a> HostBlocks<'a> {
+    fn of(state: &'a super::host::HostState) -> Self {
+        Self { params: &state.params, m: &state.m, v: &state.v }
+    }
+}
+
+/// Borrowed parameter and moment blocks of a seed.
+struct SeedBlocks<'a> {
+    params: &'a [f32],
+    m: &'a [f32],
+    v: &'a [f32],
+}
+
+impl<'a> SeedBlocks<'a> {
+    fn of(state: &'a super::seed::SeedState) -> Self {
+        Self { params: &state.params, m: &state.m, v: &state.v }
+    }
+}

@@ -1,0 +1,82 @@
+//! What a host's steps depend on and no step changes.
+
+use std::sync::Arc;
+
+use super::watch::WatchConfig;
+use crate::{
+    data::{SplitData, Targets},
+    device::Device,
+    scenario::{Composition, Scenario, Train},
+};
+
+/// The fixed side of a host, shared with its twins.
+#[derive(Clone)]
+pub struct HostConfig {
+    /// What every random stream is keyed by.
+    pub run_seed: u64,
+    /// Which of the run's random streams are this host's; a twin keeps its host's.
+    pub stream: u64,
+    /// Examples a step.
+    pub batch: usize,
+    /// Optimizer, schedule, clipping.
+    pub train: Train,
+    /// Steps of an epoch.
+    pub steps_per_epoch: u64,
+    /// Steps of the run.
+    pub total_steps: u64,
+    /// Where the examples are.
+    pub data: Arc<SplitData>,
+    /// Where programs run.
+    pub device: Arc<dyn Device>,
+    /// When a loss is a fault.
+    pub watch: WatchConfig,
+    /// Root-mean-square output a seed is held to in TRAINING, as a share of its input's.
+    pub rho: f32,
+    /// How a seed's output joins the host.
+    pub composition: Composition,
+    /// A seed's learning rate as a factor of the host's base rate.
+    pub seed_lr_scale: f64,
+    /// Steps between two samples of a seed.
+    pub telemetry_every_steps: u64,
+}
+
+impl HostConfig {
+    /// What `scenario` says of replica `stream`, on `data` and `device`.
+    pub fn new(
+        scenario: &Scenario,
+        stream: u64,
+        data: Arc<SplitData>,
+        device: Arc<dyn Device>,
+    ) -> Self {
+        let batch = scenario.data.batch.min(data.train.len());
+        let steps_per_epoch = crate::data::steps_per_epoch(data.train.len(), batch) as u64;
+        let governor = &scenario.governor;
+        let chance_loss = match &data.train.targets {
+            Targets::Classes { n_classes, .. } => Some((*n_classes as f32).ln()),
+            Targets::Values { .. } => None,
+        };
+        Self {
+            run_seed: scenario.run.seed,
+            stream,
+            batch,
+            train: scenario.train.clone(),
+            steps_per_epoch,
+            total_steps: steps_per_epoch * scenario.run.epochs,
+            data,
+            device,
+            watch: WatchConfig {
+                is_enabled: governor.enabled,
+                window_checks: governor.window_checks,
+                divergence_sd: governor.divergence_sd as f32,
+                divergence_ratio: governor.divergence_ratio as f32,
+                divergence_checks: governor.divergence_checks,
+                collapse_checks: governor.collapse_checks,
+                chance_loss,
+            },
+            rho: scenario.kasmina.rho as f32,
+            composition: scenario.kasmina.composition,
+            seed_lr_scale: scenario.kasmina.seed_lr_scale,
+            telemetry_every_steps: scenario.kasmina.telemetry_every_steps,
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Passes that train nothing: validation, counterfactuals, verdicts, the test.
+
+use super::{host::HostRuntime, visit::Visit};
+use crate::{
+    data::{Dataset, Targets},
+    program::Need,
+    world::ids::SeedId,
+};
+
+/// Which examples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// What gradients are computed on.
+    Train,
+    /// What decisions are made on.
+    Validation,
+    /// What is read once, at the end.
+    Test,
+}
+
+/// Which purse the arithmetic is paid from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bucket {
+    /// `flops.validation`.
+    Validation,
+    /// `flops.evaluation`.
+    Evaluation,
+}
+
+/// What an evaluation found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Mean loss an example.
+    pub loss: f64,
+    /// Share classified right; `None` for regression.
+    pub accuracy: Option<f64>,
+    /// Examples.
+    pub n_examples: usize,
+}
+
+impl HostRuntime {
+    /// Evaluates the host as it stands, its blended seeds included.
+    ///
+    /// `forced` lets one seed act at a scale of its own: an incubating seed as if it were grafted, a blended one as
+    /// if it were not. `losses` receives each example's loss, in order.
+    pub fn evaluate(
+        &mut self,
+        part: Part,
+        bucket: Bucket,
+        forced: Option<(SeedId, f32)>,
+        mut losses: Option<&mut Vec<f32>>,
+    ) -> Evaluation {
+        let config = self.config.clone();
+        let program = self.program.clone();
+        let examples = match part {
+            Part::Train => &config.data.train,
+            Part::Validation => &config.data.validation,
+            Part::Test => &config.data.test,
+        };
+        if let Some(losses) = losses.as_deref_mut() {
+            losses.clear();
+        }
+        let spent = self.state.flops;
+        let (mut loss_sum, mut n_correct, mut start) = (0.0, 0, 0);
+        while start < examples.len() {
+            let rows = config.batch.min(examples.len() - start);
+            self.load_rows(examples, start, rows);
+            let (mut tensors, mut visitor, pass) =
+                self.borrow_for(rows, Visit::Evaluate { forced }, Need::default());
+            n_correct += config.device.forward(&program, 0, &mut tensors, pass, &mut visitor);
+            let batch_losses = &self.losses[..rows];
+            loss_sum += batch_losses.iter().map(|loss| f64::from(*loss)).sum::<f64>();
+            if let Some(losses) = losses.as_deref_mut() {
+                losses.extend_from_slice(batch_losses);
+            }
+            start += rows;
+        }
+        // What blended seeds spent was counted as evaluation while the passes ran.
+        let seeds = self.state.flops.evaluation - spent.evaluation;
+        self.state.flops = spent;
+        let flops = program.flops_forward() * examples.len() as u64 + seeds;
+        match bucket {
+            Bucket::Validation => self.state.flops.validation += flops,
+            Bucket::Evaluation => self.state.flops.evaluation += flops,
+        }
+        let accuracy = match examples.targets {
+            Targets::Classes { .. } => Some(n_correct as f64 / examples.len() as f64),
+            Targets::Values { .. } => None,
+        };
+        Evaluation { loss: loss_sum / examples.len() as f64, accuracy, n_examples: examples.len() }
+    }
+
+    fn load_rows(&mut self, examples: &Dataset, start: usize, rows: usize) {
+        let elems = examples.elems();
+        let input = self.program.regions[self.program.input.0 as usize];
+        let offset = input.offset * self.config.batch;
+        self.workspace[offset..offset + rows * elems]
+            .copy_from_slice(&examples.features[start * elems..(start + rows) * elems]);
+        match &examples.targets {
+            Targets::Classes { labels, .. } => {
+                self.labels[..rows].copy_from_slice(&labels[start..start + rows]);
+            }
+            Targets::Values { values, width } => {
+                self.values[..rows * width]
+                    .copy_from_slice(&values[start * width..(start + rows) * width]);
+            }
+        }
+    }
+}

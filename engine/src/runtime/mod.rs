@@ -1,0 +1,170 @@
+//! Where numbers live: hosts, their seeds' modules, and what a step does with them.
+
+mod adopt;
+mod config;
+mod evaluate;
+mod flops;
+mod host;
+mod optimizer;
+mod saved;
+mod schedule;
+mod seed;
+mod visit;
+mod watch;
+
+use bevy_ecs::prelude::*;
+use serde::{Deserialize, Serialize};
+
+pub use adopt::module_prefix;
+pub use config::HostConfig;
+pub use evaluate::{Bucket, Evaluation, Part};
+pub use flops::Flops;
+pub use host::{HostRuntime, HostState};
+pub use optimizer::{GroupSchedule, ParamGroup, has_second_moment};
+pub use saved::{LoadHostError, SavedHost, TensorBook};
+pub use schedule::{Ramp, learning_rate, seed_learning_rate};
+pub use seed::{SeedMode, SeedRuntime, SeedSample, SeedState, SiteSample};
+pub use watch::{Watch, WatchConfig};
+
+/// Examples of one pass.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// How many.
+    pub rows: usize,
+    /// What they should give.
+    pub targets: Targets<'a>,
+}
+
+/// Targets of one pass.
+#[derive(Clone, Copy, Debug)]
+pub enum Targets<'a> {
+    /// A module's pass has none.
+    None,
+    /// `u32[rows]`.
+    Classes(&'a [u32]),
+    /// `f32[rows, width]`.
+    Values(&'a [f32]),
+}
+
+/// Names a host's numbers; stale once they are dropped.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RuntimeHandle {
+    slot: u32,
+    generation: u32,
+}
+
+/// Owns the numbers of every host.
+///
+/// # Invariants
+///
+/// - A slot's generation grows by one each time it is emptied, so a stale handle reads `None`.
+/// - Slots are reused last-emptied-first, so two runs of one scenario hand out the same handles.
+#[derive(Resource, Default)]
+pub struct Runtimes {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+struct Slot {
+    generation: u32,
+    runtime: Option<Box<HostRuntime>>,
+}
+
+impl Runtimes {
+    /// Takes ownership of a host's numbers.
+    pub fn insert(&mut self, runtime: HostRuntime) -> RuntimeHandle {
+        let runtime = Some(Box::new(runtime));
+        match self.free.pop() {
+            Some(slot) => {
+                let entry = &mut self.slots[slot as usize];
+                assert!(entry.runtime.is_none(), "a free slot is empty");
+                entry.runtime = runtime;
+                RuntimeHandle { slot, generation: entry.generation }
+            }
+            None => {
+                let slot = u32::try_from(self.slots.len()).expect("fewer than 2^32 hosts");
+                self.slots.push(Slot { generation: 0, runtime });
+                RuntimeHandle { slot, generation: 0 }
+            }
+        }
+    }
+
+    /// Gives a host's numbers up, if the handle is live.
+    pub fn remove(&mut self, handle: RuntimeHandle) -> Option<Box<HostRuntime>> {
+        let entry = self.slots.get_mut(handle.slot as usize)?;
+        if entry.generation != handle.generation {
+            return None;
+        }
+        let runtime = entry.runtime.take()?;
+        entry.generation += 1;
+        self.free.push(handle.slot);
+        Some(runtime)
+    }
+
+    /// A host's numbers, if the handle is live.
+    pub fn get(&self, handle: RuntimeHandle) -> Option<&HostRuntime> {
+        let entry = self.slots.get(handle.slot as usize)?;
+        entry.runtime.as_deref().filter(|_| entry.generation == handle.generation)
+    }
+
+    /// A host's numbers, for writing, if the handle is live.
+    pub fn get_mut(&mut self, handle: RuntimeHandle) -> Option<&mut HostRuntime> {
+        let entry = self.slots.get_mut(handle.slot as usize)?;
+        entry.runtime.as_deref_mut().filter(|_| entry.generation == handle.generation)
+    }
+
+    /// Two hosts' numbers at once, for writing.
+    ///
+    /// # Panics
+    ///
+    /// If the handles are the same.
+    pub fn get_pair_mut(
+        &mut self,
+        a: RuntimeHandle,
+        b: RuntimeHandle,
+    ) -> Option<(&mut HostRuntime, &mut HostRuntime)> {
+        assert_ne!(a.slot, b.slot, "two hosts have two handles");
+        let slots = self.slots.get_disjoint_mut([a.slot as usize, b.slot as usize]).ok()?;
+        let [first, second] = slots;
+        let first = first.runtime.as_deref_mut().filter(|_| first.generation == a.generation)?;
+        let second = second.runtime.as_deref_mut().filter(|_| second.generation == b.generation)?;
+        Some((first, second))
+    }
+
+    /// Every host's numbers, in the order of slots.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut HostRuntime> {
+        self.slots.iter_mut().filter_map(|slot| slot.runtime.as_deref_mut())
+    }
+
+    /// Every host's numbers, in the order of slots.
+    pub fn iter(&self) -> impl Iterator<Item = &HostRuntime> {
+        self.slots.iter().filter_map(|slot| slot.runtime.as_deref())
+    }
+
+    /// The numbers of the hosts that `handles` name, in the order of slots.
+    pub fn select_mut(
+        &mut self,
+        handles: impl IntoIterator<Item = RuntimeHandle>,
+    ) -> Vec<&mut HostRuntime> {
+        let mut wanted: Vec<RuntimeHandle> = handles.into_iter().collect();
+        wanted.sort_unstable();
+        let slots = self.slots.iter_mut().enumerate();
+        slots
+            .filter(|(slot, entry)| {
+                let handle = RuntimeHandle { slot: *slot as u32, generation: entry.generation };
+                wanted.binary_search(&handle).is_ok()
+            })
+            .filter_map(|(_, entry)| entry.runtime.as_deref_mut())
+            .collect()
+    }
+
+    /// How many hosts there are.
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

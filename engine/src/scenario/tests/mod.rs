@@ -1,0 +1,84 @@
+//! What a reader of the scenario's documentation may rely on.
+
+mod bad;
+mod keys;
+mod overrides;
+mod round_trip;
+
+use super::{Scenario, ScenarioError, parse};
+
+/// The least that a scenario says; lines 1 to 6.
+const LEAST: &str = "\
+[run]
+epochs = 30
+[data]
+source = \"digits\"
+[host]
+layers = [64, 8, 10]
+";
+
+/// The scenarios that ship.
+const SHIPPED: [(&str, &str); 4] = [
+    ("scenarios/digits_mlp.toml", include_str!("../../../../scenarios/digits_mlp.toml")),
+    ("scenarios/mnist1d_mlp.toml", include_str!("../../../../scenarios/mnist1d_mlp.toml")),
+    ("scenarios/digits_many.toml", include_str!("../../../../scenarios/digits_many.toml")),
+    ("scenarios/adversarial.toml", include_str!("../../../../scenarios/adversarial.toml")),
+];
+
+/// Resolves [`LEAST`] with `key` set to the TOML `value`.
+fn with(key: &str, value: &str) -> Result<Scenario, ScenarioError> {
+    let set = super::Override::parse(&format!("{key}={value}"))?;
+    parse(LEAST, "least.toml", &[set])
+}
+
+#[test]
+fn the_least_scenario_is_the_default_one() {
+    let scenario = parse(LEAST, "scenario.toml", &[]).expect("it is good");
+    assert_eq!(scenario, Scenario::default());
+}
+
+#[test]
+fn shipped_scenarios_are_good_and_mean_what_they_say() {
+    let read = |index: usize| {
+        let (name, text) = SHIPPED[index];
+        parse(text, name, &[]).unwrap_or_else(|error| panic!("{error}"))
+    };
+    let [digits, mnist1d, many, adversarial] = [0, 1, 2, 3].map(read);
+
+    assert_eq!((digits.run.name.as_str(), digits.run.epochs), ("digits_mlp", 30));
+    assert_eq!(digits.host.layers, [64, 8, 10]);
+    assert_eq!(digits.limits.params_max, 20_000);
+    assert_eq!(mnist1d.data.source, "mnist1d");
+    assert_eq!(many.run.replicas, 64);
+    assert_eq!(adversarial.karn.adversarial.len(), super::Karn::ADVERSARIAL.len());
+    assert!(adversarial.karn.catalogue.is_empty());
+}
+
+#[test]
+fn a_run_is_called_after_its_file() {
+    let name = |file: &str| parse(LEAST, file, &[]).expect("it is good").run.name;
+    assert_eq!(name("scenarios/digits_mlp.toml"), "digits_mlp");
+    assert_eq!(name("C:\\runs\\my first run.toml"), "my_first_run");
+    assert_eq!(name(".toml"), "scenario");
+    assert_eq!(name("a/.b.toml"), "b");
+    assert_eq!(name("-"), "-");
+    assert_eq!(name(""), "scenario");
+    assert_eq!(name(&"n".repeat(300)).len(), 64);
+}
+
+#[test]
+fn sites_follow_the_layers() {
+    let sites = |layers| with("host.layers", layers).expect("it is good").host.sites;
+    assert_eq!(sites("[4, 2]"), ["input"]);
+    assert_eq!(sites("[4, 3, 3, 2]"), ["input", "hidden0", "hidden1"]);
+}
+
+#[test]
+fn parameters_are_counted_as_pytorch_counts_them() {
+    let mut host = super::Host::default();
+    assert_eq!(host.n_params(), 64 * 8 + 8 + 8 * 10 + 10);
+    host.norm = super::Norm::Layer;
+    assert_eq!(host.n_params(), 64 * 8 + 8 + 2 * 8 + 8 * 10 + 10);
+    (host.norm, host.bias) = (super::Norm::Rms, false);
+    assert_eq!(host.n_params(), 64 * 8 + 8 + 8 * 10);
+}

@@ -1,0 +1,125 @@
+//! What is written is what was meant.
+
+use proptest::prelude::*;
+
+use super::{LEAST, SHIPPED, Scenario, keys::ROWS, parse};
+use crate::scenario::Override;
+
+fn assert_round_trip(scenario: &Scenario) {
+    let text = scenario.to_toml();
+    let again = parse(&text, "another_name.toml", &[]).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(&again, scenario);
+    assert_eq!(again.to_toml(), text);
+    assert_eq!(again.digest(), scenario.digest());
+    assert_eq!(&scenario.checked().expect("it is good"), scenario);
+}
+
+#[test]
+fn shipped_scenarios_survive_being_written() {
+    for (name, text) in SHIPPED {
+        assert_round_trip(&parse(text, name, &[]).expect("it is good"));
+    }
+}
+
+#[test]
+fn every_allowed_value_survives_being_written() {
+    for (key, _, taken, _) in ROWS {
+        for value in *taken {
+            assert_round_trip(&super::with(key, value).expect("it is good"));
+        }
+    }
+}
+
+#[test]
+fn a_timetable_and_strings_with_quotes_survive_being_written() {
+    let text = LEAST.replace("digits", "it's \\\"here\\\"\\\\there")
+        + "
+[train]
+optimizer = { kind = \"sgd\", lr = 0.1, momentum = 0.9, nesterov = true }
+schedule = { kind = \"step\", step_epochs = 7.5, warmup_epochs = 0.1 }
+clip_norm = 1
+[tamiyo]
+policy = \"fixed\"
+[[tamiyo.timetable]]
+epoch = 3
+action = \"germinate\"
+site = \"hidden0\"
+blueprint = \"residual_mlp\"
+[[tamiyo.timetable]]
+epoch = 9.25
+action = \"graft\"
+site = \"hidden0\"
+";
+    let scenario = parse(&text, "x.toml", &[]).expect("it is good");
+    assert_eq!(scenario.data.source, "it's \"here\"\\there");
+    assert_eq!(scenario.tamiyo.timetable.len(), 2);
+    assert_round_trip(&scenario);
+}
+
+#[test]
+fn scenarios_made_in_rust_are_checked_too() {
+    let mut scenario = Scenario::default();
+    scenario.train.clip_norm = Some(f64::NAN);
+    scenario.data.batch = 0;
+    let error = scenario.checked().expect_err("neither is allowed");
+    let keys: Vec<&str> = error.problems.iter().map(|it| it.key.as_str()).collect();
+    assert_eq!(keys, ["data.batch", "train.clip_norm"]);
+}
+
+#[test]
+fn a_digest_tells_scenarios_apart() {
+    let digest = |text: &str| parse(text, "x.toml", &[]).expect("it is good").digest();
+    assert_eq!(
+        digest(LEAST),
+        digest(&LEAST.replace("= ", "=     # said\n").replace("# said\n", ""))
+    );
+    assert_ne!(digest(LEAST), digest(&LEAST.replace("epochs = 30", "epochs = 31")));
+}
+
+/// Any few keys, each set to a value it takes alone.
+fn some_overrides() -> impl Strategy<Value = Vec<Override>> {
+    let one = (0..ROWS.len(), any::<prop::sample::Index>()).prop_map(|(row, pick)| {
+        let (key, _, taken, _) = ROWS[row];
+        Override::parse(&format!("{key}={}", pick.get(taken))).expect("it is TOML")
+    });
+    prop::collection::vec(one, 0..12)
+}
+
+proptest! {
+    #[test]
+    fn any_good_scenario_survives_being_written(overrides in some_overrides()) {
+        // Values that are good alone can be at odds together; that is then said, not written.
+        if let Ok(scenario) = parse(LEAST, "least.toml", &overrides) {
+            assert_round_trip(&scenario);
+        }
+    }
+
+    #[test]
+    fn reals_survive_being_written_to_the_last_bit(share in 1e-12_f64..0.8, lr in 1e-300_f64..1000.0) {
+        let mut scenario = Scenario::default();
+        scenario.data.validation_share = share;
+        scenario.train.optimizer = crate::scenario::Optimizer::Sgd(crate::scenario::Sgd {
+            lr,
+            ..Default::default()
+        });
+        assert_round_trip(&scenario);
+    }
+
+    #[test]
+    fn no_text_makes_the_reader_panic(
+        which in 0..SHIPPED.len(),
+        from in any::<prop::sample::Index>(),
+        n_chars in 0_usize..12,
+        put in "[a-z0-9_.=\"'\\[\\]{}#,\n\u{e9}\u{0}-]{0,8}",
+    ) {
+        let chars: Vec<char> = SHIPPED[which].1.chars().collect();
+        let from = from.index(chars.len());
+        let to = (from + n_chars).min(chars.len());
+        let head: String = chars[..from].iter().collect();
+        let tail: String = chars[to..].iter().collect();
+        if let Err(error) = parse(&(head + &put + &tail), "broken.toml", &[]) {
+            prop_assert!(!error.problems.is_empty());
+            prop_assert!(error.to_string().starts_with("broken.toml:"));
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Plugins: how a subsystem, or a stranger's crate, joins the engine.
+
+use bevy_ecs::{
+    message::{MessageRegistry, message_update_system},
+    prelude::*,
+    schedule::{LogLevel, ScheduleBuildSettings, ScheduleLabel, SingleThreadedExecutor},
+    system::ScheduleSystem,
+};
+
+use super::{
+    catalog::{HostRecompiles, KernelCache, SiteContracts},
+    ids::{BlueprintId, HostId, Index, KernelId, SeedId},
+    save::SaveRegistry,
+};
+use crate::runtime::Runtimes;
+
+/// One pass through the seven phases: `steps_per_tick` steps of every host and every decision about them.
+#[derive(ScheduleLabel, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Tick;
+
+/// The phases of a [`Tick`], in the order they run.
+///
+/// A message written in a phase is read in a later phase of the same tick, so that at a tick's end
+/// nothing is in flight but what the forges hold.
+#[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TickSystems {
+    /// Work finished elsewhere enters the world, in ticket order.
+    Admit,
+    /// Every active host takes its optimizer steps.
+    Train,
+    /// Hosts and seeds report what they saw.
+    Sense,
+    /// The policy reads reports and writes commands.
+    Decide,
+    /// Commands and verdicts change stages, topology and blends. No other phase does.
+    Transform,
+    /// New jobs leave for the workers.
+    Dispatch,
+    /// The journal, the metrics and the library learn what happened.
+    Record,
+    /// The tick is over: a checkpoint is written if one is due.
+    Persist,
+}
+
+/// The order inside [`TickSystems::Sense`]: hosts first, then the seeds that are judged against them.
+#[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SenseSystems {
+    /// Hosts whose epoch ended are validated.
+    Hosts,
+    /// Seeds are sampled, judged and reported.
+    Seeds,
+}
+
+/// The order inside [`TickSystems::Transform`]: faults first, then seeds, then hosts.
+#[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TransformSystems {
+    /// Grafts that did harm are withdrawn.
+    Withdraw,
+    /// Hosts still at fault are rolled back.
+    Restore,
+    /// Kernels are bound, commands obeyed, stages advanced.
+    Advance,
+    /// Snapshots are taken of what the tick left.
+    Snapshot,
+}
+
+/// The order inside [`TickSystems::Dispatch`]: what is designed can be sent to be compiled in the same tick.
+#[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DispatchSystems {
+    /// Blueprints are designed.
+    Design,
+    /// Graphs leave for the compiler.
+    Compile,
+    /// Kernels leave for validation.
+    Validate,
+}
+
+/// How many ticks have begun since the run started.
+#[derive(Resource, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Clock(pub u64);
+
+/// What every random stream of the run is keyed by.
+#[derive(Resource, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunSeed(pub u64);
+
+/// Whether the run goes on, and if not, why.
+#[derive(Resource, Clone, Debug, Default, PartialEq, Eq)]
+pub enum RunStatus {
+    /// Hosts have steps left.
+    #[default]
+    Running,
+    /// Every host took all its steps.
+    Completed,
+    /// The run can not go on; the reason is for people.
+    Failed(String),
+}
+
+/// A part of the engine: nine ship with Esper, and yours is not different from them.
+pub trait Plugin: Send + Sync + 'static {
+    /// A stable, lowercase name; it appears in errors, journals and metrics.
+    fn name(&self) -> &'static str;
+
+    /// Adds the plugin's resources, messages and systems. Runs once, before the first tick.
+    ///
+    /// # Errors
+    ///
+    /// Fails when something the plugin needs is absent or out of range.
+    fn build(&self, engine: &mut Engine) -> Result<(), BuildError>;
+}
+
+/// Why an engine could not be put together.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The same plugin was added twice.
+    #[error("plugin `{plugin}` was added twice")]
+    Duplicate {
+        /// Its name.
+        plugin: &'static str,
+    },
+    /// A plugin was added before one it builds on.
+    #[error("plugin `{plugin}` needs `{needs}` first")]
+    Missing {
+        /// The plugin that could not be built.
+        plugin: &'static str,
+        /// What it needed.
+        needs: &'static str,
+    },
+    /// A plugin found something in its settings, its files or its data that it can not work with.
+    #[error("{plugin}: {source}")]
+    Plugin {
+        /// The plugin that could not be built.
+        plugin: &'static str,
+        /// What it found.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl BuildError {
+    /// Wraps what `plugin` ran into.
+    pub fn plugin(
+        plugin: &'static str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Plugin { plugin, source: source.into() }
+    }
+}
+
+/// A world, the schedule that moves it, and the plugins it was made from.
+pub struct Engine {
+    world: World,
+    plugins: Vec<&'static str>,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self { world: new_world(), plugins: Vec::new() }
+    }
+}
+
+fn new_world() -> World {
+    use DispatchSystems::{Compile, Design, Validate};
+    use TickSystems::{Admit, Decide, Dispatch, Persist, Record, Sense, Train, Transform};
+    use TransformSystems::{Advance, Restore, Snapshot, Withdraw};
+
+    let mut tick = Schedule::new(Tick);
+    tick.set_executor(SingleThreadedExecutor::new())
+        .set_build_settings(ScheduleBuildSettings {
+            ambiguity_detection: LogLevel::Error,
+            ..ScheduleBuildSettings::new()
+        })
+        .configure_sets((Admit, Train, Sense, Decide, Transform, Dispatch, Record, Persist).chain())
+        .configure_sets((SenseSystems::Hosts, SenseSystems::Seeds).chain().in_set(Sense))
+        .configure_sets((Withdraw, Restore, Advance, Snapshot).chain().in_set(Transform))
+        .configure_sets((Design, Compile, Validate).chain().in_set(Dispatch))
+        .add_systems((advance_clock, message_update_system).chain().before(Admit));
+
+    let mut world = World::new();
+    world.init_resource::<Clock>();
+    world.init_resource::<RunSeed>();
+    world.init_resource::<RunStatus>();
+    world.init_resource::<Index<HostId>>();
+    world.init_resource::<Index<SeedId>>();
+    world.init_resource::<Index<BlueprintId>>();
+    world.init_resource::<Index<KernelId>>();
+    world.init_resource::<Runtimes>();
+    world.init_resource::<KernelCache>();
+    world.init_resource::<SiteContracts>();
+    world.init_resource::<HostRecompiles>();
+    world.init_resource::<SaveRegistry>();
+    world.init_resource::<MessageRegistry>();
+    world.add_schedule(tick);
+    world
+}
+
+impl Engine {
+    /// Adds a plugin and builds it at once.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`BuildError::Duplicate`] for a name already present, or the plugin's own error.
+    pub fn add_plugin(&mut self, plugin: impl Plugin) -> Result<&mut Self, BuildError> {
+        if self.has_plugin(plugin.name()) {
+            return Err(BuildError::Duplicate { plugin: plugin.name() });
+        }
+        plugin.build(self)?;
+        self.plugins.push(plugin.name());
+        Ok(self)
+    }
+
+    /// Adds systems to a schedule; each must name its phase.
+    pub fn add_systems<M>(
+        &mut self,
+        schedule: impl ScheduleLabel,
+        systems: impl IntoScheduleConfigs<ScheduleSystem, M>,
+    ) -> &mut Self {
+        self.world.resource_mut::<Schedules>().add_systems(schedule, systems);
+        self
+    }
+
+    /// Registers a message kind, kept for two ticks and then dropped.
+    pub fn add_message<M: Message>(&mut self) -> &mut Self {
+        MessageRegistry::register_message::<M>(&mut self.world);
+        self
+    }
+
+    /// Whether the plugin of that name has been built.
+    pub fn has_plugin(&self, name: &str) -> bool {
+        self.plugins.contains(&name)
+    }
+
+    /// The names of the plugins, in the order they were added.
+    pub fn plugins(&self) -> &[&'static str] {
+        &self.plugins
+    }
+
+    /// The world, for reading.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// The world, for plugins, harnesses and tests.
+    pub fn world_mut(&mut self) -> &mut World {
+        &mut self.world
+    }
+
+    /// Runs one tick.
+    pub fn tick(&mut self) {
+        self.world.run_schedule(Tick);
+        self.world.clear_trackers();
+    }
+
+    /// Runs ticks until the run is no longer [`RunStatus::Running`], and says how it ended.
+    pub fn run(&mut self) -> RunStatus {
+        while *self.world.resource::<RunStatus>() == RunStatus::Running {
+            self.tick();
+        }
+        self.world.resource::<RunStatus>().clone()
+    }
+}
+
+fn advance_clock(mut clock: ResMut<Clock>) {
+    clock.0 += 1;
+}

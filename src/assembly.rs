@@ -1,0 +1,329 @@
+//! A run, put together from a scenario: data, hosts, plugins.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use esper_engine::{
+    data::{self, DataConfig, SplitData},
+    device::{Cpu, Device},
+    graph::{Loss, MlpConfig, NetworkGraph, NormKind},
+    program::{CompileOptions, Program},
+    runtime::{HostConfig, HostRuntime, Runtimes},
+    scenario::{self, Scenario},
+    world::{
+        components::{HostRole, Runtime},
+        digest::Digest,
+        ids::HostId,
+        plugin::{BuildError, Engine, Plugin, RunSeed},
+        run_dir::RunDir,
+    },
+};
+use esper_kernels::cpu::Activation;
+use esper_systems::{
+    karn::{BlueprintFamily, KarnExt, KarnPlugin},
+    kasmina::{KasminaConfig, KasminaPlugin},
+    nissa::{self, NissaConfig, NissaPlugin, ProgressMode, RunStarted},
+    oona::OonaPlugin,
+    tamiyo::{ActivePolicy, Policy, TamiyoConfig, TamiyoPlugin},
+    tezzeret::TezzeretPlugin,
+    tolaria::{self, HostConfigs, TolariaConfig, TolariaPlugin},
+    urabrask::{UrabraskConfig, UrabraskPlugin},
+};
+
+use crate::{Run, RunError};
+
+/// Something to do to the engine after Esper's plugins are in and before the first tick.
+type Extension = Box<dyn FnOnce(&mut Engine) -> Result<(), BuildError>>;
+
+/// Puts a [`Run`] together.
+pub struct RunBuilder {
+    scenario: Scenario,
+    base_dir: PathBuf,
+    dir: Option<RunDir>,
+    data: Option<Arc<SplitData>>,
+    progress: ProgressMode,
+    policy: Option<Box<dyn Policy>>,
+    graph: Option<NetworkGraph>,
+    extensions: Vec<Extension>,
+}
+
+impl RunBuilder {
+    /// A run of `scenario`, kept in memory and silent until told otherwise.
+    pub fn new(scenario: Scenario) -> Self {
+        Self {
+            scenario,
+            base_dir: PathBuf::from("."),
+            dir: None,
+            data: None,
+            progress: ProgressMode::Quiet,
+            policy: None,
+            graph: None,
+            extensions: Vec::new(),
+        }
+    }
+
+    /// Resolves relative data paths against `folder`, the scenario's.
+    #[must_use]
+    pub fn base_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.base_dir = folder.into();
+        self
+    }
+
+    /// Keeps the run in `dir`: journal, metrics, checkpoints, library, summary.
+    #[must_use]
+    pub fn dir(mut self, dir: RunDir) -> Self {
+        self.dir = Some(dir);
+        self
+    }
+
+    /// Trains on `data` instead of what the scenario's `data.source` names.
+    #[must_use]
+    pub fn data(mut self, data: Arc<SplitData>) -> Self {
+        self.data = Some(data);
+        self
+    }
+
+    /// Trains `graph` instead of the host that the scenario's `[host]` describes. It ends in a loss.
+    #[must_use]
+    pub fn host(mut self, graph: NetworkGraph) -> Self {
+        self.graph = Some(graph);
+        self
+    }
+
+    /// Shows progress.
+    #[must_use]
+    pub fn progress(mut self, mode: ProgressMode) -> Self {
+        self.progress = mode;
+        self
+    }
+
+    /// Lets `policy` decide in place of the scenario's.
+    #[must_use]
+    pub fn policy(mut self, policy: impl Policy) -> Self {
+        self.policy = Some(Box::new(policy));
+        self
+    }
+
+    /// Adds a family of blueprints to Karn's catalogue.
+    #[must_use]
+    pub fn blueprint(self, family: impl BlueprintFamily) -> Self {
+        self.extend(move |engine| {
+            engine.add_blueprint(family)?;
+            Ok(())
+        })
+    }
+
+    /// Adds a subsystem of one's own, after Esper's.
+    #[must_use]
+    pub fn plugin(self, plugin: impl Plugin) -> Self {
+        self.extend(move |engine| engine.add_plugin(plugin).map(|_| ()))
+    }
+
+    /// Does anything else to the engine, after Esper's plugins.
+    #[must_use]
+    pub fn extend(
+        mut self,
+        extension: impl FnOnce(&mut Engine) -> Result<(), BuildError> + 'static,
+    ) -> Self {
+        self.extensions.push(Box::new(extension));
+        self
+    }
+
+    /// Puts a new run together, ready for its first tick.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the scenario is not sound, its data can not be had or does not fit it, or its folder can not be
+    /// written.
+    pub fn build(self) -> Result<Run, RunError> {
+        let (mut run, graph) = self.assemble()?;
+        let scenario = run.scenario.clone();
+        spawn_hosts(run.engine_mut(), &scenario, &graph);
+        let started = RunStarted {
+            scenario: scenario.run.name.clone(),
+            scenario_digest: Digest(scenario.digest()),
+            seed: scenario.run.seed,
+            n_hosts: scenario.run.replicas as u64,
+        };
+        let dir = run.dir.clone();
+        nissa::start(run.engine_mut().world_mut(), dir.as_ref(), &started)?;
+        tolaria::begin(run.engine_mut().world_mut(), dir.as_ref().map(RunDir::checkpoints))?;
+        Ok(run)
+    }
+
+    /// Puts the run of this builder's folder together as its newest sound checkpoint left it, and says what was
+    /// repaired.
+    ///
+    /// # Errors
+    ///
+    /// As [`RunBuilder::build`], and when no checkpoint is sound or the journal is not the one it was taken with.
+    ///
+    /// # Panics
+    ///
+    /// If the builder was given no folder.
+    pub fn resume(self) -> Result<(Run, Vec<String>), RunError> {
+        let dir = self.dir.clone().expect("a run is resumed from its folder");
+        let (checkpoint, damaged) = tolaria::latest_checkpoint(&dir.checkpoints())?;
+        let mut notes: Vec<String> = damaged
+            .iter()
+            .map(|error| format!("a damaged checkpoint is left out: {error}"))
+            .collect();
+        let (mut run, _) = self.assemble()?;
+        let world = run.engine_mut().world_mut();
+        let info = tolaria::restore_checkpoint(world, &checkpoint)?;
+        notes.push(format!("resumed after tick {} from {}", info.tick, checkpoint.display()));
+        let repair = nissa::resume(world, Some(&dir))?;
+        notes.extend(repair.map(|repair| {
+            format!(
+                "{}: cut off {} bytes of a torn last line",
+                repair.path.display(),
+                repair.bytes_removed
+            )
+        }));
+        tolaria::go_on(world, dir.checkpoints());
+        Ok((run, notes))
+    }
+
+    fn assemble(self) -> Result<(Run, Arc<NetworkGraph>), RunError> {
+        let scenario = self.scenario.checked()?;
+        let data = match self.data {
+            Some(data) => data,
+            None => Arc::new(data::load(&data_config(&scenario), &self.base_dir)?),
+        };
+        check_fit(&scenario, &data)?;
+        let graph = match self.graph {
+            Some(graph) => Arc::new(graph),
+            None => Arc::new(host_graph(&scenario)?),
+        };
+        let mut engine = Engine::default();
+        let world = engine.world_mut();
+        world.insert_resource(RunSeed(scenario.run.seed));
+        world.insert_resource(host_configs(&scenario, &data));
+        if let Some(policy) = self.policy {
+            world.insert_resource(ActivePolicy(Some(policy)));
+        }
+        let library = self.dir.as_ref().map(RunDir::library);
+        add_plugins(&mut engine, &scenario, library.as_deref(), self.progress)?;
+        for extension in self.extensions {
+            extension(&mut engine)?;
+        }
+        Ok((Run::new(engine, scenario, self.dir, graph.params_elems()), graph))
+    }
+}
+
+/// What a scenario's `[data]` says, for the loaders.
+pub(crate) fn data_config(scenario: &Scenario) -> DataConfig {
+    let data = &scenario.data;
+    DataConfig {
+        source: data.source.clone(),
+        task: match data.task {
+            scenario::Task::Classification => data::Task::Classification,
+            scenario::Task::Regression => data::Task::Regression,
+        },
+        label: data.label.clone(),
+        validation_share: data.validation_share,
+        test_share: data.test_share,
+        split_seed: data.split_seed,
+        standardize: match data.standardize {
+            scenario::Standardize::PerFeature => data::Standardize::PerFeature,
+            scenario::Standardize::Global => data::Standardize::Global,
+            scenario::Standardize::Off => data::Standardize::Off,
+        },
+    }
+}
+
+fn check_fit(scenario: &Scenario, data: &SplitData) -> Result<(), RunError> {
+    let layers = &scenario.host.layers;
+    let unfit = |what: &str, found: usize, wanted: usize| {
+        let suggestion: Vec<String> = layers.iter().map(ToString::to_string).collect();
+        RunError::Unfit {
+            key: "host.layers",
+            message: format!(
+                "the {what} layer has width {found}, but `{}` has {wanted}",
+                scenario.data.source
+            ),
+            help: format!("write {wanted} in place of {found} in [{}]", suggestion.join(", ")),
+        }
+    };
+    let (inputs, outputs) = (data.train.elems(), data.train.targets.n_outputs());
+    let (first, last) = (layers[0], layers[layers.len() - 1]);
+    if first != inputs {
+        return Err(unfit("first", first, inputs));
+    }
+    if last != outputs {
+        return Err(unfit("last", last, outputs));
+    }
+    Ok(())
+}
+
+pub(crate) fn host_graph(scenario: &Scenario) -> Result<NetworkGraph, RunError> {
+    let host = &scenario.host;
+    let config = MlpConfig {
+        layers: host.layers.clone(),
+        activation: match host.activation {
+            scenario::Activation::Relu => Activation::Relu,
+            scenario::Activation::Gelu => Activation::Gelu,
+            scenario::Activation::GeluTanh => Activation::GeluTanh,
+            scenario::Activation::Silu => Activation::Silu,
+            scenario::Activation::Tanh => Activation::Tanh,
+            scenario::Activation::Sigmoid => Activation::Sigmoid,
+        },
+        norm: match host.norm {
+            scenario::Norm::None => NormKind::None,
+            scenario::Norm::Layer => NormKind::Layer,
+            scenario::Norm::Rms => NormKind::Rms,
+        },
+        dropout: host.dropout as f32,
+        bias: host.bias,
+        sites: host.sites.clone(),
+    };
+    let loss = match scenario.data.task {
+        scenario::Task::Classification => Loss::CrossEntropy,
+        scenario::Task::Regression => Loss::MeanSquaredError,
+    };
+    Ok(NetworkGraph::mlp(&config, loss)?)
+}
+
+fn host_configs(scenario: &Scenario, data: &Arc<SplitData>) -> HostConfigs {
+    let device: Arc<dyn Device> = Arc::new(Cpu);
+    let streams = 0..scenario.run.replicas as u64;
+    let config = |stream| {
+        let config = HostConfig::new(scenario, stream, data.clone(), device.clone());
+        (stream, Arc::new(config))
+    };
+    HostConfigs(streams.map(config).collect())
+}
+
+fn add_plugins(
+    engine: &mut Engine,
+    scenario: &Scenario,
+    library: Option<&Path>,
+    progress: ProgressMode,
+) -> Result<(), BuildError> {
+    engine
+        .add_plugin(OonaPlugin)?
+        .add_plugin(KarnPlugin { config: scenario.karn.clone() })?
+        .add_plugin(TezzeretPlugin { config: scenario.tezzeret.clone() })?
+        .add_plugin(UrabraskPlugin { config: UrabraskConfig::new(scenario) })?
+        .add_plugin(KasminaPlugin { config: KasminaConfig::new(scenario) })?
+        .add_plugin(TamiyoPlugin { config: TamiyoConfig::new(scenario) })?
+        .add_plugin(TolariaPlugin { config: TolariaConfig::new(scenario) })?
+        .add_plugin(NissaPlugin { config: NissaConfig::of(scenario, progress) })?;
+    Ok(())
+}
+
+fn spawn_hosts(engine: &mut Engine, scenario: &Scenario, graph: &Arc<NetworkGraph>) {
+    let program =
+        Program::compile(graph, CompileOptions::HOST).expect("the builder's graph is sound");
+    let program = Arc::new(program);
+    let world = engine.world_mut();
+    let configs = world.resource::<HostConfigs>().0.clone();
+    for replica in 0..scenario.run.replicas as u64 {
+        let config = configs[&replica].clone();
+        let runtime = HostRuntime::new(config, graph.clone(), program.clone());
+        let handle = world.resource_mut::<Runtimes>().insert(runtime);
+        world.spawn((HostId(replica), HostRole::Principal, Runtime(handle)));
+    }
+}

@@ -1,0 +1,56 @@
+//! Why a run could not begin or go on.
+
+use esper_engine::{
+    data::DataError,
+    graph::GraphError,
+    scenario::ScenarioError,
+    world::{plugin::BuildError, run_dir::RunDirError},
+};
+use esper_systems::{nissa::NissaError, tolaria::CheckpointError};
+
+/// Why a run could not begin or go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The scenario is not sound.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    /// The scenario does not fit its data.
+    #[error("{key}: {message}; {help}")]
+    Unfit {
+        /// The scenario's key.
+        key: &'static str,
+        /// What does not fit.
+        message: String,
+        /// What to do.
+        help: String,
+    },
+    /// The data can not be had.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The host is not a network.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// The plugins do not fit together, or one of them can not begin.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The run's folder can not be made or read.
+    #[error(transparent)]
+    Dir(#[from] RunDirError),
+    /// The record can not be kept.
+    #[error(transparent)]
+    Record(#[from] NissaError),
+    /// A checkpoint can not be written or read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The run ended before its last step.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl RunError {
+    /// Whether what the user wrote is at fault: exit status 2 rather than 1.
+    pub const fn is_usage(&self) -> bool {
+        matches!(self, Self::Scenario(_) | Self::Unfit { .. } | Self::Data(_) | Self::Graph(_))
+    }
+}

@@ -1,0 +1,179 @@
+//! A run in progress: tick it, stop it, finish it.
+
+use esper_engine::{
+    scenario::Scenario,
+    world::{
+        forge::Lateness,
+        plugin::{Clock, Engine, RunStatus},
+        run_dir::RunDir,
+    },
+};
+use esper_systems::{
+    nissa::{self, HostSummary, NissaState, Progress, RunEnd, RunEnded, RunFacts, Scores, Summary},
+    tolaria::{self, CheckpointPlan},
+};
+
+use crate::RunError;
+
+/// A run of a scenario: an engine and the folder it is kept in.
+pub struct Run {
+    engine: Engine,
+    pub(crate) scenario: Scenario,
+    pub(crate) dir: Option<RunDir>,
+    params_initial: u64,
+    began: std::time::Instant,
+}
+
+/// Why [`Run::run_until`] came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The run is over.
+    Ended,
+    /// It was asked to stop; a checkpoint was written, if it has a folder.
+    Interrupted,
+}
+
+impl Run {
+    pub(crate) fn new(
+        engine: Engine,
+        scenario: Scenario,
+        dir: Option<RunDir>,
+        params_initial: u64,
+    ) -> Self {
+        Self { engine, scenario, dir, params_initial, began: std::time::Instant::now() }
+    }
+
+    /// The engine: its world, its plugins, its tick.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The engine, for writing.
+    pub fn engine_mut(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
+    /// The scenario as resolved.
+    pub fn scenario(&self) -> &Scenario {
+        &self.scenario
+    }
+
+    /// The folder the run is kept in.
+    pub fn dir(&self) -> Option<&RunDir> {
+        self.dir.as_ref()
+    }
+
+    /// Whether hosts have steps left.
+    pub fn is_running(&self) -> bool {
+        *self.engine.world().resource::<RunStatus>() == RunStatus::Running
+    }
+
+    /// Ticks until the run ends or `should_stop` says so between two ticks; then a checkpoint is written.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the run fails, or the checkpoint can not be written.
+    pub fn run_until(
+        &mut self,
+        mut should_stop: impl FnMut(u64) -> bool,
+    ) -> Result<Stop, RunError> {
+        while self.is_running() {
+            let tick = self.engine.world().resource::<Clock>().0;
+            if should_stop(tick) {
+                self.checkpoint()?;
+                return Ok(Stop::Interrupted);
+            }
+            self.engine.tick();
+        }
+        match self.engine.world().resource::<RunStatus>() {
+            RunStatus::Failed(reason) => Err(RunError::Failed(reason.clone())),
+            _ => Ok(Stop::Ended),
+        }
+    }
+
+    /// Writes a checkpoint now, if the run has a folder.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it can not be written; the last one stays as it was.
+    pub fn checkpoint(&mut self) -> Result<(), RunError> {
+        let world = self.engine.world_mut();
+        if let Some(folder) = world.resource::<CheckpointPlan>().folder.clone() {
+            tolaria::write_checkpoint(world, &folder)?;
+        }
+        Ok(())
+    }
+
+    /// Runs to the end, tests every host once, and writes the summary.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the run fails; the summary then says why.
+    pub fn finish(&mut self) -> Result<Summary, RunError> {
+        match self.run_until(|_| false) {
+            Ok(_) => self.summarize(RunEnd::Completed, None),
+            Err(error) => {
+                self.summarize(RunEnd::Failed, Some(error.to_string()))?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends the record of an interrupted run; it can be resumed.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the record can not be written.
+    pub fn interrupt(&mut self) -> Result<Summary, RunError> {
+        self.summarize(RunEnd::Interrupted, None)
+    }
+
+    fn summarize(&mut self, status: RunEnd, reason: Option<String>) -> Result<Summary, RunError> {
+        let is_complete = status == RunEnd::Completed;
+        let params_initial = self.params_initial;
+        let world = self.engine.world_mut();
+        let ends = tolaria::end_state(world, is_complete);
+        let tallies = world.resource::<NissaState>().clone();
+        let epochs = ends.iter().map(|end| end.epochs).min().unwrap_or(0);
+        let hosts: Vec<HostSummary> = ends
+            .iter()
+            .map(|end| HostSummary {
+                host: end.host,
+                steps: end.steps,
+                scores: Scores {
+                    train_loss: end.train_loss,
+                    val_loss: end.validation.map(|found| found.loss),
+                    val_accuracy: end.validation.and_then(|found| found.accuracy),
+                    test_loss: end.test.map(|found| found.loss),
+                    test_accuracy: end.test.and_then(|found| found.accuracy),
+                },
+                params_initial,
+                params_final: end.params_elems,
+                seeds: tallies.tally(end.host),
+                flops: end.flops,
+                weights_digest: end.weights_digest,
+            })
+            .collect();
+        let ended = RunEnded {
+            steps: ends.iter().map(|end| end.steps).sum(),
+            weights_digest: Summary::weights_digest(ends.iter().map(|end| end.weights_digest)),
+        };
+        let audit_head = nissa::finish(world, &ended)?;
+        let facts = RunFacts {
+            status,
+            reason,
+            seed: self.scenario.run.seed,
+            epochs,
+            wall_s: self.began.elapsed().as_secs_f64(),
+            n_late: world.resource::<Lateness>().n_late(),
+            audit_head,
+            counterfactual: self.scenario.kasmina.counterfactual.word().to_owned(),
+        };
+        let summary = Summary::new(facts, hosts);
+        if let Some(dir) = &self.dir {
+            summary.write(dir).map_err(nissa::NissaError::from)?;
+        }
+        world.resource_mut::<Progress>().finish(&summary);
+        Ok(summary)
+    }
+}

@@ -1,0 +1,134 @@
+//! Families by name, and how a run chooses among them.
+
+use std::collections::BTreeMap;
+
+use bevy_ecs::prelude::*;
+use esper_engine::{
+    graph::GraphError,
+    scenario::Karn,
+    world::{
+        catalog::Blueprint,
+        components::Contract,
+        plugin::{BuildError, Engine},
+    },
+};
+
+use super::{
+    adversarial::adversarial_family, controls::CONTROLS, diagnostics::CatalogueError,
+    families::FAMILIES,
+};
+
+/// A family of small networks; implement it to bring your own.
+pub trait BlueprintFamily: Send + Sync + 'static {
+    /// A stable, lowercase name, unique in a catalogue.
+    fn name(&self) -> &str;
+
+    /// The family's blueprint for sites of `contract`, or `None` where it has nothing to offer.
+    ///
+    /// Must be a function of `self` and `contract` alone: the blueprint's id is a digest of what is returned.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the graph it draws is not a network.
+    fn design(&self, contract: &Contract) -> Result<Option<Blueprint>, GraphError>;
+}
+
+/// Every family the run may draw from, by name. Iterates in name order.
+#[derive(Resource, Default)]
+pub struct Catalogue(BTreeMap<String, Box<dyn BlueprintFamily>>);
+
+/// Stands for every family but the controls.
+const ALL: &str = "all";
+
+/// The names a scenario's `catalogue` may list, `all` first.
+pub fn built_in_names() -> impl Iterator<Item = &'static str> {
+    let families = FAMILIES.iter().map(|family| family.name);
+    std::iter::once(ALL).chain(families).chain(CONTROLS.iter().map(|control| control.name))
+}
+
+impl Catalogue {
+    /// The family called `name`.
+    pub fn get(&self, name: &str) -> Option<&dyn BlueprintFamily> {
+        self.0.get(name).map(Box::as_ref)
+    }
+
+    /// Every family, in the order of names.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn BlueprintFamily> {
+        self.0.values().map(Box::as_ref)
+    }
+
+    /// Adds a family.
+    ///
+    /// # Errors
+    ///
+    /// Fails when its name is taken.
+    pub fn add(&mut self, family: impl BlueprintFamily) -> Result<(), CatalogueError> {
+        let name = family.name().to_owned();
+        if self.0.contains_key(&name) || built_in_names().any(|known| known == name) {
+            return Err(CatalogueError::Duplicate { name });
+        }
+        self.0.insert(name, Box::new(family));
+        Ok(())
+    }
+
+    /// Adds the built-in families of those `names`, and the bad ones called `adversarial`.
+    pub(super) fn select(
+        &mut self,
+        names: &[String],
+        adversarial: &[String],
+    ) -> Result<(), CatalogueError> {
+        for name in names {
+            let is_asked_for = |family: &str| family == name;
+            let mut is_known = self.0.contains_key(name);
+            for family in FAMILIES {
+                if name == ALL || is_asked_for(family.name) {
+                    is_known = true;
+                    self.0.insert(family.name.to_owned(), Box::new(family));
+                }
+            }
+            for control in CONTROLS.into_iter().filter(|control| is_asked_for(control.name)) {
+                is_known = true;
+                self.0.insert(control.name.to_owned(), Box::new(control));
+            }
+            if !is_known {
+                return Err(self.unknown(name, built_in_names().collect()));
+            }
+        }
+        for name in adversarial {
+            let family = adversarial_family(name)
+                .ok_or_else(|| self.unknown(name, Karn::ADVERSARIAL.to_vec()))?;
+            self.0.insert(name.clone(), Box::new(family));
+        }
+        Ok(())
+    }
+
+    fn unknown<'a>(&'a self, name: &str, mut known: Vec<&'a str>) -> CatalogueError {
+        known.extend(self.0.keys().map(String::as_str));
+        known.sort_unstable();
+        known.dedup();
+        let nearest = esper_engine::scenario::nearest(name, known.iter().copied());
+        CatalogueError::Unknown {
+            name: name.to_owned(),
+            nearest: nearest.map(str::to_owned),
+            known: known.join(", "),
+        }
+    }
+}
+
+/// What Karn adds to [`Engine`].
+pub trait KarnExt {
+    /// Adds a family of your own to the catalogue. The run draws from it whatever the scenario lists.
+    ///
+    /// # Errors
+    ///
+    /// Fails when its name is taken.
+    fn add_blueprint(&mut self, family: impl BlueprintFamily) -> Result<&mut Self, BuildError>;
+}
+
+impl KarnExt for Engine {
+    fn add_blueprint(&mut self, family: impl BlueprintFamily) -> Result<&mut Self, BuildError> {
+        let mut catalogue = self.world_mut().get_resource_or_init::<Catalogue>();
+        catalogue.add(family).map_err(|error| BuildError::plugin("karn", error))?;
+        Ok(self)
+    }
+}

@@ -1,0 +1,56 @@
+//! Karn, the architect: proposes what a seed could become.
+//!
+//! | reads | writes | owns |
+//! | --- | --- | --- |
+//! | `SiteContracts` | `BlueprintDesigned`, blueprint entities | [`Catalogue`] |
+//!
+//! For every contract that a site of the run has, each family of the catalogue is asked for one blueprint. Every family
+//! but the controls is an identity at birth (`f = 0`) whose parameters have a gradient at birth.
+
+mod adversarial;
+mod catalogue;
+mod chain;
+mod components;
+mod config;
+mod controls;
+mod diagnostics;
+mod families;
+mod systems;
+#[cfg(test)]
+mod tests;
+
+pub use adversarial::adversarial_family;
+pub use catalogue::{BlueprintFamily, Catalogue, KarnExt, built_in_names};
+pub use components::{DesignFailure, Designed};
+pub use config::KarnConfig;
+pub use diagnostics::CatalogueError;
+
+use bevy_ecs::prelude::*;
+use esper_engine::world::plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick};
+
+/// Adds [Karn](self).
+#[derive(Clone, Debug, Default)]
+pub struct KarnPlugin {
+    /// Which families there are to choose from.
+    pub config: KarnConfig,
+}
+
+impl Plugin for KarnPlugin {
+    fn name(&self) -> &'static str {
+        "karn"
+    }
+
+    fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
+        if !engine.has_plugin("oona") {
+            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
+        }
+        let mut catalogue = engine.world_mut().get_resource_or_init::<Catalogue>();
+        catalogue
+            .select(&self.config.catalogue, &self.config.adversarial)
+            .map_err(|error| BuildError::plugin(self.name(), error))?;
+        engine.world_mut().init_resource::<Designed>();
+        engine.add_saved::<Designed>("karn");
+        engine.add_systems(Tick, systems::design_blueprints.in_set(DispatchSystems::Design));
+        Ok(())
+    }
+}

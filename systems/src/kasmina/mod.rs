@@ -1,0 +1,81 @@
+//! Kasmina, the execution layer: runs seeds at their sites and moves them through their eleven stages.
+//!
+//! | reads | writes | owns |
+//! | --- | --- | --- |
+//! | `SeedCommand`, `FaultReported` | `HostReport`, `SeedReport`, `GateJudged`, `SeedPlanted`, `StageChanged`, `CommandRefused`, `HostRolledBack`, `HostSwapped` | [`Stage`](esper_engine::world::stage::Stage) and the one door to it, twins, [`Tried`] |
+//!
+//! Sense measures, Transform changes. Every change of stage goes through one function, [`step_to`], which checks
+//! the table of legal steps and writes the journal's message.
+
+mod bind;
+mod components;
+mod config;
+mod diagnostics;
+mod door;
+mod gates;
+mod graft;
+mod obey;
+mod plant;
+mod stages;
+mod systems;
+mod verdict;
+
+pub use components::{NextSeed, Tried};
+pub use config::KasminaConfig;
+pub use door::{IllegalStep, step_to};
+pub use verdict::{Interval, paired_interval};
+
+use bevy_ecs::prelude::*;
+use esper_engine::world::plugin::{
+    BuildError, Engine, Plugin, SenseSystems, Tick, TransformSystems,
+};
+
+/// Adds [Kasmina](self).
+pub struct KasminaPlugin {
+    /// How seeds live.
+    pub config: KasminaConfig,
+}
+
+impl Plugin for KasminaPlugin {
+    fn name(&self) -> &'static str {
+        "kasmina"
+    }
+
+    fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
+        if !engine.has_plugin("oona") {
+            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
+        }
+        let world = engine.world_mut();
+        world.insert_resource(self.config.clone());
+        world.init_resource::<NextSeed>();
+        world.init_resource::<Tried>();
+        world.init_resource::<components::Withdrawals>();
+        engine.add_saved::<NextSeed>("kasmina.next_seed").add_saved::<Tried>("kasmina.tried");
+        engine.add_systems(
+            Tick,
+            (
+                (
+                    systems::report_hosts,
+                    systems::sample_seeds,
+                    systems::judge_seeds,
+                    systems::report_seeds,
+                )
+                    .chain()
+                    .in_set(SenseSystems::Seeds),
+                graft::withdraw_grafts.in_set(TransformSystems::Withdraw),
+                (
+                    plant::plant_first_seeds,
+                    graft::reconcile_seeds,
+                    stages::swap_hosts,
+                    bind::bind_kernels,
+                    obey::obey_commands,
+                    stages::advance_stages,
+                    plant::replant_sites,
+                )
+                    .chain()
+                    .in_set(TransformSystems::Advance),
+            ),
+        );
+        Ok(())
+    }
+}

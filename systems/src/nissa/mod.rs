@@ -1,0 +1,75 @@
+//! Nissa, the record: the audit chain, metrics, progress and the summary of a run, and who reads them back.
+//!
+//! | reads | writes | owns |
+//! | --- | --- | --- |
+//! | every fact on the bus: `StageChanged`, `GateJudged`, `EpochEnded`, ... | `Journal`, `RunStatus` on failure | `metrics.csv`, `summary.json`, [`NissaState`], [`Progress`] |
+//!
+//! All of it happens in `Record`. A plugin of one's own adds its events to the
+//! [`Journal`] in an earlier phase.
+
+mod components;
+mod config;
+mod diagnostics;
+mod events;
+mod inspect;
+mod metrics;
+mod progress;
+mod run;
+mod summary;
+mod systems;
+mod table;
+
+pub use components::{NissaState, SeedTally};
+pub use config::{NissaConfig, ProgressMode};
+pub use diagnostics::NissaError;
+pub use events::{Recorded, RunEnded, RunStarted};
+pub use inspect::{Inspection, JudgedGate, SeedHistory, StageEntered};
+pub use progress::Progress;
+pub use run::{finish, resume, start};
+pub use summary::{HostSummary, RunEnd, RunFacts, Scores, Summary};
+
+use bevy_ecs::prelude::*;
+use esper_engine::world::{
+    journal::Journal,
+    plugin::{BuildError, Engine, Plugin, Tick, TickSystems},
+};
+
+/// Adds [Nissa](self), with a journal in memory until [`start`] or [`resume`] gives it a file.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NissaPlugin {
+    /// What is written and shown.
+    pub config: NissaConfig,
+}
+
+impl Plugin for NissaPlugin {
+    fn name(&self) -> &'static str {
+        "nissa"
+    }
+
+    fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
+        if !engine.has_plugin("oona") {
+            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
+        }
+        let world = engine.world_mut();
+        world.insert_resource(self.config);
+        world.insert_resource(Journal::in_memory(self.config.events_max));
+        world.insert_resource(Progress::new(self.config.progress));
+        world.init_resource::<NissaState>();
+        world.init_resource::<metrics::Metrics>();
+        engine.add_saved::<NissaState>("nissa").add_systems(
+            Tick,
+            (
+                systems::record_events,
+                systems::count_outcomes,
+                systems::write_metrics,
+                systems::show_progress,
+            )
+                .chain()
+                .in_set(TickSystems::Record),
+        );
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

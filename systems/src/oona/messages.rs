@@ -1,0 +1,305 @@
+//! The messages, in the order of the phases that write them.
+
+use bevy_ecs::prelude::*;
+use esper_engine::world::{
+    catalog::KernelStatus,
+    components::{Contract, Telemetry},
+    fault::Fault,
+    gate::{Gate, GateVerdict, Judgement},
+    ids::{BlueprintId, HostId, KernelId, SeedId},
+    stage::Stage,
+};
+use serde::{Deserialize, Serialize};
+
+/// A worker's result entered the world. Tezzeret and Urabrask write it in `Admit`; replay reads it from the journal.
+#[derive(Message, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct JobAdmitted {
+    /// The forge's name, such as `compile`.
+    pub forge: String,
+    /// The job's place in the order in which that forge's jobs were sent.
+    pub ticket: u64,
+    /// `done`, `panicked` or `timed_out`.
+    pub outcome: String,
+}
+
+/// A kernel was validated or rejected. Urabrask writes it in `Admit`.
+#[derive(Message, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct KernelJudged {
+    /// The kernel.
+    pub kernel: KernelId,
+    /// The blueprint it was compiled from.
+    pub blueprint: BlueprintId,
+    /// The blueprint's family.
+    pub family: String,
+    /// The variant, such as `fused`.
+    pub variant: String,
+    /// [`KernelStatus::Validated`] or [`KernelStatus::Rejected`].
+    pub status: KernelStatus,
+    /// What was found, one sentence each; never a measured time, which no two runs share.
+    pub reasons: Vec<String>,
+}
+
+/// A host met a fault; it takes no further step until it is dealt with. Tolaria writes it in `Train`.
+#[derive(Message, Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
+pub struct FaultReported {
+    /// The host or twin.
+    pub host: HostId,
+    /// Its step count when the fault struck.
+    pub step: u64,
+    /// What it met.
+    #[serde(flatten)]
+    pub fault: Fault,
+}
+
+/// What one host did in one tick. Kasmina writes it in `Sense`, twins left out, sorted by host.
+#[derive(Message, Clone, Copy, Debug, PartialEq)]
+pub struct HostReport {
+    /// The host.
+    pub host: HostId,
+    /// Steps it has taken.
+    pub step: u64,
+    /// Steps of its whole run.
+    pub total_steps: u64,
+    /// Steps of an epoch.
+    pub steps_per_epoch: u64,
+    /// The last training loss; `None` before the first step.
+    pub loss: Option<f32>,
+    /// Exponentially weighted mean of the training loss.
+    pub loss_mean: Option<f32>,
+    /// Parameters of the host, fossilised modules included, in elements.
+    pub params_elems: u64,
+    /// Parameters of its bound seeds, in elements.
+    pub seed_params_elems: u64,
+}
+
+/// A host ended an epoch and was validated. Tolaria writes it in `Sense`, sorted by host.
+#[derive(Message, Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
+pub struct EpochEnded {
+    /// The host.
+    pub host: HostId,
+    /// The epoch that ended, from 1.
+    pub epoch: u64,
+    /// Steps taken.
+    pub step: u64,
+    /// Mean training loss over the epoch.
+    pub train_loss: f64,
+    /// Share of training examples classified right; `None` for regression.
+    pub train_accuracy: Option<f64>,
+    /// Mean validation loss.
+    pub val_loss: f64,
+    /// Share of validation examples classified right; `None` for regression.
+    pub val_accuracy: Option<f64>,
+    /// The learning rate of the epoch's last step.
+    pub lr: f64,
+    /// Parameters, in elements.
+    pub params_elems: u64,
+    /// Seeds alive, DORMANT left out.
+    pub n_active_seeds: u64,
+}
+
+/// What one living seed measured. Kasmina writes it in `Sense`, sorted by seed. Dormant seeds write none: there may
+/// be a million of them.
+#[derive(Message, Clone, Copy, Debug, PartialEq)]
+pub struct SeedReport {
+    /// The seed.
+    pub seed: SeedId,
+    /// Its host.
+    pub host: HostId,
+    /// Its site's place in the host's program.
+    pub site: u16,
+    /// What a module must keep there.
+    pub contract: Contract,
+    /// The stage it is in.
+    pub stage: Stage,
+    /// The host's steps since it entered that stage.
+    pub stage_steps: u64,
+    /// The blueprint it grows, once chosen.
+    pub blueprint: Option<BlueprintId>,
+    /// What was measured.
+    pub telemetry: Telemetry,
+    /// Where it stands with the gate before its next stage.
+    pub judgement: Judgement,
+    /// Whether it is being withdrawn.
+    pub is_withdrawing: bool,
+}
+
+/// What the policy asks of one seed. Tamiyo writes it in `Decide`; Kasmina obeys or refuses in `Transform`.
+#[derive(Message, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeedCommand {
+    /// The seed.
+    pub seed: SeedId,
+    /// What it should do.
+    pub action: SeedAction,
+}
+
+/// What a policy may ask.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum SeedAction {
+    /// DORMANT to GERMINATED with that blueprint.
+    Germinate {
+        /// What it should grow into.
+        blueprint: BlueprintId,
+    },
+    /// TRAINING to GRAFTING.
+    Graft,
+    /// EVALUATING to FINE_TUNING.
+    FineTune,
+    /// EVALUATING or FINE_TUNING to FOSSILIZED.
+    Fossilize,
+    /// TRAINING, GRAFTING, STABILIZATION, EVALUATING or FINE_TUNING to CULLED.
+    Cull,
+    /// GERMINATED or TRAINING to CANCELLED.
+    Cancel,
+}
+
+/// A command that was not obeyed; nothing changed. Kasmina writes it in `Transform`.
+#[derive(Message, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct CommandRefused {
+    /// The seed.
+    pub seed: SeedId,
+    /// What was asked.
+    pub action: SeedAction,
+    /// Why not.
+    pub refusal: Refusal,
+}
+
+/// Why a command was not obeyed.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, thiserror::Error)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Refusal {
+    /// No seed of that name lives.
+    #[error("no such seed")]
+    UnknownSeed,
+    /// The stages do not follow each other.
+    #[error("a seed in {from} may not become {to}")]
+    IllegalStep {
+        /// The stage it is in.
+        from: Stage,
+        /// The stage it was asked to enter.
+        to: Stage,
+    },
+    /// The site rests.
+    #[error("the site rests until step {until_step}")]
+    Embargoed {
+        /// When it ends.
+        until_step: u64,
+    },
+    /// No such blueprint, or it is invalid, or it does not fit the site.
+    #[error("the blueprint is unknown, invalid, does not fit the site or was tried there before")]
+    UnfitBlueprint,
+    /// A limit would be passed.
+    #[error("limit `{limit}`: {found} of at most {allowed}")]
+    Limit {
+        /// The limit's name.
+        limit: String,
+        /// What it would become.
+        found: u64,
+        /// What is allowed.
+        allowed: u64,
+    },
+    /// The gate before that stage has not passed.
+    #[error("gate {gate:?} has not passed")]
+    Gate {
+        /// The gate.
+        gate: Gate,
+    },
+    /// The host is being recompiled, restored, or is at fault.
+    #[error("the host is busy")]
+    HostBusy,
+}
+
+/// A dormant seed was planted. Kasmina writes it in `Transform` (and for the first seeds, in the first tick).
+#[derive(Message, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct SeedPlanted {
+    /// The seed.
+    pub seed: SeedId,
+    /// Its host.
+    pub host: HostId,
+    /// Its site's name.
+    pub site: String,
+}
+
+/// A seed entered a new stage. Kasmina writes it in `Transform`, after the change.
+#[derive(Message, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct StageChanged {
+    /// The seed.
+    pub seed: SeedId,
+    /// Its host.
+    pub host: HostId,
+    /// Its site's name.
+    pub site: String,
+    /// The stage it left.
+    pub from: Stage,
+    /// The stage it entered.
+    pub to: Stage,
+    /// The host's step count.
+    pub step: u64,
+    /// The family of its blueprint, once chosen.
+    pub family: Option<String>,
+    /// Its blueprint, once chosen.
+    pub blueprint: Option<BlueprintId>,
+    /// Why, for people: `command`, `alpha reached`, `G5 failed`, ...
+    pub reason: String,
+}
+
+/// A gate judged a seed, with the numbers it saw. Kasmina writes it in `Transform`.
+#[derive(Message, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct GateJudged {
+    /// The seed.
+    pub seed: SeedId,
+    /// Its host.
+    pub host: HostId,
+    /// The gate.
+    pub gate: Gate,
+    /// What it decided.
+    pub verdict: GateVerdict,
+    /// The host's step count.
+    pub step: u64,
+    /// What it saw, by name: `gain`, `gain_low`, `gain_high`, `n_examples`, `gate_gain`, `alpha`, ...
+    pub numbers: Vec<(String, f64)>,
+}
+
+/// A host went back to a snapshot or became its twin. Kasmina or Tolaria write it in `Transform`.
+#[derive(Message, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct HostRolledBack {
+    /// The host.
+    pub host: HostId,
+    /// Its step count before.
+    pub from_step: u64,
+    /// Its step count now.
+    pub to_step: u64,
+    /// `twin` or `snapshot`.
+    pub to: String,
+    /// Rollbacks of this host so far.
+    pub n_rollbacks: u64,
+}
+
+/// A host's program was swapped for one with a fossilised module in it. Kasmina writes it in `Transform`.
+#[derive(Message, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostSwapped {
+    /// The host.
+    pub host: HostId,
+    /// The seed whose module became part of it.
+    pub seed: SeedId,
+    /// Its step count.
+    pub step: u64,
+    /// Parameters now, in elements.
+    pub params_elems: u64,
+}
+
+/// A blueprint joined the run. Karn writes it in `Dispatch`.
+#[derive(Message, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct BlueprintDesigned {
+    /// The blueprint.
+    pub blueprint: BlueprintId,
+    /// Its family.
+    pub family: String,
+    /// What it keeps.
+    pub contract: Contract,
+    /// Parameters, in elements.
+    pub params_elems: u64,
+    /// Forward arithmetic of one example.
+    pub flops_per_example: u64,
+}

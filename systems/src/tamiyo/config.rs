@@ -1,0 +1,39 @@
+//! Tamiyo's settings: the scenario's `[tamiyo]` and what it needs to know of the rest.
+
+use esper_engine::scenario::{Host, Incubation, Kasmina, Limits, Scenario, Tamiyo};
+
+/// Who decides, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TamiyoConfig {
+    /// The scenario's `[tamiyo]`.
+    pub tamiyo: Tamiyo,
+    /// The scenario's `[kasmina]`: ages and gates a policy plans with.
+    pub kasmina: Kasmina,
+    /// The scenario's `[limits]`.
+    pub limits: Limits,
+    /// The host's sites by name, in the order of its program.
+    pub sites: Vec<String>,
+    /// What a policy's random streams are keyed by.
+    pub run_seed: u64,
+}
+
+impl TamiyoConfig {
+    /// What `scenario` says.
+    pub fn new(scenario: &Scenario) -> Self {
+        Self {
+            tamiyo: scenario.tamiyo.clone(),
+            kasmina: scenario.kasmina.clone(),
+            limits: scenario.limits.clone(),
+            sites: Host::site_names(scenario.host.layers.len())
+                .into_iter()
+                .filter(|site| scenario.host.sites.contains(site))
+                .collect(),
+            run_seed: scenario.run.seed,
+        }
+    }
+
+    /// Whether seeds are inserted without learning first.
+    pub fn is_direct(&self) -> bool {
+        self.kasmina.incubation == Incubation::None
+    }
+}

@@ -1,0 +1,129 @@
+//! `fixed`: growth on a timetable.
+
+use esper_engine::{
+    scenario::{Action, Appointment},
+    world::{
+        gate::Gate,
+        ids::{HostId, SeedId},
+        stage::Stage,
+    },
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Policy, components::View, config::TamiyoConfig, diagnostics::epochs};
+use crate::oona::{SeedAction, SeedCommand, SeedReport};
+
+/// Keeps each appointment once a host, from its epoch on until it can be kept.
+///
+/// Where the timetable names no end, a seed that passes G5 is kept.
+pub struct Fixed {
+    timetable: Vec<Appointment>,
+    sites: Vec<String>,
+    is_direct: bool,
+    /// Appointments kept, by host.
+    kept: Vec<(HostId, usize)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Kept(Vec<(HostId, usize)>);
+
+impl Fixed {
+    /// The timetable of `config`.
+    pub fn new(config: &TamiyoConfig) -> Self {
+        Self {
+            timetable: config.tamiyo.timetable.clone(),
+            sites: config.sites.clone(),
+            is_direct: config.is_direct(),
+            kept: Vec::new(),
+        }
+    }
+
+    fn keep(
+        &self,
+        view: &View<'_>,
+        host: HostId,
+        appointment: &Appointment,
+    ) -> Option<SeedCommand> {
+        let site = self.sites.iter().position(|name| *name == appointment.site)? as u16;
+        let command = |seed: SeedId, action| Some(SeedCommand { seed, action });
+        let in_stage = |wanted: &[Stage]| -> Option<&SeedReport> {
+            view.seeds_of(host).find(|it| it.site == site && wanted.contains(&it.stage))
+        };
+        match appointment.action {
+            Action::Germinate => {
+                let dormant = view.dormant();
+                let seed = dormant.iter().find(|it| it.host == host && it.site == site)?;
+                let wanted = appointment.blueprint.as_deref();
+                let offer = view.offers().iter().find(|offer| {
+                    offer.contract == seed.contract
+                        && wanted.is_none_or(|family| offer.family == family)
+                        && view.past(host, site, offer.blueprint).is_none()
+                })?;
+                command(seed.seed, SeedAction::Germinate { blueprint: offer.blueprint })
+            }
+            Action::Graft => {
+                let seed = in_stage(&[Stage::Training])?;
+                (seed.judgement.has_passed(Gate::G2) || self.is_direct)
+                    .then(|| command(seed.seed, SeedAction::Graft))?
+            }
+            Action::FineTune => command(in_stage(&[Stage::Evaluating])?.seed, SeedAction::FineTune),
+            Action::Fossilize => {
+                let seed = in_stage(&[Stage::Evaluating, Stage::FineTuning])?;
+                seed.judgement
+                    .has_passed(Gate::G5)
+                    .then(|| command(seed.seed, SeedAction::Fossilize))?
+            }
+            Action::Cull => {
+                let living = [
+                    Stage::Training,
+                    Stage::Grafting,
+                    Stage::Stabilization,
+                    Stage::Evaluating,
+                    Stage::FineTuning,
+                ];
+                command(in_stage(&living)?.seed, SeedAction::Cull)
+            }
+            Action::Cancel => {
+                command(in_stage(&[Stage::Germinated, Stage::Training])?.seed, SeedAction::Cancel)
+            }
+        }
+    }
+}
+
+impl Policy for Fixed {
+    fn decide(&mut self, view: &View<'_>, commands: &mut Vec<SeedCommand>) {
+        let has_ends = self.timetable.iter().any(|it| it.action == Action::Fossilize);
+        for report in view.hosts {
+            for (n, appointment) in self.timetable.iter().enumerate() {
+                let place = (report.host, n);
+                if epochs(report) < appointment.epoch || self.kept.contains(&place) {
+                    continue;
+                }
+                if let Some(command) = self.keep(view, report.host, appointment) {
+                    commands.push(command);
+                    self.kept.push(place);
+                    break; // One appointment a host and tick: the next one sees what came of this.
+                }
+            }
+        }
+        if !has_ends {
+            let passed = view.seeds.iter().filter(|seed| {
+                matches!(seed.stage, Stage::Evaluating | Stage::FineTuning)
+                    && seed.judgement.has_passed(Gate::G5)
+            });
+            commands.extend(
+                passed.map(|seed| SeedCommand { seed: seed.seed, action: SeedAction::Fossilize }),
+            );
+        }
+    }
+
+    fn save(&self) -> Vec<u8> {
+        postcard::to_stdvec(&Kept(self.kept.clone())).expect("plain data serialises")
+    }
+
+    fn load(&mut self, saved: &[u8]) -> Result<(), String> {
+        let Kept(kept) = postcard::from_bytes(saved).map_err(|error| error.to_string())?;
+        self.kept = kept;
+        Ok(())
+    }
+}

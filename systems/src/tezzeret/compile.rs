@@ -1,0 +1,80 @@
+//! The work: graphs become programs, on a worker thread.
+
+use std::sync::Arc;
+
+use esper_engine::{
+    graph::{GraphError, NetworkGraph},
+    program::{CompileOptions, INPUT_GRADIENT, Need, Program, Variant},
+    world::{
+        catalog::{HostRecompile, Kernel},
+        digest::Digest,
+        forge::Job,
+        ids::{BlueprintId, KernelId},
+    },
+};
+use serde::{Deserialize, Serialize};
+
+use super::components::DEVICE;
+
+/// A blueprint to be compiled in every variant.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct CompileJob {
+    /// The blueprint.
+    pub blueprint: BlueprintId,
+    /// Its module.
+    pub graph: Arc<NetworkGraph>,
+}
+
+/// One compiled variant.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// Its lasting name.
+    pub id: KernelId,
+    /// How it was made, and what it costs.
+    pub kernel: Kernel,
+    /// What runs.
+    pub program: Arc<Program>,
+}
+
+impl Job for CompileJob {
+    type Output = Result<Vec<Compiled>, GraphError>;
+
+    fn run(self) -> Self::Output {
+        Variant::ALL
+            .into_iter()
+            .map(|variant| compile(self.blueprint, &self.graph, variant))
+            .collect()
+    }
+}
+
+fn compile(
+    blueprint: BlueprintId,
+    graph: &NetworkGraph,
+    variant: Variant,
+) -> Result<Compiled, GraphError> {
+    let program = variant.compile(graph)?;
+    let bytes = postcard::to_stdvec(&program).expect("a program is plain data");
+    let kernel = Kernel {
+        variant: variant.name().to_owned(),
+        optimizations: program.optimizations.clone(),
+        params_elems: program.params_elems(),
+        workspace_bytes: (program.workspace_elems * size_of::<f32>()) as u64,
+        flops_forward: program.flops_forward(),
+        flops_backward: program.flops_backward(Need { params: true, sites: INPUT_GRADIENT }),
+        program: Digest::of(&bytes),
+    };
+    let id = Kernel::id(blueprint, DEVICE, variant.name());
+    Ok(Compiled { id, kernel, program: Arc::new(program) })
+}
+
+/// A host with a module joined to it.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct HostCompileJob(pub HostRecompile);
+
+impl Job for HostCompileJob {
+    type Output = Result<Arc<Program>, GraphError>;
+
+    fn run(self) -> Self::Output {
+        Program::compile(&self.0.graph, CompileOptions::HOST).map(Arc::new)
+    }
+}

@@ -1,0 +1,73 @@
+//! Tezzeret, the forge: compiles blueprints into kernels, and grown hosts into programs, while training goes on.
+//!
+//! | reads | writes | owns |
+//! | --- | --- | --- |
+//! | `BlueprintStatus`, `HostRecompiles` | kernel entities, `KernelCache`, `HostRecompiles`, `JobAdmitted` | [`CompileJob`], [`HostCompileJob`] |
+//!
+//! A blueprint is compiled once in every [`Variant`](esper_engine::program::Variant). A graph that does not compile is
+//! invalid for good; a worker that panicked or hung is given two more chances.
+
+mod compile;
+mod components;
+mod config;
+mod diagnostics;
+mod systems;
+#[cfg(test)]
+mod tests;
+
+pub use compile::{CompileJob, Compiled, HostCompileJob};
+pub use components::DEVICE;
+pub use config::TezzeretConfig;
+pub use diagnostics::{COMPILE, COMPILE_HOST};
+
+use bevy_ecs::prelude::*;
+use esper_engine::world::{
+    forge::{AdmitSystems, ForgeConfig},
+    plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
+};
+
+/// Adds [Tezzeret](self).
+#[derive(Clone, Debug, Default)]
+pub struct TezzeretPlugin {
+    /// Workers, and when their results enter the world.
+    pub config: TezzeretConfig,
+}
+
+impl TezzeretPlugin {
+    fn forge(&self, name: &'static str) -> ForgeConfig {
+        let TezzeretConfig { mode, n_workers, queue_max, latency_ticks, timeout_ms } = self.config;
+        ForgeConfig {
+            mode,
+            n_workers,
+            queue_max,
+            latency_ticks,
+            timeout_ms,
+            ..ForgeConfig::new(name)
+        }
+    }
+}
+
+impl Plugin for TezzeretPlugin {
+    fn name(&self) -> &'static str {
+        "tezzeret"
+    }
+
+    fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
+        if !engine.has_plugin("oona") {
+            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
+        }
+        engine.add_forge::<CompileJob>(self.forge(COMPILE))?;
+        engine.add_forge::<HostCompileJob>(self.forge(COMPILE_HOST))?;
+        engine.add_saved::<esper_engine::world::catalog::HostRecompiles>("host_recompiles");
+        engine.add_systems(
+            Tick,
+            (
+                systems::admit_kernels.in_set(AdmitSystems(COMPILE)),
+                systems::admit_hosts.in_set(AdmitSystems(COMPILE_HOST)),
+                systems::send_blueprints.in_set(DispatchSystems::Compile),
+                systems::send_hosts.in_set(DispatchSystems::Compile),
+            ),
+        );
+        Ok(())
+    }
+}

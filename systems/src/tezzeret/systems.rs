@@ -1,0 +1,107 @@
+//! Jobs leave in `Dispatch` and come back in `Admit`.
+
+use bevy_ecs::prelude::*;
+use esper_engine::world::{
+    catalog::{Attempts, Blueprint, BlueprintStatus, HostRecompiles, KernelCache},
+    forge::{Outcome, Workers},
+    ids::{BlueprintId, Index},
+};
+
+use super::{
+    compile::{CompileJob, HostCompileJob},
+    components::kernel_bundle,
+    diagnostics::admitted,
+};
+use crate::oona::JobAdmitted;
+
+/// Times a blueprint is given to the workers before it is given up.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// Brings kernels into the world, or says why there are none.
+pub(super) fn admit_kernels(
+    mut workers: Workers<CompileJob>,
+    index: Res<Index<BlueprintId>>,
+    mut attempts: Query<&mut Attempts>,
+    mut cache: ResMut<KernelCache>,
+    mut admissions: MessageWriter<JobAdmitted>,
+    mut commands: Commands,
+) {
+    let forge = workers.name();
+    for admission in workers.admit() {
+        admissions.write(admitted(forge, &admission));
+        let Some(entity) = index.entity(admission.job.blueprint) else { continue };
+        let mut attempts = attempts.get_mut(entity).expect("Karn counts a blueprint's attempts");
+        attempts.0 += 1;
+        match admission.outcome {
+            Outcome::Done(Ok(kernels)) => {
+                for kernel in kernels {
+                    cache.insert(kernel.id, kernel.program);
+                    commands.spawn(kernel_bundle(kernel.id, kernel.kernel, entity));
+                }
+            }
+            // The same graph would fail again.
+            Outcome::Done(Err(_)) => {
+                commands.entity(entity).insert(BlueprintStatus::Invalid);
+            }
+            Outcome::Panicked | Outcome::TimedOut => {
+                let is_lost = ATTEMPTS_MAX <= attempts.0;
+                let status =
+                    if is_lost { BlueprintStatus::Invalid } else { BlueprintStatus::Unvalidated };
+                commands.entity(entity).insert(status);
+            }
+        }
+    }
+}
+
+/// Hands grown hosts to Kasmina.
+pub(super) fn admit_hosts(
+    mut workers: Workers<HostCompileJob>,
+    mut recompiles: ResMut<HostRecompiles>,
+    mut admissions: MessageWriter<JobAdmitted>,
+) {
+    let forge = workers.name();
+    for admission in workers.admit() {
+        admissions.write(admitted(forge, &admission));
+        let HostCompileJob(request) = admission.job;
+        recompiles.in_flight.remove(&(request.host, request.seed));
+        let result = match admission.outcome {
+            Outcome::Done(result) => result.map_err(|error| error.to_string()),
+            Outcome::Panicked => Err("the compiler panicked".to_owned()),
+            Outcome::TimedOut => Err("the compiler took too long".to_owned()),
+        };
+        recompiles.done.push((request, result));
+    }
+}
+
+/// Sends every blueprint that is not compiled yet, in the order of ids, as far as the queue has room.
+pub(super) fn send_blueprints(
+    mut workers: Workers<CompileJob>,
+    blueprints: Query<(Entity, &BlueprintId, &Blueprint, &BlueprintStatus)>,
+    mut commands: Commands,
+) {
+    let waiting = blueprints.iter().filter(|(.., status)| **status == BlueprintStatus::Unvalidated);
+    let mut waiting: Vec<_> =
+        waiting.map(|(entity, id, blueprint, _)| (*id, entity, blueprint)).collect();
+    waiting.sort_unstable_by_key(|(id, ..)| *id);
+    for (id, entity, blueprint) in waiting {
+        let job = CompileJob { blueprint: id, graph: blueprint.graph.clone() };
+        if workers.send(job).is_err() {
+            break; // The queue is full; the rest waits for a later tick.
+        }
+        commands.entity(entity).insert(BlueprintStatus::Compiling);
+    }
+}
+
+/// Sends the hosts that Kasmina asks for, as far as the queue has room.
+pub(super) fn send_hosts(
+    mut workers: Workers<HostCompileJob>,
+    mut recompiles: ResMut<HostRecompiles>,
+) {
+    while let Some(request) = recompiles.requests.front() {
+        if workers.send(HostCompileJob(request.clone())).is_err() {
+            return;
+        }
+        let request = recompiles.requests.pop_front().expect("it was just seen");
+        recompiles.in_flight.insert((request.host, request.seed));
+    }
+}

@@ -1,0 +1,144 @@
+use std::sync::Arc;
+
+use bevy_ecs::prelude::*;
+use esper_engine::{
+    graph::{Loss, MlpConfig, NetworkGraph, Op},
+    program::{CompileOptions, Program},
+    world::{
+        catalog::{
+            Attempts, Blueprint, BlueprintStatus, HostRecompile, HostRecompiles, Kernel,
+            KernelCache, KernelStatus, Kernels,
+        },
+        components::Contract,
+        digest::Digest,
+        ids::{BlueprintId, HostId, Index, KernelId, SeedId},
+        plugin::{Engine, Tick, TickSystems},
+    },
+};
+
+use super::{config::TezzeretConfig, *};
+use crate::oona::{JobAdmitted, OonaPlugin};
+
+/// What the journal would have kept of admissions.
+#[derive(Resource, Default)]
+struct Journal(Vec<JobAdmitted>);
+
+fn keep(mut admissions: MessageReader<JobAdmitted>, mut journal: ResMut<Journal>) {
+    journal.0.extend(admissions.read().cloned());
+}
+
+fn engine() -> Engine {
+    let mut engine = Engine::default();
+    let config = TezzeretConfig { latency_ticks: 2, queue_max: 2, ..TezzeretConfig::default() };
+    engine.add_plugin(OonaPlugin).unwrap();
+    engine.add_plugin(TezzeretPlugin { config }).unwrap();
+    engine.world_mut().init_resource::<Journal>();
+    engine.add_systems(Tick, keep.in_set(TickSystems::Record));
+    engine
+}
+
+fn module(width: usize) -> NetworkGraph {
+    let mut graph = NetworkGraph::new();
+    let x = graph.add("x", Op::Input { shape: vec![width] }, &[]).unwrap();
+    graph.add("out", Op::zero_linear(width), &[x]).unwrap();
+    graph
+}
+
+fn spawn(engine: &mut Engine, blueprint: Blueprint, contract: Contract) -> Entity {
+    let id = blueprint.id(contract);
+    let status = BlueprintStatus::Unvalidated;
+    engine.world_mut().spawn((id, blueprint, contract, status, Attempts::default())).id()
+}
+
+fn contract(width: usize) -> Contract {
+    Contract::Vector { width: width as u32 }
+}
+
+fn status(engine: &Engine, blueprint: Entity) -> BlueprintStatus {
+    *engine.world().get::<BlueprintStatus>(blueprint).unwrap()
+}
+
+#[test]
+fn a_blueprint_becomes_one_kernel_a_variant() {
+    let mut engine = engine();
+    let blueprint = Blueprint::new("m", module(4), "", "").unwrap();
+    let entity = spawn(&mut engine, blueprint, contract(4));
+    engine.tick();
+    assert_eq!(status(&engine, entity), BlueprintStatus::Compiling);
+    engine.tick();
+    assert!(engine.world().get::<Kernels>(entity).is_none(), "two ticks have not passed");
+    engine.tick();
+    let world = engine.world();
+    let kernels: Vec<Entity> = world.get::<Kernels>(entity).unwrap().iter().collect();
+    let mut variants = Vec::new();
+    for kernel in kernels {
+        let (id, kernel, status) = (
+            world.get::<KernelId>(kernel).unwrap(),
+            world.get::<Kernel>(kernel).unwrap(),
+            world.get::<KernelStatus>(kernel).unwrap(),
+        );
+        assert_eq!(*status, KernelStatus::PendingBenchmarking);
+        let program = world.resource::<KernelCache>().get(*id).expect("it is in memory");
+        assert_eq!(Digest::of(&postcard::to_stdvec(program.as_ref()).unwrap()), kernel.program);
+        assert_eq!(kernel.params_elems, 20);
+        variants.push(kernel.variant.clone());
+    }
+    variants.sort();
+    assert_eq!(variants, ["fused", "reference"]);
+    assert_eq!(world.get::<Attempts>(entity), Some(&Attempts(1)));
+    let journal = &world.resource::<Journal>().0;
+    assert_eq!(journal.len(), 1);
+    assert_eq!((journal[0].forge.as_str(), journal[0].outcome.as_str()), ("compile", "done"));
+}
+
+#[test]
+fn a_full_queue_delays_a_blueprint_and_loses_none() {
+    let mut engine = engine();
+    let all: Vec<Entity> = (3..10)
+        .map(|width| {
+            spawn(&mut engine, Blueprint::new("m", module(width), "", "").unwrap(), contract(width))
+        })
+        .collect();
+    engine.tick();
+    let count = |engine: &Engine| {
+        all.iter().filter(|it| status(engine, **it) == BlueprintStatus::Compiling).count()
+    };
+    assert_eq!(count(&engine), 2);
+    (0..10).for_each(|_| engine.tick());
+    assert_eq!(count(&engine), all.len());
+    assert!(all.iter().all(|it| engine.world().get::<Kernels>(*it).is_some()));
+}
+
+#[test]
+fn a_graph_that_is_no_program_makes_its_blueprint_invalid() {
+    let mut engine = engine();
+    let mut graph = module(4);
+    graph.add("second", Op::Input { shape: vec![4] }, &[]).unwrap();
+    let both: Vec<_> = graph.nodes().map(|(index, _)| index).collect();
+    graph.add("sum", Op::Add, &[both[1], both[2]]).unwrap();
+    let good = Blueprint::new("m", module(4), "", "").unwrap();
+    let entity = spawn(&mut engine, Blueprint { graph: Arc::new(graph), ..good }, contract(4));
+    (0..4).for_each(|_| engine.tick());
+    assert_eq!(status(&engine, entity), BlueprintStatus::Invalid);
+    assert!(engine.world().resource::<Index<KernelId>>().is_empty());
+    assert_eq!(engine.world().resource::<Index<BlueprintId>>().len(), 1);
+}
+
+#[test]
+fn a_grown_host_comes_back_compiled() {
+    let mut engine = engine();
+    let graph = NetworkGraph::mlp(&MlpConfig::default(), Loss::CrossEntropy).unwrap();
+    let request = HostRecompile { host: HostId(3), seed: SeedId(5), graph: Arc::new(graph) };
+    engine.world_mut().resource_mut::<HostRecompiles>().requests.push_back(request.clone());
+    engine.tick();
+    assert!(engine.world().resource::<HostRecompiles>().is_pending(HostId(3)));
+    engine.tick();
+    engine.tick();
+    let recompiles = engine.world().resource::<HostRecompiles>();
+    assert!(!recompiles.is_pending(HostId(3)));
+    let expected = Program::compile(&request.graph, CompileOptions::HOST).unwrap();
+    let [(found, Ok(program))] = recompiles.done.as_slice() else {
+        panic!("one program comes back")
+    };
+    assert_eq!((found, program.as_ref()), (&request, &expected));
+}

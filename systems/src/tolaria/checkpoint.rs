@@ -1,0 +1,336 @@
+//! Checkpoints: a folder each, written whole or not at all, from which a run goes on bit for bit.
+//!
+//! ```text
+//! checkpoints/tick-0000000420/
+//!   weights.safetensors   parameters under PyTorch's names, moments beside them
+//!   state.bin             everything else, postcard
+//!   checkpoint.json       tick, steps, and the BLAKE3 of the two files above and of itself
+//! ```
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use bevy_ecs::prelude::*;
+use esper_engine::{
+    runtime::{Runtimes, TensorBook},
+    world::{
+        components::{HostRole, Runtime},
+        digest::Digest,
+        ids::HostId,
+        journal::{Journal, JournalPosition},
+        plugin::{Clock, RunStatus},
+        run_dir::{FileError, sync_folder, to_json, write_atomic},
+    },
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    config::TolariaConfig,
+    record::{RecordError, WorldRecord},
+    snapshots::{Snapshots, take_first},
+};
+
+/// Where checkpoints go, and whether one was asked for.
+#[derive(Resource, Clone, Debug, Default)]
+pub struct CheckpointPlan {
+    /// The folder; without one nothing is saved.
+    pub folder: Option<PathBuf>,
+    /// Save at the end of this tick, whatever the epoch.
+    pub is_requested: bool,
+    /// Epochs that were over at the last checkpoint.
+    pub epochs_done: u64,
+}
+
+/// What `checkpoint.json` says.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct CheckpointInfo {
+    /// The tick it was taken after.
+    pub tick: u64,
+    /// Steps of each host, by name.
+    pub steps: Vec<(String, u64)>,
+    /// The journal's place then.
+    pub journal: JournalPosition,
+    /// BLAKE3 of `weights.safetensors`.
+    pub weights: Digest,
+    /// BLAKE3 of `state.bin`.
+    pub state: Digest,
+    /// BLAKE3 of this object with this field as zeros.
+    pub seal: Digest,
+}
+
+/// Why a checkpoint can not be written or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// The operating system refused.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file is not what was written.
+    #[error("{}: {what}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// There is none to resume from.
+    #[error("{}: no sound checkpoint to resume from", folder.display())]
+    None {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The journal can not be saved with it.
+    #[error(transparent)]
+    Journal(#[from] esper_engine::world::journal::JournalError),
+    /// The content does not fit this engine.
+    #[error("{}: {source}", path.display())]
+    Content {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What does not fit.
+        source: RecordError,
+    },
+}
+
+const WEIGHTS: &str = "weights.safetensors";
+const STATE: &str = "state.bin";
+const INFO: &str = "checkpoint.json";
+const PREFIX: &str = "tick-";
+
+/// Saves the run at the end of a tick in which a checkpoint is due; a failure ends the run, and the last one stays.
+pub(super) fn save_when_due(world: &mut World) {
+    let plan = world.resource::<CheckpointPlan>().clone();
+    let Some(folder) = plan.folder else { return };
+    let checkpoint = world.resource::<TolariaConfig>().checkpoint.clone();
+    let epochs_done = least_epochs_done(world);
+    let is_due = checkpoint.every_epochs > 0
+        && epochs_done / checkpoint.every_epochs > plan.epochs_done / checkpoint.every_epochs;
+    let has_ended = *world.resource::<RunStatus>() == RunStatus::Completed;
+    if !(is_due || has_ended || plan.is_requested) {
+        return;
+    }
+    match write_checkpoint(world, &folder) {
+        Ok(_) => {
+            let mut plan = world.resource_mut::<CheckpointPlan>();
+            (plan.is_requested, plan.epochs_done) = (false, epochs_done);
+            remove_old(&folder, checkpoint.keep);
+        }
+        Err(error) => {
+            let hint = "free some room or make the folder writable, then `esper resume`";
+            *world.resource_mut::<RunStatus>() =
+                RunStatus::Failed(format!("the checkpoint could not be written: {error}; {hint}"));
+        }
+    }
+}
+
+fn least_epochs_done(world: &mut World) -> u64 {
+    let runtimes = world.resource::<Runtimes>();
+    let epochs = runtimes.iter().filter(|host| !host.is_pinned).map(|host| host.epochs_done());
+    epochs.min().unwrap_or(0)
+}
+
+/// Writes a checkpoint of the world as it stands between two ticks, and returns its folder.
+///
+/// # Errors
+///
+/// Fails when the folder can not be written; what was written before stays as it was.
+pub fn write_checkpoint(world: &mut World, folder: &Path) -> Result<PathBuf, CheckpointError> {
+    let journal = match world.get_resource_mut::<Journal>() {
+        Some(mut journal) => {
+            journal.sync()?;
+            journal.position()
+        }
+        None => JournalPosition::default(),
+    };
+    let mut book = TensorBook::default();
+    let record = WorldRecord::capture(world, journal, &mut book);
+    let weights = book.to_bytes();
+    let state = postcard::to_stdvec(&record).expect("plain data serialises");
+    let info = CheckpointInfo {
+        tick: record.tick,
+        steps: steps(world),
+        journal,
+        weights: Digest::of(&weights),
+        state: Digest::of(&state),
+        seal: Digest::default(),
+    };
+    let info = CheckpointInfo { seal: Digest::of(&to_json(&info)), ..info };
+
+    let target = folder.join(format!("{PREFIX}{:010}", record.tick));
+    let draft = folder.join(format!(".draft-{:010}", record.tick));
+    remove_folder(&draft).map_err(writing(&draft))?;
+    fs::create_dir_all(&draft).map_err(writing(&draft))?;
+    let written = write_files(&draft, &weights, &state, &to_json(&info));
+    if let Err(error) = written {
+        // The last checkpoint is untouched; the draft only takes room.
+        let _ = remove_folder(&draft);
+        return Err(error.into());
+    }
+    remove_folder(&target).map_err(writing(&target))?;
+    fs::rename(&draft, &target).map_err(writing(&target))?;
+    sync_folder(folder).map_err(writing(folder))?;
+    Ok(target)
+}
+
+fn writing(path: &Path) -> impl FnOnce(io::Error) -> FileError {
+    FileError::at(path, "write the checkpoint")
+}
+
+fn write_files(draft: &Path, weights: &[u8], state: &[u8], info: &[u8]) -> Result<(), FileError> {
+    write_atomic(&draft.join(WEIGHTS), weights)?;
+    write_atomic(&draft.join(STATE), state)?;
+    write_atomic(&draft.join(INFO), info)
+}
+
+fn remove_folder(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn steps(world: &mut World) -> Vec<(String, u64)> {
+    let mut query = world.query::<(&HostId, &HostRole, &Runtime)>();
+    let runtimes = world.resource::<Runtimes>();
+    let mut steps: Vec<(HostId, u64)> = query
+        .iter(world)
+        .filter(|(_, role, _)| **role == HostRole::Principal)
+        .map(|(id, _, Runtime(handle))| (*id, runtimes.get(*handle).expect("live").state.step))
+        .collect();
+    steps.sort_unstable();
+    steps.into_iter().map(|(id, step)| (id.to_string(), step)).collect()
+}
+
+/// Every checkpoint in `folder`, oldest first, sound or not.
+pub fn list_checkpoints(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut found: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            path.file_name().and_then(|name| name.to_str()).is_some_and(|it| it.starts_with(PREFIX))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+fn remove_old(folder: &Path, keep: usize) {
+    let found = list_checkpoints(folder);
+    for old in &found[..found.len().saturating_sub(keep.max(1))] {
+        // A checkpoint that can not be removed takes room and does no harm.
+        let _ = fs::remove_dir_all(old);
+    }
+}
+
+/// The newest sound checkpoint in `folder`, and what is wrong with those newer than it.
+///
+/// # Errors
+///
+/// Fails when there is none.
+pub fn latest_checkpoint(
+    folder: &Path,
+) -> Result<(PathBuf, Vec<CheckpointError>), CheckpointError> {
+    let mut damaged = Vec::new();
+    for path in list_checkpoints(folder).into_iter().rev() {
+        match verify_checkpoint(&path) {
+            Ok(_) => return Ok((path, damaged)),
+            Err(error) => damaged.push(error),
+        }
+    }
+    Err(damaged.into_iter().next().unwrap_or(CheckpointError::None { folder: folder.to_owned() }))
+}
+
+/// Checks every byte of a checkpoint against its digests.
+///
+/// # Errors
+///
+/// Names the file that is not what was written.
+pub fn verify_checkpoint(path: &Path) -> Result<CheckpointInfo, CheckpointError> {
+    read(path).map(|(info, ..)| info)
+}
+
+fn read(path: &Path) -> Result<(CheckpointInfo, Vec<u8>, Vec<u8>), CheckpointError> {
+    let file = |name: &str| {
+        let path = path.join(name);
+        fs::read(&path).map_err(FileError::at(&path, "read the checkpoint"))
+    };
+    let damaged =
+        |name: &str, what: String| CheckpointError::Damaged { path: path.join(name), what };
+    let bytes = file(INFO)?;
+    let info: CheckpointInfo =
+        serde_json::from_slice(&bytes).map_err(|error| damaged(INFO, error.to_string()))?;
+    let unsealed = CheckpointInfo { seal: Digest::default(), ..info.clone() };
+    if to_json(&info) != bytes || Digest::of(&to_json(&unsealed)) != info.seal {
+        return Err(damaged(INFO, "its seal does not match its content".to_owned()));
+    }
+    let (weights, state) = (file(WEIGHTS)?, file(STATE)?);
+    for (name, bytes, digest) in [(WEIGHTS, &weights, info.weights), (STATE, &state, info.state)] {
+        if Digest::of(bytes) != digest {
+            let what = format!("its BLAKE3 is not {digest}, which checkpoint.json says");
+            return Err(damaged(name, what));
+        }
+    }
+    Ok((info, weights, state))
+}
+
+/// Fills a world that has plugins and no hosts from the checkpoint at `path`, bit for bit.
+///
+/// # Errors
+///
+/// Fails when a file is damaged or the content does not fit the world's plugins, data or scenario.
+pub fn restore_checkpoint(
+    world: &mut World,
+    path: &Path,
+) -> Result<CheckpointInfo, CheckpointError> {
+    let (info, weights, state) = read(path)?;
+    let content = |source| CheckpointError::Content { path: path.to_owned(), source };
+    let damaged =
+        |name: &str, what: String| CheckpointError::Damaged { path: path.join(name), what };
+    let record: WorldRecord =
+        postcard::from_bytes(&state).map_err(|error| damaged(STATE, error.to_string()))?;
+    let book =
+        TensorBook::from_bytes(&weights).map_err(|error| damaged(WEIGHTS, error.to_string()))?;
+    record.restore(world, &book).map_err(content)?;
+    let epochs_done = least_epochs_done(world);
+    world.resource_mut::<CheckpointPlan>().epochs_done = epochs_done;
+    debug_assert_eq!(world.resource::<Clock>().0, info.tick);
+    Ok(info)
+}
+
+/// Begins a new run: first snapshots, and a first checkpoint in `folder`, from which even its first tick can be resumed.
+///
+/// # Errors
+///
+/// Fails when the checkpoint can not be written.
+pub fn begin(world: &mut World, folder: Option<PathBuf>) -> Result<(), CheckpointError> {
+    take_first_snapshots(world);
+    if let Some(folder) = &folder {
+        write_checkpoint(world, folder)?;
+    }
+    world.resource_mut::<CheckpointPlan>().folder = folder;
+    Ok(())
+}
+
+/// Goes on saving a resumed run in `folder`.
+pub fn go_on(world: &mut World, folder: PathBuf) {
+    world.resource_mut::<CheckpointPlan>().folder = Some(folder);
+}
+
+fn take_first_snapshots(world: &mut World) {
+    let mut query = world.query::<(&HostId, &HostRole, &Runtime)>();
+    let hosts: Vec<(HostId, Runtime)> = query
+        .iter(world)
+        .filter(|(_, role, _)| **role == HostRole::Principal)
+        .map(|(id, _, runtime)| (*id, *runtime))
+        .collect();
+    world.resource_scope(|world, mut snapshots: Mut<Snapshots>| {
+        for (id, Runtime(handle)) in hosts {
+            let host = world.resource::<Runtimes>().get(handle).expect("the handle is live");
+            if snapshots.len(id) == 0 {
+                take_first(&mut snapshots, id, host);
+            }
+        }
+    });
+}

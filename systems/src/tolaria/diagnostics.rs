@@ -1,0 +1,68 @@
+//! What the run came to: hosts as they ended, tested once.
+
+use bevy_ecs::prelude::*;
+use esper_engine::{
+    runtime::{Bucket, Evaluation, Flops, Part, Runtimes},
+    world::{
+        components::{HostRole, Runtime},
+        digest::Digest,
+        ids::HostId,
+    },
+};
+
+/// A host at the end of its run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HostEnd {
+    /// The host.
+    pub host: HostId,
+    /// Epochs it trained.
+    pub epochs: u64,
+    /// Steps it took.
+    pub steps: u64,
+    /// Mean training loss of its last epoch; `None` before the first step.
+    pub train_loss: Option<f64>,
+    /// What validation finds now; `None` where the run is not over.
+    pub validation: Option<Evaluation>,
+    /// What the test finds, read once, here; `None` where the run is not over.
+    pub test: Option<Evaluation>,
+    /// Parameters now, in elements.
+    pub params_elems: u64,
+    /// Where its arithmetic went.
+    pub flops: Flops,
+    /// BLAKE3 of its parameters.
+    pub weights_digest: Digest,
+}
+
+/// Every host as it stands, sorted by [`HostId`]; validated and tested if the run `is_over`. Call it once.
+pub fn end_state(world: &mut World, is_over: bool) -> Vec<HostEnd> {
+    let mut query = world.query::<(&HostId, &HostRole, &Runtime)>();
+    let mut hosts: Vec<(HostId, Runtime)> = query
+        .iter(world)
+        .filter(|(_, role, _)| **role == HostRole::Principal)
+        .map(|(id, _, runtime)| (*id, *runtime))
+        .collect();
+    hosts.sort_unstable_by_key(|(id, _)| *id);
+    let mut runtimes = world.resource_mut::<Runtimes>();
+    hosts
+        .into_iter()
+        .map(|(host, Runtime(handle))| {
+            let runtime = runtimes.get_mut(handle).expect("the handle is live");
+            let mut evaluate =
+                |part| is_over.then(|| runtime.evaluate(part, Bucket::Validation, None, None));
+            let (validation, test) = (evaluate(Part::Validation), evaluate(Part::Test));
+            let state = &runtime.state;
+            let examples = state.epoch_examples;
+            HostEnd {
+                host,
+                epochs: runtime.epochs_done(),
+                steps: state.step,
+                train_loss: (examples > 0).then(|| state.epoch_loss_sum / examples as f64),
+                validation,
+                test,
+                params_elems: runtime.program.params_elems(),
+                flops: state.flops,
+                weights_digest: runtime.weights_digest(),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,66 @@
+//! Tolaria, the trainer: runs every host's steps, watches for harm, takes snapshots, and saves the run.
+//!
+//! | reads | writes | owns |
+//! | --- | --- | --- |
+//! | - | `FaultReported`, `EpochEnded`, `HostRolledBack` | the order of steps, [`Snapshots`], checkpoints, the end of the run |
+//!
+//! A fault stops a host at once. Kasmina withdraws what was grafted; a host that is still at fault goes back to its
+//! newest snapshot, with its learning rate lowered. It rolls back, never skips.
+
+mod checkpoint;
+mod config;
+mod diagnostics;
+mod governor;
+mod record;
+mod snapshots;
+mod systems;
+
+pub use checkpoint::{
+    CheckpointError, CheckpointInfo, CheckpointPlan, begin, go_on, latest_checkpoint,
+    list_checkpoints, restore_checkpoint, verify_checkpoint, write_checkpoint,
+};
+pub use config::{HostConfigs, TolariaConfig};
+pub use diagnostics::{HostEnd, end_state};
+pub use snapshots::Snapshots;
+
+use esper_engine::world::plugin::{
+    BuildError, Engine, Plugin, SenseSystems, Tick, TickSystems, TransformSystems,
+};
+
+use bevy_ecs::prelude::*;
+
+/// Adds [Tolaria](self).
+pub struct TolariaPlugin {
+    /// How hosts are trained, watched and saved.
+    pub config: TolariaConfig,
+}
+
+impl Plugin for TolariaPlugin {
+    fn name(&self) -> &'static str {
+        "tolaria"
+    }
+
+    fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
+        if !engine.has_plugin("oona") {
+            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
+        }
+        let threads = systems::Threads::new(self.config.threads)
+            .map_err(|error| BuildError::plugin("tolaria", error))?;
+        let world = engine.world_mut();
+        world.insert_resource(self.config.clone());
+        world.insert_resource(threads);
+        world.init_resource::<Snapshots>();
+        world.init_resource::<CheckpointPlan>();
+        engine.add_systems(
+            Tick,
+            (
+                (systems::train_hosts, systems::report_faults).chain().in_set(TickSystems::Train),
+                systems::validate_epochs.in_set(SenseSystems::Hosts),
+                governor::restore_hosts.in_set(TransformSystems::Restore),
+                snapshots::take_snapshots.in_set(TransformSystems::Snapshot),
+                (systems::end_run, checkpoint::save_when_due).chain().in_set(TickSystems::Persist),
+            ),
+        );
+        Ok(())
+    }
+}

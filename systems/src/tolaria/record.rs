@@ -1,0 +1,348 @@
+//! The world as a checkpoint keeps it: entities by lasting name, numbers in a book of tensors.
+
+use std::collections::BTreeMap;
+
+use bevy_ecs::prelude::*;
+use esper_engine::{
+    runtime::{HostRuntime, LoadHostError, Runtimes, SavedHost, TensorBook},
+    world::{
+        catalog::{
+            Attempts, Blueprint, BlueprintStatus, DeploymentCount, Kernel, KernelOf, KernelStatus,
+            Measured, Penalties, SafetySheet,
+        },
+        components::{
+            Active, Alpha, Contract, Embargo, Fork, Germ, HostRole, Rollbacks, Runtime, SeedOf,
+            Site, StageClock, Telemetry, Withdrawing,
+        },
+        gate::Judgement,
+        ids::{BlueprintId, HostId, Index, KernelId, SeedId},
+        journal::JournalPosition,
+        plugin::{Clock, RunSeed},
+        save::{self, LoadError},
+        stage::Stage,
+    },
+};
+use serde::{Deserialize, Serialize};
+
+use super::{config::HostConfigs, snapshots::Snapshots};
+
+/// Everything of a run but its tensors.
+#[derive(Serialize, Deserialize)]
+pub(super) struct WorldRecord {
+    pub tick: u64,
+    pub run_seed: u64,
+    pub journal: JournalPosition,
+    hosts: Vec<HostRecord>,
+    rings: Vec<(HostId, bool, Vec<SavedHost>)>,
+    seeds: Vec<SeedRecord>,
+    blueprints: Vec<BlueprintRecord>,
+    kernels: Vec<KernelRecord>,
+    resources: Vec<(String, Vec<u8>)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct HostRecord {
+    id: HostId,
+    role: HostRole,
+    fork: Option<Fork>,
+    rollbacks: Option<Rollbacks>,
+    saved: SavedHost,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SeedRecord {
+    id: SeedId,
+    host: HostId,
+    site: Site,
+    stage: Stage,
+    is_active: bool,
+    clock: Option<StageClock>,
+    germ: Option<Germ>,
+    alpha: Option<Alpha>,
+    telemetry: Option<Telemetry>,
+    judgement: Option<Judgement>,
+    embargo: Option<Embargo>,
+    withdrawing: Option<Withdrawing>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BlueprintRecord {
+    id: BlueprintId,
+    blueprint: Blueprint,
+    contract: Contract,
+    status: BlueprintStatus,
+    attempts: Option<Attempts>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct KernelRecord {
+    id: KernelId,
+    blueprint: BlueprintId,
+    kernel: Kernel,
+    status: KernelStatus,
+    deployments: Option<DeploymentCount>,
+    penalties: Option<Penalties>,
+    sheet: Option<SafetySheet>,
+    measured: Option<Measured>,
+}
+
+/// Why a record does not fit this engine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// A host can not be had back.
+    #[error("{host}: {source}")]
+    Host {
+        /// The host.
+        host: HostId,
+        /// What is wrong with it.
+        source: LoadHostError,
+    },
+    /// The record names a host, a stream or a blueprint that is not in it.
+    #[error("the checkpoint names {what}, which is not in it")]
+    Dangling {
+        /// What is missing.
+        what: String,
+    },
+    /// Saved resources do not fit.
+    #[error(transparent)]
+    Resources(#[from] LoadError),
+}
+
+impl WorldRecord {
+    /// Reads the world; its tensors go into `book`.
+    pub(super) fn capture(
+        world: &mut World,
+        journal: JournalPosition,
+        book: &mut TensorBook,
+    ) -> Self {
+        Self {
+            tick: world.resource::<Clock>().0,
+            run_seed: world.resource::<RunSeed>().0,
+            journal,
+            hosts: capture_hosts(world, book),
+            rings: capture_rings(world, book),
+            seeds: capture_seeds(world),
+            blueprints: capture_blueprints(world),
+            kernels: capture_kernels(world),
+            resources: save::save_resources(world),
+        }
+    }
+
+    /// Fills a world that has plugins and nothing else.
+    pub(super) fn restore(self, world: &mut World, book: &TensorBook) -> Result<(), RecordError> {
+        world.resource_mut::<Clock>().0 = self.tick;
+        world.insert_resource(RunSeed(self.run_seed));
+        restore_hosts(world, self.hosts, book)?;
+        restore_rings(world, self.rings, book)?;
+        for record in self.seeds {
+            restore_seed(world, record)?;
+        }
+        for BlueprintRecord { id, blueprint, contract, status, attempts } in self.blueprints {
+            world.spawn((id, blueprint, contract, status, attempts.unwrap_or_default()));
+        }
+        for record in self.kernels {
+            restore_kernel(world, record)?;
+        }
+        save::load_resources(world, &self.resources)?;
+        Ok(())
+    }
+}
+
+fn capture_hosts(world: &mut World, book: &mut TensorBook) -> Vec<HostRecord> {
+    let mut query =
+        world.query::<(&HostId, &HostRole, &Runtime, Option<&Fork>, Option<&Rollbacks>)>();
+    let mut hosts: Vec<HostRecord> = query
+        .iter(world)
+        .map(|(id, role, Runtime(handle), fork, rollbacks)| {
+            let runtime = world.resource::<Runtimes>().get(*handle).expect("the handle is live");
+            let saved = runtime.save(&format!("{id}/"), book);
+            HostRecord {
+                id: *id,
+                role: *role,
+                fork: fork.copied(),
+                rollbacks: rollbacks.copied(),
+                saved,
+            }
+        })
+        .collect();
+    hosts.sort_unstable_by_key(|host| host.id);
+    hosts
+}
+
+fn capture_rings(world: &World, book: &mut TensorBook) -> Vec<(HostId, bool, Vec<SavedHost>)> {
+    let rings = world.resource::<Snapshots>().0.iter();
+    rings
+        .map(|(id, ring)| {
+            let saved = ring.snapshots.iter().enumerate();
+            let saved = saved.map(|(n, host)| host.save(&snapshot_owner(*id, n), book)).collect();
+            (*id, ring.is_used, saved)
+        })
+        .collect()
+}
+
+fn snapshot_owner(host: HostId, n: usize) -> String {
+    format!("{host}/snapshot{n}/")
+}
+
+fn capture_seeds(world: &mut World) -> Vec<SeedRecord> {
+    let mut query = world.query::<(EntityRef, &SeedId, &SeedOf, &Site, &Stage)>();
+    let mut seeds: Vec<SeedRecord> = query
+        .iter(world)
+        .map(|(entity, id, of, site, stage)| SeedRecord {
+            id: *id,
+            host: *world.get::<HostId>(of.0).expect("every seed has a host"),
+            site: *site,
+            stage: *stage,
+            is_active: entity.contains::<Active>(),
+            clock: entity.get().copied(),
+            germ: entity.get().copied(),
+            alpha: entity.get().copied(),
+            telemetry: entity.get().copied(),
+            judgement: entity.get().copied(),
+            embargo: entity.get().copied(),
+            withdrawing: entity.get().copied(),
+        })
+        .collect();
+    seeds.sort_unstable_by_key(|seed| seed.id);
+    seeds
+}
+
+fn capture_blueprints(world: &mut World) -> Vec<BlueprintRecord> {
+    let mut query =
+        world.query::<(&BlueprintId, &Blueprint, &Contract, &BlueprintStatus, Option<&Attempts>)>();
+    let mut blueprints: Vec<BlueprintRecord> = query
+        .iter(world)
+        .map(|(id, blueprint, contract, status, attempts)| BlueprintRecord {
+            id: *id,
+            blueprint: blueprint.clone(),
+            contract: *contract,
+            status: *status,
+            attempts: attempts.copied(),
+        })
+        .collect();
+    blueprints.sort_unstable_by_key(|blueprint| blueprint.id);
+    blueprints
+}
+
+fn capture_kernels(world: &mut World) -> Vec<KernelRecord> {
+    let mut query = world.query::<(EntityRef, &KernelId, &Kernel, &KernelStatus, &KernelOf)>();
+    let mut kernels: Vec<KernelRecord> = query
+        .iter(world)
+        .map(|(entity, id, kernel, status, of)| KernelRecord {
+            id: *id,
+            blueprint: *world.get::<BlueprintId>(of.0).expect("every kernel has a blueprint"),
+            kernel: kernel.clone(),
+            status: *status,
+            deployments: entity.get().copied(),
+            penalties: entity.get().copied(),
+            sheet: entity.get().cloned(),
+            measured: entity.get().cloned(),
+        })
+        .collect();
+    kernels.sort_unstable_by_key(|kernel| kernel.id);
+    kernels
+}
+
+fn load_host(
+    world: &World,
+    id: HostId,
+    saved: SavedHost,
+    owner: &str,
+    book: &TensorBook,
+) -> Result<HostRuntime, RecordError> {
+    let stream = saved.stream();
+    let config = world.resource::<HostConfigs>().0.get(&stream).cloned();
+    let config =
+        config.ok_or_else(|| RecordError::Dangling { what: format!("stream {stream}") })?;
+    HostRuntime::load(config, saved, owner, book)
+        .map_err(|source| RecordError::Host { host: id, source })
+}
+
+fn restore_hosts(
+    world: &mut World,
+    hosts: Vec<HostRecord>,
+    book: &TensorBook,
+) -> Result<(), RecordError> {
+    for HostRecord { id, role, fork, rollbacks, saved } in hosts {
+        let runtime = load_host(world, id, saved, &format!("{id}/"), book)?;
+        let handle = world.resource_mut::<Runtimes>().insert(runtime);
+        let mut entity = world.spawn((id, role, Runtime(handle)));
+        if let Some(fork) = fork {
+            entity.insert(fork);
+        }
+        if let Some(rollbacks) = rollbacks {
+            entity.insert(rollbacks);
+        }
+    }
+    Ok(())
+}
+
+fn restore_rings(
+    world: &mut World,
+    rings: Vec<(HostId, bool, Vec<SavedHost>)>,
+    book: &TensorBook,
+) -> Result<(), RecordError> {
+    let mut restored = BTreeMap::new();
+    for (id, is_used, saved) in rings {
+        let mut ring = super::snapshots::Ring { is_used, ..Default::default() };
+        for (n, saved) in saved.into_iter().enumerate() {
+            let host = load_host(world, id, saved, &snapshot_owner(id, n), book)?;
+            ring.snapshots.push_back(host.to_snapshot());
+        }
+        restored.insert(id, ring);
+    }
+    share_programs(world, &mut restored);
+    world.insert_resource(Snapshots(restored));
+    Ok(())
+}
+
+/// Snapshots of one network share its program with the host, or with its twin, as they did before.
+fn share_programs(world: &mut World, rings: &mut BTreeMap<HostId, super::snapshots::Ring>) {
+    for (id, ring) in rings {
+        let Some(entity) = world.resource::<Index<HostId>>().entity(*id) else { continue };
+        let Runtime(handle) = *world.get::<Runtime>(entity).expect("every host has numbers");
+        let host = world.resource::<Runtimes>().get(handle).expect("the handle is live");
+        let (graph, program) = (host.graph.clone(), host.program.clone());
+        for snapshot in &mut ring.snapshots {
+            if snapshot.program == program {
+                (snapshot.graph, snapshot.program) = (graph.clone(), program.clone());
+            }
+        }
+        let Some(Fork(fork)) = world.get::<Fork>(entity).copied() else { continue };
+        let Some(entity) = world.resource::<Index<HostId>>().entity(fork) else { continue };
+        let Runtime(handle) = *world.get::<Runtime>(entity).expect("every host has numbers");
+        let mut runtimes = world.resource_mut::<Runtimes>();
+        let twin = runtimes.get_mut(handle).expect("the handle is live");
+        (twin.graph, twin.program) = (graph, program);
+    }
+}
+
+fn restore_seed(world: &mut World, record: SeedRecord) -> Result<(), RecordError> {
+    let host = world.resource::<Index<HostId>>().entity(record.host);
+    let host = host.ok_or_else(|| RecordError::Dangling { what: record.host.to_string() })?;
+    let mut entity = world.spawn((record.id, SeedOf(host), record.site, record.stage));
+    if record.is_active {
+        entity.insert(Active);
+    }
+    macro_rules! put {
+        ($($field:ident),*) => {
+            $(if let Some(component) = record.$field { entity.insert(component); })*
+        };
+    }
+    put!(clock, germ, alpha, telemetry, judgement, embargo, withdrawing);
+    Ok(())
+}
+
+fn restore_kernel(world: &mut World, record: KernelRecord) -> Result<(), RecordError> {
+    let of = world.resource::<Index<BlueprintId>>().entity(record.blueprint);
+    let of = of.ok_or_else(|| RecordError::Dangling { what: format!("{:?}", record.blueprint) })?;
+    let mut entity = world.spawn((record.id, record.kernel, record.status, KernelOf(of)));
+    macro_rules! put {
+        ($($field:ident),*) => {
+            $(if let Some(component) = record.$field { entity.insert(component); })*
+        };
+    }
+    put!(deployments, penalties, sheet, measured);
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! The ring of snapshots: where a host can go back to.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use bevy_ecs::prelude::*;
+use esper_engine::{
+    program::Program,
+    runtime::{HostRuntime, Runtimes},
+    world::{
+        components::{Fork, HostRole, Runtime},
+        ids::{HostId, Index, SeedId},
+    },
+};
+
+use super::config::TolariaConfig;
+
+/// The newest snapshots of each host, oldest first; none has an unjudged graft in it.
+#[derive(Resource, Default)]
+pub struct Snapshots(pub(super) BTreeMap<HostId, Ring>);
+
+/// The snapshots of one host.
+#[derive(Default)]
+pub(super) struct Ring {
+    pub snapshots: VecDeque<HostRuntime>,
+    /// Whether the newest has been gone back to since it was taken.
+    pub is_used: bool,
+}
+
+impl Snapshots {
+    /// The newest snapshot of `host`, or the one before it if the host already came back from it in vain.
+    pub(super) fn back_to(&mut self, host: HostId) -> &HostRuntime {
+        let ring =
+            self.0.get_mut(&host).expect("the first snapshot is taken before the first step");
+        if ring.is_used && ring.snapshots.len() > 1 {
+            ring.snapshots.pop_back();
+        }
+        ring.is_used = true;
+        ring.snapshots.back().expect("a ring has a snapshot")
+    }
+
+    /// How many snapshots of `host` there are.
+    pub fn len(&self, host: HostId) -> usize {
+        self.0.get(&host).map_or(0, |ring| ring.snapshots.len())
+    }
+}
+
+impl Ring {
+    fn take(&mut self, host: &HostRuntime, snapshots_max: usize) {
+        self.is_used = false;
+        if self.snapshots.len() < snapshots_max {
+            self.snapshots.push_back(host.to_snapshot());
+        } else {
+            // The oldest one's memory becomes the newest's.
+            let mut oldest = self.snapshots.pop_front().expect("a ring has a snapshot");
+            oldest.copy_state_from(host);
+            self.snapshots.push_back(oldest);
+        }
+    }
+
+    /// Whether a snapshot of `host` belongs to another network than the ring's, so that the ring has to go.
+    fn is_of_another_network(&self, host: &HostRuntime) -> bool {
+        self.snapshots.back().is_some_and(|newest| shape(newest) != shape(host))
+    }
+}
+
+/// What must not differ between a snapshot and what it stands for: the program and the fossils not yet in it.
+fn shape(host: &HostRuntime) -> (*const Program, Vec<SeedId>) {
+    let blended = host.seeds.iter().filter(|seed| seed.is_blended());
+    (Arc::as_ptr(&host.program), blended.map(|seed| seed.state.id).collect())
+}
+
+/// Takes a first snapshot of every host before its first step.
+pub(super) fn take_first(snapshots: &mut Snapshots, id: HostId, host: &HostRuntime) {
+    snapshots.0.entry(id).or_default().take(host, 1);
+}
+
+/// Takes the snapshots that are due. While a seed is grafted, the twin's are the host's.
+pub(super) fn take_snapshots(
+    config: Res<TolariaConfig>,
+    hosts: Query<(&HostId, &HostRole, &Runtime, Option<&Fork>)>,
+    index: Res<Index<HostId>>,
+    runtimes: Res<Runtimes>,
+    mut snapshots: ResMut<Snapshots>,
+) {
+    for (id, role, Runtime(handle), fork) in &hosts {
+        if *role != HostRole::Principal {
+            continue;
+        }
+        let source = match fork.map(|Fork(fork)| index.entity(*fork).expect("a fork lives")) {
+            None => *handle,
+            Some(fork) => hosts.get(fork).expect("a fork is a host").2.0,
+        };
+        let host = runtimes.get(source).expect("the handle is live");
+        if host.fault.is_some() {
+            continue;
+        }
+        let ring = snapshots.0.entry(*id).or_default();
+        if ring.is_of_another_network(host) {
+            ring.snapshots.clear();
+        }
+        let is_due = ring.snapshots.back().is_none_or(|newest| {
+            newest.state.step + config.governor.snapshot_every_steps <= host.state.step
+        });
+        if is_due && !host.is_pinned {
+            ring.take(host, config.governor.snapshots_max);
+        }
+    }
+}

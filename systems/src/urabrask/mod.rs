@@ -1,0 +1,62 @@
+//! Urabrask, the judge: validates and measures every kernel before a seed may run it.
+//!
+//! | reads | writes | owns |
+//! | --- | --- | --- |
+//! | kernels that are `PendingBenchmarking` | `KernelStatus`, `BlueprintStatus`, `SafetySheet`, `Measured`, `KernelJudged`, `JobAdmitted` | [`ValidateJob`] |
+//!
+//! Structure, then numerics, then safety, then the benchmark; each rests on those before it, so the first that fails
+//! ends the matter. What a kernel would take of memory and arithmetic is read off its program before it is run at all.
+//! In strict mode no measured time decides anything, except against the latency limit.
+
+mod benchmark;
+mod components;
+mod config;
+mod diagnostics;
+mod numerics;
+mod probe;
+mod safety;
+mod structure;
+mod systems;
+mod tags;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+pub use components::{Candidate, ValidateJob, Verdict};
+pub use config::{Rules, UrabraskConfig};
+pub use diagnostics::VALIDATE;
+
+use bevy_ecs::prelude::*;
+use esper_engine::world::{
+    forge::AdmitSystems,
+    plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
+};
+
+/// Adds [Urabrask](self).
+#[derive(Clone, Debug, Default)]
+pub struct UrabraskPlugin {
+    /// What is refused, and who does the work.
+    pub config: UrabraskConfig,
+}
+
+impl Plugin for UrabraskPlugin {
+    fn name(&self) -> &'static str {
+        "urabrask"
+    }
+
+    fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
+        if !engine.has_plugin("oona") {
+            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
+        }
+        engine.add_forge::<ValidateJob>(self.config.forge())?;
+        engine.world_mut().insert_resource(self.config.rules());
+        engine.add_systems(
+            Tick,
+            (
+                systems::admit_verdicts.in_set(AdmitSystems(VALIDATE)),
+                systems::send_kernels.in_set(DispatchSystems::Validate),
+            ),
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,133 @@
+//! A module on the bench: a program with memory of its own, run on chosen inputs.
+
+use esper_engine::{
+    device::{Cpu, Device, NoSeeds, Pass, Tensors},
+    program::{INPUT_GRADIENT, Need, Program, TensorId},
+    runtime::{Batch, Targets},
+    world::rng::{Purpose, stream_key},
+};
+use esper_kernels::philox::{fill_normal, fill_uniform};
+
+/// Verdicts are about kernels and not about runs: everything drawn here is keyed by this and not by the run's seed.
+const PROBE_SEED: u64 = 0;
+/// Streams of [`PROBE_SEED`].
+const BIRTH: u64 = 0;
+const MOVED: u64 = 1;
+const INPUTS: u64 = 2;
+
+/// A program with room for `rows` examples.
+pub(super) struct Probe<'a> {
+    pub program: &'a Program,
+    /// `f32[params_len_elems]`.
+    pub params: Vec<f32>,
+    /// `f32[params_len_elems]`.
+    pub gradients: Vec<f32>,
+    workspace: Vec<f32>,
+    scratch: Vec<f32>,
+    rows: usize,
+}
+
+impl<'a> Probe<'a> {
+    /// Parameters as at birth.
+    pub fn at_birth(program: &'a Program, rows: usize) -> Self {
+        Self {
+            params: program.draw_params(PROBE_SEED, Purpose::Probe, BIRTH),
+            gradients: vec![0.0; program.params_len_elems],
+            workspace: vec![0.0; program.workspace_len_elems(rows)],
+            scratch: vec![0.0; program.scratch_len_elems(rows)],
+            program,
+            rows,
+        }
+    }
+
+    /// Parameters as after some training: those born zero are drawn as PyTorch would draw them.
+    pub fn moved(program: &'a Program, rows: usize) -> Self {
+        let mut probe = Self::at_birth(program, rows);
+        let key = stream_key(PROBE_SEED, Purpose::Probe, MOVED);
+        for (place, param) in program.params.iter().enumerate() {
+            let values = &mut probe.params[param.range()];
+            if values.iter().all(|value| *value == 0.0) {
+                let bound = 1.0 / (param.spec.fan_in as f32).sqrt();
+                fill_uniform(key, place as u64, -bound, bound, values);
+            }
+        }
+        probe
+    }
+
+    /// The module's output for `x: f32[rows, width]`.
+    pub fn forward(&mut self, x: &[f32]) -> &[f32] {
+        let input = self.range(self.program.input);
+        self.workspace[input].copy_from_slice(x);
+        self.pass(|program, tensors, pass| {
+            Cpu.forward(program, 0, tensors, pass, &mut NoSeeds);
+        });
+        &self.workspace[self.range(self.program.output)]
+    }
+
+    /// The input's gradient for the output's `dy: f32[rows, width]`; parameters' are left in [`Self::gradients`].
+    pub fn backward(&mut self, dy: &[f32]) -> &[f32] {
+        let output = self.range(self.program.output_gradient.expect("structure was checked"));
+        self.workspace[output].copy_from_slice(dy);
+        self.pass(|program, tensors, pass| {
+            Cpu.backward(program, program.backward.len(), tensors, pass, &mut NoSeeds);
+        });
+        &self.workspace[self.range(self.program.input_gradient.expect("structure was checked"))]
+    }
+
+    fn range(&self, id: TensorId) -> std::ops::Range<usize> {
+        let region = self.program.regions[id.0 as usize];
+        let start = region.offset * self.rows;
+        start..start + region.elems * self.rows
+    }
+
+    fn pass(&mut self, run: impl FnOnce(&Program, &mut Tensors<'_>, Pass<'_>)) {
+        let mut tensors = Tensors {
+            params: &self.params,
+            gradients: &mut self.gradients,
+            workspace: &mut self.workspace,
+            scratch: &mut self.scratch,
+            losses: &mut [],
+            batch_max: self.rows,
+        };
+        let pass = Pass {
+            batch: Batch { rows: self.rows, targets: Targets::None },
+            is_training: true,
+            dropout_key: 0,
+            step: 0,
+            wanted: Need { params: true, sites: INPUT_GRADIENT },
+        };
+        run(self.program, &mut tensors, pass);
+    }
+}
+
+/// Values of unit variance: `f32[rows, width]`, a different set for each `purpose`.
+pub(super) fn unit_normal(purpose: u64, rows: usize, width: usize) -> Vec<f32> {
+    let mut values = vec![0.0; rows * width];
+    fill_normal(stream_key(PROBE_SEED, Purpose::Probe, INPUTS), purpose, 0.0, 1.0, &mut values);
+    values
+}
+
+/// What an untidy host might feed a module: nothing, constants, one large feature, very large and very small values.
+pub(super) fn extreme_inputs(rows: usize, width: usize) -> Vec<f32> {
+    let mut values = unit_normal(2, rows, width);
+    for (row, x) in values.chunks_exact_mut(width).enumerate() {
+        match row % 6 {
+            0 => x.fill(0.0),
+            1 => x.fill(1.0),
+            2 => x.fill(-1e4),
+            3 => {
+                x.fill(0.0);
+                x[row % width] = 1e4;
+            }
+            4 => x.iter_mut().for_each(|x| *x *= 1e4),
+            // Small, and yet its square is no subnormal: those take a processor a hundred times as long.
+            _ => x.iter_mut().for_each(|x| *x *= 1e-12),
+        }
+    }
+    values
+}
+
+/// L2 norm, summed in `f64`.
+pub(super) fn norm(values: &[f32]) -> f64 {
+    values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()
+}

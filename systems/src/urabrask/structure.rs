@@ -1,0 +1,61 @@
+//! First: is it a module for that site, and are its instructions sound?
+
+use esper_engine::{
+    program::{Program, Step},
+    world::components::Contract,
+};
+
+/// What is wrong with `program` as a module of `contract`; nothing, if it may be run.
+pub(super) fn check(program: &Program, reference: &Program, contract: Contract) -> Vec<String> {
+    let site = [contract.len_elems()];
+    let mut reasons = Vec::new();
+    let mut refuse = |reason: String| reasons.push(format!("structure: {reason}"));
+    if program.input_shape != site || program.output_shape != site {
+        refuse(format!(
+            "it maps {:?} to {:?}; at this site it must keep {site:?}",
+            program.input_shape, program.output_shape
+        ));
+    }
+    if program.loss.is_some() || !program.sites.is_empty() {
+        refuse("a module has neither a loss nor sites".to_owned());
+    }
+    if program.input_gradient.is_none() || program.output_gradient.is_none() {
+        refuse("no gradient passes through it".to_owned());
+    }
+    // By place and shape: how they are drawn may be NaN, which equals nothing.
+    let layout = |program: &Program| -> Vec<(String, Vec<usize>, usize)> {
+        let params = program.params.iter();
+        params.map(|it| (it.spec.name.clone(), it.spec.shape.clone(), it.offset)).collect()
+    };
+    if layout(program) != layout(reference) {
+        refuse("its parameters are not those of `reference`".to_owned());
+    }
+    if !is_sound(program) {
+        refuse("an instruction or a parameter lies outside its memory".to_owned());
+    }
+    reasons
+}
+
+/// Whether everything the program touches is inside its blocks.
+fn is_sound(program: &Program) -> bool {
+    let fits = |offset: usize, len: usize, whole: usize| {
+        offset.checked_add(len).is_some_and(|end| end <= whole)
+    };
+    let steps = || program.forward.iter().chain(&program.backward);
+    let ends = [
+        Some(program.input),
+        Some(program.output),
+        program.input_gradient,
+        program.output_gradient,
+    ];
+    let operands = |step: &Step| step.instr.tensors();
+    program.regions.iter().all(|it| fits(it.offset, it.elems, program.workspace_elems))
+        && program
+            .params
+            .iter()
+            .all(|it| fits(it.offset, it.spec.len_elems(), program.params_len_elems))
+        && steps()
+            .flat_map(operands)
+            .chain(ends.into_iter().flatten())
+            .all(|id| (id.0 as usize) < program.regions.len())
+}
