@@ -23,7 +23,7 @@ use esper_engine::{
 };
 use esper_kernels::cpu::Activation;
 use esper_systems::{
-    karn::{BlueprintFamily, Catalogue, KarnExt, KarnPlugin},
+    karn::{BlueprintFamily, Catalogue, KarnConfig, KarnExt, KarnPlugin},
     kasmina::{KasminaConfig, KasminaPlugin},
     nissa::{self, NissaConfig, NissaPlugin, ProgressMode, RunStarted},
     oona::OonaPlugin,
@@ -31,6 +31,7 @@ use esper_systems::{
     tezzeret::TezzeretPlugin,
     tolaria::{self, HostConfigs, TolariaConfig, TolariaPlugin},
     urabrask::{UrabraskConfig, UrabraskPlugin},
+    urza::{LibraryPlace, UrzaConfig, UrzaPlugin},
 };
 
 use crate::{Plan, Run, RunError};
@@ -47,6 +48,9 @@ pub struct RunBuilder {
     progress: ProgressMode,
     policy: Option<Box<dyn Policy>>,
     scripts: Option<Scripts>,
+    /// Whether the library stays in memory, even where the scenario names a shared one.
+    is_apart: bool,
+    graph: Option<NetworkGraph>,
     extensions: Vec<Extension>,
 }
 
@@ -61,6 +65,8 @@ impl RunBuilder {
             progress: ProgressMode::Quiet,
             policy: None,
             scripts: None,
+            is_apart: false,
+            graph: None,
             extensions: Vec::new(),
         }
     }
@@ -86,6 +92,13 @@ impl RunBuilder {
         self
     }
 
+    /// Trains `graph` instead of the host that the scenario's `[host]` describes. It ends in a loss.
+    #[must_use]
+    pub fn host(mut self, graph: NetworkGraph) -> Self {
+        self.graph = Some(graph);
+        self
+    }
+
     /// Shows progress.
     #[must_use]
     pub fn progress(mut self, mode: ProgressMode) -> Self {
@@ -100,10 +113,12 @@ impl RunBuilder {
         self
     }
 
-    /// Admits workers' results when `scripts` say, as in the run they were read from: replay.
+    /// Admits workers' results when `scripts` say, as in the run they were read from: replay. The library stays in
+    /// memory, even where the scenario names a shared one.
     #[must_use]
     pub fn scripts(mut self, scripts: Scripts) -> Self {
         self.scripts = Some(scripts);
+        self.is_apart = true;
         self
     }
 
@@ -140,6 +155,7 @@ impl RunBuilder {
     pub fn plan(mut self) -> Result<Plan, RunError> {
         self.dir = None;
         self.progress = ProgressMode::Quiet;
+        self.is_apart = true;
         let (run, graph) = self.assemble()?;
         let world = run.engine().world();
         let hosts = world.resource::<HostConfigs>();
@@ -211,7 +227,10 @@ impl RunBuilder {
             None => load_data(&scenario, &self.base_dir)?,
         };
         check_fit(&scenario, &data)?;
-        let graph = Arc::new(host_graph(&scenario)?);
+        let graph = match self.graph {
+            Some(graph) => Arc::new(graph),
+            None => Arc::new(host_graph(&scenario)?),
+        };
         let mut engine = Engine::default();
         let world = engine.world_mut();
         world.insert_resource(RunSeed(scenario.run.seed));
@@ -223,7 +242,11 @@ impl RunBuilder {
             world.insert_resource(scripts);
         }
         let library = self.dir.as_ref().map(RunDir::library);
-        add_plugins(&mut engine, &scenario, library.as_deref(), self.progress)?;
+        let mut urza = UrzaConfig::new(&scenario, library.as_deref());
+        if self.is_apart {
+            urza.place = LibraryPlace::Memory;
+        }
+        add_plugins(&mut engine, &scenario, urza, self.progress)?;
         for extension in self.extensions {
             extension(&mut engine)?;
         }
@@ -345,12 +368,13 @@ fn host_configs(scenario: &Scenario, data: &Arc<SplitData>) -> HostConfigs {
 fn add_plugins(
     engine: &mut Engine,
     scenario: &Scenario,
-    library: Option<&Path>,
+    urza: UrzaConfig,
     progress: ProgressMode,
 ) -> Result<(), BuildError> {
     engine
         .add_plugin(OonaPlugin)?
-        .add_plugin(KarnPlugin { config: scenario.karn.clone() })?
+        .add_plugin(UrzaPlugin { config: urza })?
+        .add_plugin(KarnPlugin { config: KarnConfig::new(scenario) })?
         .add_plugin(TezzeretPlugin { config: scenario.tezzeret.clone() })?
         .add_plugin(UrabraskPlugin { config: UrabraskConfig::new(scenario) })?
         .add_plugin(KasminaPlugin { config: KasminaConfig::new(scenario) })?

@@ -10,6 +10,7 @@ pub mod tamiyo;
 pub mod tezzeret;
 pub mod tolaria;
 pub mod urabrask;
+pub mod urza;
 
 #[cfg(test)]
 mod testing;

@@ -152,6 +152,9 @@ impl From<redb::Error> for LibraryErrorKind {
             redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
                 Self::Damaged(Damage::file(error.to_string()))
             }
+            redb::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Self::Damaged(Damage::file("the file ends too soon"))
+            }
             redb::Error::Io(error) => error.into(),
             redb::Error::PreviousIo => Self::Io(io::Error::other(
                 "an earlier write failed; the library has to be opened again",

@@ -1,12 +1,107 @@
 //! Urza, the library: keeps blueprints, kernels and what became of them, beyond the run.
+//!
+//! | reads | writes | owns |
+//! | --- | --- | --- |
+//! | `KernelJudged`, `StageChanged`; blueprints and kernels that changed | - | [`LibraryStore`], [`OpenLibrary`] |
+//!
+//! Everything is named by what it is: a blueprint by its graph, a kernel by what it was compiled from, a graph or
+//! a program by its bytes. A record that changes is written again as the next version; [`gc()`] alone removes any.
+//!
+//! A run looks up what others left while it is built ([`LibraryStore::known_kernels`]); during its ticks it reads
+//! nothing but the bytes of kernels it knows already, so a library that others share can not change its course.
 
 mod blob;
+mod bundle;
+mod check;
+mod components;
+mod config;
+mod diagnostics;
 mod error;
+mod gc;
+mod list;
 mod query;
 mod record;
+mod recorder;
 mod schema;
 mod signature;
 mod store;
+mod systems;
+#[cfg(test)]
+mod tests;
+mod transfer;
+mod verify;
 mod write;
+
+pub use components::OpenLibrary;
+pub use config::{LibraryPlace, UrzaConfig};
+pub use error::{Damage, LibraryError, LibraryErrorKind};
+pub use gc::{GcOptions, GcReport, gc};
+pub use list::{
+    BlueprintDetails, BlueprintRow, Details, KernelDetails, KernelRow, Listing, ls, show,
+};
+pub use query::KernelQuery;
+pub use record::{
+    Batch, BlobRef, BlueprintRecord, DEVICE_CPU, DeploymentRecord, KernelRecord, TwinGain,
+    Validation, Versioned,
+};
+pub use recorder::Recorded;
+pub use schema::{BLOB_MAX_BYTES, BLOB_PART_MAX_BYTES, FORMAT, RECORD_MAX_BYTES};
+pub use signature::{PublicKey, Signature};
 pub use store::LibraryStore;
-pub use record::*;
+pub use transfer::{Transferred, export, import};
+pub use verify::{Finding, file_digest, verify};
+pub use write::{Committed, TAG_MAX_BYTES, TAGS_MAX};
+
+use bevy_ecs::prelude::*;
+use esper_engine::world::{
+    catalog::Library,
+    plugin::{BuildError, Engine, Plugin, Tick, TickSystems},
+};
+
+/// What Urza does in [`TickSystems::Record`], in this order.
+#[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UrzaSystems {
+    /// Hands the tick's news to the thread that writes it.
+    Send,
+    /// Waits until it is on the disk. A run that checkpoints only now and then may give this set a condition, as
+    /// long as it holds in every tick that writes a checkpoint or ends the run.
+    Settle,
+}
+
+/// Adds [Urza](self).
+pub struct UrzaPlugin {
+    /// Which library, and in whose name.
+    pub config: UrzaConfig,
+}
+
+impl Plugin for UrzaPlugin {
+    fn name(&self) -> &'static str {
+        "urza"
+    }
+
+    fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
+        if !engine.has_plugin("oona") {
+            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
+        }
+        let store = match &self.config.place {
+            LibraryPlace::Memory => LibraryStore::in_memory(),
+            LibraryPlace::File(path) => LibraryStore::open(path),
+            LibraryPlace::Open(store) => Ok(store.clone()),
+        };
+        let store = store.map_err(|error| BuildError::plugin(self.name(), error))?;
+        let library = OpenLibrary::new(store, &self.config.run);
+        let world = engine.world_mut();
+        world.insert_resource(Library(Box::new(library.clone())));
+        world.insert_resource(library);
+        world.init_resource::<components::Unread>();
+        engine.add_systems(
+            Tick,
+            (
+                systems::record_news.in_set(UrzaSystems::Send),
+                systems::settle_news.in_set(UrzaSystems::Settle).after(UrzaSystems::Send),
+            )
+                .in_set(TickSystems::Record),
+        );
+        Ok(())
+    }
+}

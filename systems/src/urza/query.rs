@@ -2,9 +2,7 @@
 
 use std::{cmp::Reverse, collections::BTreeSet};
 
-use esper_engine::world::{
-    catalog::KernelStatus, components::Contract, digest::Digest, ids::KernelId,
-};
+use esper_engine::world::{catalog::KernelStatus, components::Contract, digest::Digest};
 use redb::{ReadTransaction, ReadableTable};
 
 use super::{
@@ -26,9 +24,9 @@ pub struct KernelQuery {
     pub status: Option<KernelStatus>,
     /// Parameters, at most.
     pub params_max_elems: Option<u64>,
-    /// Forward and backward time of a full batch, at most. A kernel that was not measured does not fit.
+    /// Forward and backward time of the measured batch, at most. A kernel that was not measured does not fit.
     pub latency_max_ns: Option<u64>,
-    /// Working memory, at most.
+    /// Working memory of one example, at most.
     pub workspace_max_bytes: Option<u64>,
     /// Forward and backward arithmetic of one example, at most.
     pub flops_max: Option<u64>,
@@ -58,7 +56,8 @@ impl KernelQuery {
 
     /// Most preferred tags first, then the fastest, those not measured last, then by name: a total order.
     pub fn rank(&self, kernel: &KernelRecord) -> impl Ord + use<> {
-        let n_preferred = kernel.tags.iter().filter(|tag| self.preferred_tags.contains(*tag)).count();
+        let n_preferred =
+            kernel.tags.iter().filter(|tag| self.preferred_tags.contains(*tag)).count();
         (Reverse(n_preferred), kernel.latency_ns().unwrap_or(u64::MAX), kernel.id)
     }
 }
@@ -91,10 +90,7 @@ pub(super) fn select(
 }
 
 /// Ids worth reading: those that the narrowest secondary table names, or all.
-fn candidates(
-    tx: &ReadTransaction,
-    query: &KernelQuery,
-) -> Result<Vec<Digest>, LibraryErrorKind> {
+fn candidates(tx: &ReadTransaction, query: &KernelQuery) -> Result<Vec<Digest>, LibraryErrorKind> {
     if let Some(contract) = query.contract {
         return named(&tx.open_table(BY_CONTRACT)?, &contract_key(contract));
     }
@@ -115,9 +111,4 @@ fn named(
 ) -> Result<Vec<Digest>, LibraryErrorKind> {
     let range = table.range((name, &[0; 32])..=(name, &[0xff; 32]))?;
     range.map(|row| Ok(Digest(*row?.0.value().1))).collect()
-}
-
-/// Names of what a query returned.
-pub fn kernel_ids(kernels: &[KernelRecord]) -> Vec<KernelId> {
-    kernels.iter().map(|kernel| kernel.id).collect()
 }

@@ -1,9 +1,12 @@
 //! What the library keeps of blueprints, kernels and what became of them.
 
+use std::sync::Arc;
+
 use esper_engine::{
+    graph::NetworkGraph,
     program::PIPELINE_VERSION,
     world::{
-        catalog::{Blueprint, BlueprintStatus, Kernel, KernelStatus},
+        catalog::{Blueprint, BlueprintStatus, Kernel, KernelStatus, Measured, SafetySheet},
         components::Contract,
         digest::Digest,
         ids::{BlueprintId, HostId, KernelId, SeedId},
@@ -98,6 +101,20 @@ impl BlueprintRecord {
         };
         (record, graph)
     }
+
+    /// The blueprint this was written from.
+    pub fn to_blueprint(&self, graph: Arc<NetworkGraph>) -> Blueprint {
+        Blueprint {
+            family: self.family.clone(),
+            graph,
+            is_trainable: self.is_trainable,
+            params_elems: self.params_elems,
+            flops_per_example: self.flops_per_example,
+            intent: self.intent.clone(),
+            basis: self.basis.clone(),
+            lineage: self.lineage.clone(),
+        }
+    }
 }
 
 /// A kernel as it stood when a version was written.
@@ -121,7 +138,7 @@ pub struct KernelRecord {
     pub program_len_bytes: Option<u64>,
     /// Parameters, in elements.
     pub params_elems: u64,
-    /// Working memory at full batch, in bytes.
+    /// Working memory of one example, in bytes.
     pub workspace_bytes: u64,
     /// Forward arithmetic of one example.
     pub flops_forward: u64,
@@ -179,50 +196,15 @@ impl KernelRecord {
         }
     }
 
-    /// Forward and backward time of a full batch, where it was measured.
+    /// Forward and backward time of the measured batch, where there was one.
     pub fn latency_ns(&self) -> Option<u64> {
-        self.measured.map(|it| it.forward_ns.saturating_add(it.backward_ns))
+        self.measured.as_ref().map(|it| it.forward_ns.saturating_add(it.backward_ns))
     }
 
     /// What a signature covers: everything but itself.
     pub fn signed_digest(&self) -> Digest {
         Digest::of_value(&Self { signature: None, ..self.clone() })
     }
-}
-
-/// Times of a full batch. No two runs share them, so they never leave the library for the journal.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
-pub struct Measured {
-    /// Median time of the forward pass.
-    pub forward_ns: u64,
-    /// Median time of the backward pass.
-    pub backward_ns: u64,
-    /// Its forward and backward time over that of `reference`, interleaved; below 1 is faster.
-    pub reference_ratio: Option<f64>,
-    /// Timed repeats behind each median.
-    pub n_runs: u32,
-}
-
-/// What was checked before a kernel was let near a host.
-#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-pub struct SafetySheet {
-    /// In the order in which they were made.
-    pub checks: Vec<SafetyCheck>,
-}
-
-/// One check.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
-pub struct SafetyCheck {
-    /// Its name, such as `gradient_growth`.
-    pub name: String,
-    /// Whether it passed.
-    pub is_passed: bool,
-    /// What was found, where it is a number.
-    pub found: Option<f64>,
-    /// What was allowed, where it is a number.
-    pub allowed: Option<f64>,
-    /// What was found, in words.
-    pub note: String,
 }
 
 /// What Urabrask found out about a kernel that the library knows.
@@ -232,10 +214,8 @@ pub struct Validation {
     pub kernel: KernelId,
     /// [`KernelStatus::Validated`] or [`KernelStatus::Rejected`].
     pub status: KernelStatus,
-    /// What was measured.
+    /// What was measured; its tags are the kernel's from now on.
     pub measured: Option<Measured>,
-    /// What it is called from now on.
-    pub tags: Vec<String>,
     /// What was checked.
     pub safety: Option<SafetySheet>,
     /// The verdict in sentences.

@@ -11,7 +11,7 @@
 //! | `by_contract` `by_tag` `by_latency` `by_blueprint` | what is asked for, kernel | - |
 //!
 //! A sealed value is `BLAKE3(table, key, body) || body` with `body` in postcard form: a byte that changes, or a
-//! row that moves, is found when it is read. Versions only ever grow; [`super::gc`] alone removes any.
+//! row that moves, is found when it is read. Versions only ever grow; [`super::gc()`] alone removes any.
 
 use esper_engine::world::digest::Digest;
 use redb::TableDefinition;
@@ -132,15 +132,17 @@ pub(super) fn unseal<T: DeserializeOwned>(
     key: &impl SealKey,
     sealed: &[u8],
 ) -> Result<T, LibraryErrorKind> {
-    let damaged = |what: String| {
-        Err(LibraryErrorKind::Damaged(Damage { table, key: key.describe(), what }))
-    };
+    let damaged =
+        |what: String| Err(LibraryErrorKind::Damaged(Damage { table, key: key.describe(), what }));
     let Some((digest, body)) = sealed.split_at_checked(32) else {
         return damaged(format!("{} bytes are too few for a record", sealed.len()));
     };
     let found = seal_digest(table, key, body);
     if found.0 != digest {
-        return damaged(format!("its {} bytes do not have the digest they were sealed with", body.len()));
+        return damaged(format!(
+            "its {} bytes do not have the digest they were sealed with",
+            body.len()
+        ));
     }
     match postcard::from_bytes(body) {
         Ok(value) => Ok(value),

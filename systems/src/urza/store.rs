@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    fmt,
     fs::File,
     io::Read,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -16,7 +17,7 @@ use esper_engine::world::{
 };
 use redb::{
     Builder, ConcurrencyMode, Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase,
-    ReadableTable, TableError,
+    ReadableTable, TableError, backends::InMemoryBackend,
 };
 use serde::de::DeserializeOwned;
 
@@ -46,8 +47,14 @@ pub struct LibraryStore {
     access: Arc<Access>,
 }
 
+impl fmt::Debug for LibraryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LibraryStore").field(&self.path).finish()
+    }
+}
+
 enum Access {
-    Write { db: Database, pair: SigningPair },
+    Write { db: Database, pair: Box<SigningPair> },
     Read(ReadOnlyDatabase),
 }
 
@@ -65,7 +72,7 @@ impl LibraryStore {
         guarded(path, || {
             check_magic(path)?;
             let db = builder().set_check_integrity_on_open(true).create(path)?;
-            let pair = prepare(&db)?;
+            let pair = Box::new(prepare(&db)?);
             Ok(Self { path: path.to_owned(), access: Arc::new(Access::Write { db, pair }) })
         })
     }
@@ -89,6 +96,22 @@ impl LibraryStore {
             };
             check_format(&db.begin_read()?)?;
             Ok(Self { path: path.to_owned(), access: Arc::new(Access::Read(db)) })
+        })
+    }
+
+    /// A library that is gone with its last handle.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the operating system gives no entropy for its key.
+    pub fn in_memory() -> Result<Self, LibraryError> {
+        let path = PathBuf::from("a library in memory");
+        guarded(&path.clone(), || {
+            let db = Builder::new()
+                .set_cache_size(CACHE_MAX_BYTES)
+                .create_with_backend(InMemoryBackend::new())?;
+            let pair = Box::new(prepare(&db)?);
+            Ok(Self { path, access: Arc::new(Access::Write { db, pair }) })
         })
     }
 
@@ -237,8 +260,7 @@ impl LibraryStore {
 impl KernelStore for LibraryStore {
     fn kernel_bytes(&self, id: KernelId) -> Result<Option<Vec<u8>>, StoreError> {
         let found = self.read(|tx| {
-            let Some(kernel) =
-                latest::<KernelRecord>("kernels", &tx.open_table(KERNELS)?, &id.0)?
+            let Some(kernel) = latest::<KernelRecord>("kernels", &tx.open_table(KERNELS)?, &id.0)?
             else {
                 return Ok(None);
             };
@@ -327,9 +349,7 @@ fn latest_of_others(
 
 fn builder() -> Builder {
     let mut builder = Builder::new();
-    builder
-        .set_cache_size(CACHE_MAX_BYTES)
-        .set_concurrency_mode(ConcurrencyMode::SingleWriter);
+    builder.set_cache_size(CACHE_MAX_BYTES).set_concurrency_mode(ConcurrencyMode::SingleWriter);
     builder
 }
 
@@ -399,9 +419,8 @@ pub(super) fn guarded<T>(
     f: impl FnOnce() -> Result<T, LibraryErrorKind>,
 ) -> Result<T, LibraryError> {
     // A transaction that unwinds is dropped, which undoes it; locks it poisons are errors from then on.
-    let outcome = catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| {
-        Err(LibraryErrorKind::Damaged(Damage::file(panic_text(&*panic))))
-    });
+    let outcome = catch_unwind(AssertUnwindSafe(f))
+        .unwrap_or_else(|panic| Err(LibraryErrorKind::Damaged(Damage::file(panic_text(&*panic)))));
     outcome.map_err(|kind| kind.at(path))
 }
 

@@ -71,6 +71,11 @@ impl<'tx> Writer<'tx> {
         })
     }
 
+    /// What was written so far.
+    pub(super) fn committed(&self) -> Committed {
+        self.committed
+    }
+
     /// Writes what is new in `batch`; `None` when nothing is.
     pub(super) fn apply(&mut self, batch: &Batch) -> Result<Option<Committed>, LibraryErrorKind> {
         for (record, graph) in &batch.blueprints {
@@ -91,20 +96,14 @@ impl<'tx> Writer<'tx> {
         run: &str,
         validation: &Validation,
     ) -> Result<Option<Committed>, LibraryErrorKind> {
-        let Validation { kernel, status, measured, tags, safety, reasons } = validation.clone();
+        let Validation { kernel, status, measured, safety, reasons } = validation.clone();
         let Some(known) = latest::<KernelRecord>("kernels", &self.kernels, &kernel.0)? else {
             return Err(LibraryErrorKind::Missing { what: "kernel", id: kernel.0 });
         };
-        let run_of_version = run.to_owned();
-        let record = KernelRecord {
-            status,
-            measured,
-            tags,
-            safety,
-            reasons,
-            run: run_of_version,
-            ..known.record
-        };
+        let tags = measured.as_ref().map(|it| it.tags.clone()).unwrap_or_default();
+        let (known, run_of_version) = (known.record, run.to_owned());
+        let record =
+            KernelRecord { status, measured, tags, safety, reasons, run: run_of_version, ..known };
         self.add_kernel(&record, None)?;
         self.finish(run)
     }
@@ -161,7 +160,12 @@ impl<'tx> Writer<'tx> {
         next: &KernelRecord,
     ) -> Result<(), LibraryErrorKind> {
         check_tags(&next.tags)?;
-        if self.blueprints.range((&next.blueprint.0.0, 0)..=(&next.blueprint.0.0, u32::MAX))?.next().is_none() {
+        if self
+            .blueprints
+            .range((&next.blueprint.0.0, 0)..=(&next.blueprint.0.0, u32::MAX))?
+            .next()
+            .is_none()
+        {
             return Err(LibraryErrorKind::Missing { what: "blueprint", id: next.blueprint.0 });
         }
         let version = known.as_ref().map_or(0, |known| known.version + 1);
@@ -218,6 +222,12 @@ impl<'tx> Writer<'tx> {
         if self.committed == Committed::default() {
             return Ok(None);
         }
+        self.note_run(run)?;
+        Ok(Some(self.committed))
+    }
+
+    /// Gives `run` its place among the runs that wrote.
+    pub(super) fn note_run(&mut self, run: &str) -> Result<(), LibraryErrorKind> {
         if self.runs.get(run)?.is_none() {
             let mut next_seq = 0;
             for row in self.runs.iter()? {
@@ -228,7 +238,7 @@ impl<'tx> Writer<'tx> {
             let sealed = seal("runs", &run, &RunRow { seq: next_seq })?;
             self.runs.insert(run, sealed.as_slice())?;
         }
-        Ok(Some(self.committed))
+        Ok(())
     }
 
     /// Adds the rows by which `record` is found.
@@ -276,24 +286,22 @@ fn news(known: Option<&KernelRecord>, mut record: KernelRecord) -> Option<Kernel
     let Some(known) = known else { return Some(record) };
     let brings_program = known.program_len_bytes.is_none() && record.program_len_bytes.is_some();
     if record.status == KernelStatus::PendingBenchmarking {
-        let filled =
-            KernelRecord { program_len_bytes: record.program_len_bytes, ..known.clone() };
+        let filled = KernelRecord { program_len_bytes: record.program_len_bytes, ..known.clone() };
         return brings_program.then_some(filled);
     }
     if record.status == known.status {
-        let is_repeat = record.run == known.run
-            && (known.measured.is_some() || record.measured.is_none())
-            && (known.safety.is_some() || record.safety.is_none());
-        if is_repeat && !brings_program {
-            return None;
-        }
-        record.measured = record.measured.or(known.measured);
+        let is_bare = record.measured.is_none();
         record.safety = record.safety.or_else(|| known.safety.clone());
-        if record.tags.is_empty() {
+        if is_bare {
+            record.measured.clone_from(&known.measured);
             record.tags.clone_from(&known.tags);
         }
         if record.reasons.is_empty() {
             record.reasons.clone_from(&known.reasons);
+        }
+        let is_again = record.run == known.run && known.measured.is_some();
+        if is_again && record.reasons == known.reasons && !brings_program {
+            return None;
         }
     }
     let alike =

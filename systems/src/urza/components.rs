@@ -1,0 +1,64 @@
+//! What Urza keeps in the world: the open library.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use bevy_ecs::prelude::*;
+use esper_engine::world::{
+    catalog::{KernelStore, StoreError},
+    ids::KernelId,
+};
+
+use super::{
+    recorder::{Recorded, Recorder},
+    store::LibraryStore,
+};
+
+/// The run's library and the thread that writes to it.
+#[derive(Resource, Clone)]
+pub struct OpenLibrary {
+    pub(super) store: LibraryStore,
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) run: Arc<str>,
+}
+
+/// Kernels whose program was nowhere to be had when they were recorded. Not saved: it is found again.
+#[derive(Resource, Default)]
+pub(super) struct Unread(pub(super) BTreeSet<KernelId>);
+
+impl OpenLibrary {
+    /// Starts writing to `store` in the name of `run`.
+    pub(super) fn new(store: LibraryStore, run: &str) -> Self {
+        let recorder = Arc::new(Recorder::start(store.clone(), run));
+        Self { store, recorder, run: run.into() }
+    }
+
+    /// The library, for queries; what the last ticks sent may not be in it before [`Self::settle`].
+    pub fn store(&self) -> &LibraryStore {
+        &self.store
+    }
+
+    /// Waits until everything recorded is on the disk: a checkpoint that names kernels is written after that.
+    ///
+    /// # Errors
+    ///
+    /// Says why writing failed, then or at any time before.
+    pub fn settle(&self) -> Result<(), String> {
+        self.recorder.settle()
+    }
+
+    /// How much this run has written.
+    pub fn recorded(&self) -> Recorded {
+        self.recorder.recorded()
+    }
+}
+
+impl KernelStore for OpenLibrary {
+    fn kernel_bytes(&self, id: KernelId) -> Result<Option<Vec<u8>>, StoreError> {
+        if let Some(bytes) = self.store.kernel_bytes(id)? {
+            return Ok(Some(bytes));
+        }
+        // It may still be on its way to the disk.
+        self.settle().map_err(|reason| StoreError { kernel: id, reason })?;
+        self.store.kernel_bytes(id)
+    }
+}

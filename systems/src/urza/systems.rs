@@ -1,0 +1,164 @@
+//! What Urza does each tick: it sees what changed and hands it to the recorder.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bevy_ecs::{prelude::*, query::QueryData, system::SystemParam};
+use esper_engine::world::{
+    catalog::{
+        Blueprint, BlueprintStatus, Kernel, KernelCache, KernelOf, KernelStatus, Measured,
+        SafetySheet,
+    },
+    components::{Contract, Germ, Telemetry},
+    ids::{BlueprintId, Index, KernelId, SeedId},
+    plugin::RunStatus,
+};
+
+use super::{
+    components::{OpenLibrary, Unread},
+    record::{DeploymentRecord, KernelRecord, TwinGain},
+    recorder::News,
+};
+use crate::oona::{KernelJudged, StageChanged};
+
+/// A blueprint that is new, or whose status is.
+type ChangedBlueprint = Or<(Changed<Blueprint>, Changed<BlueprintStatus>)>;
+/// A kernel that is new, or was judged.
+type ChangedKernel = Or<(Changed<Kernel>, Changed<KernelStatus>, Changed<Measured>)>;
+
+/// What the library wants to know of a kernel.
+#[derive(QueryData)]
+pub(super) struct KernelFacts {
+    id: &'static KernelId,
+    kernel: &'static Kernel,
+    status: &'static KernelStatus,
+    of: &'static KernelOf,
+    measured: Option<&'static Measured>,
+    safety: Option<&'static SafetySheet>,
+}
+
+/// Where names lead.
+#[derive(SystemParam)]
+pub(super) struct Names<'w, 's> {
+    seeds: Res<'w, Index<SeedId>>,
+    blueprints: Res<'w, Index<BlueprintId>>,
+    kernels: Res<'w, Index<KernelId>>,
+    parents: Query<'w, 's, (&'static BlueprintId, &'static Contract)>,
+    germs: Query<'w, 's, (&'static Germ, Option<&'static Telemetry>)>,
+}
+
+/// Sends what the tick changed to the recorder, in the order of names.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is a part of the world that the library records"
+)]
+pub(super) fn record_news(
+    library: Res<OpenLibrary>,
+    names: Names,
+    blueprints: Query<(&BlueprintId, &Blueprint, &Contract, &BlueprintStatus), ChangedBlueprint>,
+    changed: Query<KernelFacts, ChangedKernel>,
+    kernels: Query<KernelFacts>,
+    cache: Res<KernelCache>,
+    mut unread: ResMut<Unread>,
+    mut verdicts: MessageReader<KernelJudged>,
+    mut stages: MessageReader<StageChanged>,
+) {
+    let mut news = News::default();
+    for (id, blueprint, contract, status) in &blueprints {
+        news.blueprints.push((*id, blueprint.clone(), *contract, *status));
+    }
+    news.blueprints.sort_by_key(|(id, ..)| *id);
+
+    let reasons: BTreeMap<KernelId, &[String]> =
+        verdicts.read().map(|verdict| (verdict.kernel, verdict.reasons.as_slice())).collect();
+    let mut facts: BTreeMap<KernelId, KernelFactsItem> =
+        changed.iter().map(|kernel| (*kernel.id, kernel)).collect();
+    for id in &unread.0 {
+        let late = names.kernels.entity(*id).filter(|_| cache.get(*id).is_some());
+        facts.extend(late.and_then(|entity| kernels.get(entity).ok()).map(|kernel| (*id, kernel)));
+    }
+    for (id, kernel) in facts {
+        let (blueprint, contract) =
+            names.parents.get(kernel.of.0).expect("a kernel's blueprint has a name and a contract");
+        let mut record = kernel_record(&kernel, *blueprint, *contract, &library.run);
+        if let Some(reasons) = reasons.get(&id) {
+            record.reasons = reasons.to_vec();
+        }
+        let program = cache.get(id).map(Arc::clone);
+        match program {
+            Some(_) => unread.0.remove(&id),
+            None => unread.0.insert(id),
+        };
+        news.kernels.push((record, program));
+    }
+    for change in stages.read().filter(|change| change.to.is_terminal()) {
+        news.deployments.extend(deployment(change, &names, &library.run));
+    }
+    if !news.is_empty() {
+        library.recorder.send(news);
+    }
+}
+
+/// Waits for what [`record_news`] sent, and fails the run when the library can not be written.
+pub(super) fn settle_news(
+    library: Res<OpenLibrary>,
+    mut n_sent: Local<u64>,
+    mut commands: Commands,
+) {
+    let n_now = library.recorder.n_sent();
+    if *n_sent == n_now {
+        return;
+    }
+    *n_sent = n_now;
+    if let Err(reason) = library.settle() {
+        commands.queue(move |world: &mut World| {
+            let mut status = world.resource_mut::<RunStatus>();
+            // What ended the run first is what it is remembered for.
+            if !matches!(*status, RunStatus::Failed(_)) {
+                *status = RunStatus::Failed(reason);
+            }
+        });
+    }
+}
+
+fn kernel_record(
+    facts: &KernelFactsItem,
+    blueprint: BlueprintId,
+    contract: Contract,
+    run: &str,
+) -> KernelRecord {
+    let mut record =
+        KernelRecord::new(*facts.id, blueprint, contract, facts.kernel, *facts.status, run);
+    if let Some(measured) = facts.measured {
+        record.tags.clone_from(&measured.tags);
+        record.measured = Some(measured.clone());
+    }
+    if let Some(safety) = facts.safety {
+        record.reasons.clone_from(&safety.reasons);
+        record.safety = Some(safety.clone());
+    }
+    record
+}
+
+/// What became of the kernel of a seed that ended; `None` when none was ever bound to it.
+fn deployment(change: &StageChanged, names: &Names, run: &str) -> Option<DeploymentRecord> {
+    let (germ, telemetry) = names.germs.get(names.seeds.entity(change.seed)?).ok()?;
+    let (_, contract) = names.parents.get(names.blueprints.entity(germ.blueprint)?).ok()?;
+    let gain = telemetry.and_then(|seen| {
+        Some(TwinGain {
+            mean: seen.twin_gain?.into(),
+            low: seen.twin_gain_low?.into(),
+            high: seen.twin_gain_high?.into(),
+        })
+    });
+    Some(DeploymentRecord {
+        kernel: KernelId(germ.kernel?),
+        run: run.to_owned(),
+        host: change.host,
+        seed: change.seed,
+        site: change.site.clone(),
+        contract: *contract,
+        outcome: change.to,
+        step: change.step,
+        gain,
+    })
+}
