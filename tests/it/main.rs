@@ -1,0 +1,4 @@
+//! The end-to-end tests: one binary, one module a promise.
+
+mod extension;
+mod tidy;
