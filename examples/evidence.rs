@@ -137,7 +137,8 @@ fn arms(scenario: &Scenario, n_seeds: u64) -> Result<(), Failure> {
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         let variance = values.iter().map(|it| (it - mean).powi(2)).sum::<f64>()
             / (values.len() as f64 - 1.0).max(1.0);
-        let total = |get: fn(&Summary) -> u64| -> u64 { runs.iter().map(|it| get(&it[arm].summary)).sum() };
+        let total =
+            |get: fn(&Summary) -> u64| -> u64 { runs.iter().map(|it| get(&it[arm].summary)).sum() };
         println!(
             "{name:<14} {:>7.2} % {:>6.2} % {:>13.1} {:>10.0} {:>6} {:>7} {:>10}",
             100.0 * mean,
@@ -164,7 +165,10 @@ fn arms(scenario: &Scenario, n_seeds: u64) -> Result<(), Failure> {
 fn controls(scenario: &Scenario, n_seeds: u64) -> Result<(), Failure> {
     let data = load(scenario)?;
     println!("{}: {n_seeds} seeds, one graft each", scenario.run.name);
-    println!("{:<20} {:>7} {:>12} {:>12} {:>9}", "module", "judged", "passed twin", "gate > 0", "kept");
+    println!(
+        "{:<20} {:>7} {:>12} {:>12} {:>9}",
+        "module", "judged", "passed twin", "gate > 0", "kept"
+    );
     for family in ["noop", "frozen_random", "residual_mlp_wide"] {
         let runs = for_seeds(n_seeds, |seed| {
             let mut scenario = single(scenario, seed, Policy::Fixed);
@@ -201,4 +205,3 @@ fn controls(scenario: &Scenario, n_seeds: u64) -> Result<(), Failure> {
     }
     Ok(())
 }
-

@@ -22,7 +22,7 @@ use esper_engine::{
 };
 use esper_kernels::cpu::Activation;
 use esper_systems::{
-    karn::{BlueprintFamily, KarnExt, KarnPlugin},
+    karn::{BlueprintFamily, KarnConfig, KarnExt, KarnPlugin},
     kasmina::{KasminaConfig, KasminaPlugin},
     nissa::{self, NissaConfig, NissaPlugin, ProgressMode, RunStarted},
     oona::OonaPlugin,
@@ -30,6 +30,7 @@ use esper_systems::{
     tezzeret::TezzeretPlugin,
     tolaria::{self, HostConfigs, TolariaConfig, TolariaPlugin},
     urabrask::{UrabraskConfig, UrabraskPlugin},
+    urza::{UrzaConfig, UrzaPlugin},
 };
 
 use crate::{Run, RunError};
@@ -304,7 +305,8 @@ fn add_plugins(
 ) -> Result<(), BuildError> {
     engine
         .add_plugin(OonaPlugin)?
-        .add_plugin(KarnPlugin { config: scenario.karn.clone() })?
+        .add_plugin(UrzaPlugin { config: UrzaConfig::new(scenario, library) })?
+        .add_plugin(KarnPlugin { config: KarnConfig::new(scenario) })?
         .add_plugin(TezzeretPlugin { config: scenario.tezzeret.clone() })?
         .add_plugin(UrabraskPlugin { config: UrabraskConfig::new(scenario) })?
         .add_plugin(KasminaPlugin { config: KasminaConfig::new(scenario) })?
