@@ -48,7 +48,10 @@ fn shown(path: &Path) -> String {
 /// The lines of a file that are code, numbered from 1; comments are free to name what they like.
 fn code_of(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let is_comment = |line: &str| line.trim_start().starts_with("//");
-    text.lines().enumerate().filter(move |(_, line)| !is_comment(line)).map(|(at, line)| (at + 1, line))
+    text.lines()
+        .enumerate()
+        .filter(move |(_, line)| !is_comment(line))
+        .map(|(at, line)| (at + 1, line))
 }
 
 /// Whether `line` has `word`, and nothing before it that would make it part of a longer name.
@@ -156,7 +159,8 @@ fn every_source_file_says_what_it_is_and_is_one_idea_long() {
         }
         for path in files_below(&folder, &[".rs"]) {
             let text = read(&path);
-            let is_told = text.starts_with("//! ");
+            // `tests.rs` is told by the file it tests.
+            let is_told = text.starts_with("//! ") || path.ends_with("tests.rs");
             assert!(is_told, "{} opens with a sentence of documentation", shown(&path));
             let n_lines = text.lines().count();
             assert!(n_lines <= LINES_MAX, "{} has {n_lines} lines", shown(&path));
@@ -232,7 +236,8 @@ fn every_link_in_a_document_leads_somewhere() {
     let mut n_links = 0;
     for path in documents() {
         let text = read(&path);
-        for (_, rest) in text.match_indices("](").map(|(at, found)| (at, &text[at + found.len()..])) {
+        for (_, rest) in text.match_indices("](").map(|(at, found)| (at, &text[at + found.len()..]))
+        {
             let target = rest.split([')', '#']).next().unwrap_or_default();
             if target.is_empty() || target.contains("://") {
                 continue;
@@ -264,9 +269,9 @@ fn the_commands_of_the_documents_exist() {
             else {
                 continue;
             };
-            let verb = rest.split_whitespace().take_while(|word| {
-                word.chars().all(|c| c.is_ascii_lowercase())
-            });
+            let verb = rest
+                .split_whitespace()
+                .take_while(|word| word.chars().all(|c| c.is_ascii_lowercase()));
             verbs.insert(verb.map(str::to_owned).collect::<Vec<_>>());
             for scenario in rest.split_whitespace().filter(|word| word.ends_with(".toml")) {
                 assert!(root().join(scenario).is_file(), "{} names {scenario}", shown(&path));
