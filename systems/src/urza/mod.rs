@@ -18,6 +18,7 @@ mod config;
 mod diagnostics;
 mod error;
 mod gc;
+mod image;
 mod list;
 mod query;
 mod record;

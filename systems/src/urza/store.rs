@@ -3,8 +3,8 @@
 use std::{
     any::Any,
     fmt,
-    fs::File,
-    io::Read,
+    fs::{File, OpenOptions},
+    io::{self, Read, Write},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
@@ -14,16 +14,18 @@ use esper_engine::world::{
     catalog::{KernelStatus, KernelStore, StoreError},
     digest::Digest,
     ids::{BlueprintId, KernelId},
+    run_dir::sync_folder,
 };
 use redb::{
     Builder, ConcurrencyMode, Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase,
-    ReadableTable, TableError, backends::InMemoryBackend,
+    ReadableTable, TableError,
 };
 use serde::de::DeserializeOwned;
 
 use super::{
     blob::read_blob,
     error::{Damage, LibraryError, LibraryErrorKind},
+    image::Image,
     record::{
         Batch, BlobRef, BlueprintRecord, DeploymentRecord, KernelRecord, Validation, Versioned,
     },
@@ -71,9 +73,13 @@ impl LibraryStore {
         let path = path.as_ref();
         guarded(path, || {
             check_magic(path)?;
-            let db = builder().set_check_integrity_on_open(true).create(path)?;
-            let pair = Box::new(prepare(&db)?);
-            Ok(Self { path: path.to_owned(), access: Arc::new(Access::Write { db, pair }) })
+            let is_new = create(path)?;
+            let db = builder().set_check_integrity_on_open(!is_new).open(path)?;
+            let pair = check_format(&db.begin_read()?)?;
+            Ok(Self {
+                path: path.to_owned(),
+                access: Arc::new(Access::Write { db, pair: Box::new(pair) }),
+            })
         })
     }
 
@@ -107,12 +113,29 @@ impl LibraryStore {
     pub fn in_memory() -> Result<Self, LibraryError> {
         let path = PathBuf::from("a library in memory");
         guarded(&path.clone(), || {
-            let db = Builder::new()
-                .set_cache_size(CACHE_MAX_BYTES)
-                .create_with_backend(InMemoryBackend::new())?;
-            let pair = Box::new(prepare(&db)?);
+            let db = Builder::new().create_with_backend(Image::from(fresh()?))?;
+            let pair = Box::new(check_format(&db.begin_read()?)?);
             Ok(Self { path, access: Arc::new(Access::Write { db, pair }) })
         })
+    }
+
+    /// Waits until the file and its name are on the disk, which a library that was just created is not.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the disk does.
+    pub fn sync(&self) -> Result<(), LibraryError> {
+        if !self.path.is_file() {
+            return Ok(()); // It is in memory.
+        }
+        let synced = || {
+            File::open(&self.path)?.sync_all()?;
+            match self.path.parent() {
+                Some(folder) if !folder.as_os_str().is_empty() => sync_folder(folder),
+                _ => sync_folder(Path::new(".")),
+            }
+        };
+        synced().map_err(|error| LibraryErrorKind::from(error).at(&self.path))
     }
 
     /// The file.
@@ -353,12 +376,28 @@ fn builder() -> Builder {
     builder
 }
 
-/// Creates what a new library begins with, checks what an old one says of itself, and finds its key pair.
-fn prepare(db: &Database) -> Result<SigningPair, LibraryErrorKind> {
-    let is_new = db.begin_read()?.list_tables()?.next().is_none();
-    if !is_new {
-        return check_format(&db.begin_read()?);
-    }
+/// Makes an empty library of a file that is not there or empty, and says whether it did.
+///
+/// It is not on the disk before [`LibraryStore::sync`]: a run has other things to do while it begins.
+fn create(path: &Path) -> Result<bool, LibraryErrorKind> {
+    let mut file = match OpenOptions::new().write(true).create_new(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let file = OpenOptions::new().write(true).open(path)?;
+            if file.metadata()?.len() != 0 {
+                return Ok(false);
+            }
+            file
+        }
+        other => other?,
+    };
+    file.write_all(&fresh()?)?;
+    Ok(true)
+}
+
+/// The bytes of a library with nothing in it but its format and its key.
+fn fresh() -> Result<Vec<u8>, LibraryErrorKind> {
+    let image = Image::default();
+    let db = Builder::new().create_with_backend(image.clone())?;
     let pair = SigningPair::draw()?;
     let tx = db.begin_write()?;
     {
@@ -370,7 +409,8 @@ fn prepare(db: &Database) -> Result<SigningPair, LibraryErrorKind> {
     }
     drop(Writer::open(&tx, &pair)?);
     tx.commit()?;
-    Ok(pair)
+    db.close()?;
+    Ok(image.to_bytes())
 }
 
 /// The key pair of a library whose format this version understands.
@@ -398,15 +438,15 @@ pub(super) fn check_format(tx: &ReadTransaction) -> Result<SigningPair, LibraryE
 
 /// Refuses what is certainly no library before redb looks at it.
 pub(super) fn check_magic(path: &Path) -> Result<(), LibraryErrorKind> {
-    let mut file = match File::open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other?,
     };
     if file.metadata()?.is_dir() {
         return Err(LibraryErrorKind::NotALibrary("a folder"));
     }
     let mut head = Vec::with_capacity(REDB_MAGIC.len());
-    file.by_ref().take(REDB_MAGIC.len() as u64).read_to_end(&mut head)?;
+    file.take(REDB_MAGIC.len() as u64).read_to_end(&mut head)?;
     if head.is_empty() || head == REDB_MAGIC {
         return Ok(());
     }

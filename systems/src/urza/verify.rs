@@ -13,16 +13,14 @@ use std::{
 };
 
 use esper_engine::world::digest::Digest;
-use redb::{
-    Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable,
-    StorageBackend, backends::InMemoryBackend,
-};
+use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     blob::{check_parts, read_blob},
     check::{blueprint_faults, kernel_faults},
     error::{LibraryError, LibraryErrorKind},
+    image::Image,
     record::{BlobRef, BlueprintRecord, DeploymentRecord, KernelRecord, Versioned},
     schema::{
         BLOBS, BLUEPRINTS, BY_BLUEPRINT, BY_CONTRACT, BY_LATENCY, BY_TAG, DEPLOYMENTS, KERNELS,
@@ -141,10 +139,7 @@ fn read_closed(path: &Path) -> Result<Vec<u8>, LibraryErrorKind> {
 
 /// A copy in memory, which redb may repair as it likes.
 fn open_copy(bytes: &[u8]) -> Result<Database, LibraryErrorKind> {
-    let backend = InMemoryBackend::new();
-    backend.set_len(bytes.len() as u64)?;
-    backend.write(0, bytes)?;
-    Ok(Builder::new().create_with_backend(backend)?)
+    Ok(Builder::new().create_with_backend(Image::from(bytes.to_vec()))?)
 }
 
 /// Has redb check the checksum of every page.
