@@ -22,7 +22,7 @@ use esper_engine::{
 };
 use esper_kernels::cpu::Activation;
 use esper_systems::{
-    karn::{BlueprintFamily, KarnExt, KarnPlugin},
+    karn::{BlueprintFamily, KarnConfig, KarnExt, KarnPlugin},
     kasmina::{KasminaConfig, KasminaPlugin},
     nissa::{self, NissaConfig, NissaPlugin, ProgressMode, RunStarted},
     oona::OonaPlugin,
@@ -30,6 +30,7 @@ use esper_systems::{
     tezzeret::TezzeretPlugin,
     tolaria::{self, HostConfigs, TolariaConfig, TolariaPlugin},
     urabrask::{UrabraskConfig, UrabraskPlugin},
+    urza::{UrzaConfig, UrzaPlugin},
 };
 
 use crate::{Run, RunError};
@@ -45,6 +46,7 @@ pub struct RunBuilder {
     data: Option<Arc<SplitData>>,
     progress: ProgressMode,
     policy: Option<Box<dyn Policy>>,
+    graph: Option<NetworkGraph>,
     extensions: Vec<Extension>,
 }
 
@@ -58,6 +60,7 @@ impl RunBuilder {
             data: None,
             progress: ProgressMode::Quiet,
             policy: None,
+            graph: None,
             extensions: Vec::new(),
         }
     }
@@ -80,6 +83,13 @@ impl RunBuilder {
     #[must_use]
     pub fn data(mut self, data: Arc<SplitData>) -> Self {
         self.data = Some(data);
+        self
+    }
+
+    /// Trains `graph` instead of the host that the scenario's `[host]` describes. It ends in a loss.
+    #[must_use]
+    pub fn host(mut self, graph: NetworkGraph) -> Self {
+        self.graph = Some(graph);
         self
     }
 
@@ -184,7 +194,10 @@ impl RunBuilder {
             None => Arc::new(data::load(&data_config(&scenario), &self.base_dir)?),
         };
         check_fit(&scenario, &data)?;
-        let graph = Arc::new(host_graph(&scenario)?);
+        let graph = match self.graph {
+            Some(graph) => Arc::new(graph),
+            None => Arc::new(host_graph(&scenario)?),
+        };
         let mut engine = Engine::default();
         let world = engine.world_mut();
         world.insert_resource(RunSeed(scenario.run.seed));
@@ -292,7 +305,8 @@ fn add_plugins(
 ) -> Result<(), BuildError> {
     engine
         .add_plugin(OonaPlugin)?
-        .add_plugin(KarnPlugin { config: scenario.karn.clone() })?
+        .add_plugin(UrzaPlugin { config: UrzaConfig::new(scenario, library) })?
+        .add_plugin(KarnPlugin { config: KarnConfig::new(scenario) })?
         .add_plugin(TezzeretPlugin { config: scenario.tezzeret.clone() })?
         .add_plugin(UrabraskPlugin { config: UrabraskConfig::new(scenario) })?
         .add_plugin(KasminaPlugin { config: KasminaConfig::new(scenario) })?

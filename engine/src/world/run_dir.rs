@@ -40,7 +40,8 @@ fn advice(kind: io::ErrorKind) -> &'static str {
     };
     match kind {
         StorageFull | QuotaExceeded | FileTooLarge => "; free some space, then resume the run",
-        PermissionDenied | ReadOnlyFilesystem => "; make the folder writable or choose another",
+        PermissionDenied => "; check its permissions and those of its folder",
+        ReadOnlyFilesystem => "; make the folder writable or choose another",
         AlreadyExists => "; nothing is overwritten: choose another folder",
         NotFound => "; is it the folder of a run?",
         _ => "",
@@ -96,9 +97,11 @@ pub struct Manifest {
 }
 
 /// A run's directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct RunDir {
     root: PathBuf,
+    /// Folders that were made for it, outermost first.
+    made: Vec<PathBuf>,
 }
 
 impl RunDir {
@@ -118,12 +121,15 @@ impl RunDir {
         check_name(scenario)?;
         check_name(started)?;
         let parent = runs.join(scenario);
-        let made = Made::folders(&parent)?;
+        let mut made = Made::folders(&parent)?;
         for n in 1..=SAME_NAME_MAX {
             let suffix = if n == 1 { String::new() } else { format!("-{n}") };
             let root = parent.join(format!("{started}-{seed}{suffix}"));
             match fs::create_dir(&root) {
-                Ok(()) => return Self { root }.fill(made, manifest, scenario_toml),
+                Ok(()) => {
+                    made.0.push(root.clone());
+                    return Self { root, made: Vec::new() }.fill(made, manifest, scenario_toml);
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (),
                 Err(error) => {
                     return Err(FileError::at(&root, "create the run's folder")(error).into());
@@ -149,7 +155,7 @@ impl RunDir {
         if fs::read_dir(root).map_err(failed())?.next().is_some() {
             return Err(failed()(io::ErrorKind::AlreadyExists.into()).into());
         }
-        Self { root: root.to_owned() }.fill(made, manifest, scenario_toml)
+        Self { root: root.to_owned(), made: Vec::new() }.fill(made, manifest, scenario_toml)
     }
 
     /// The directory of a run that was made before.
@@ -158,19 +164,36 @@ impl RunDir {
     ///
     /// Fails when there is no `manifest.json` in it.
     pub fn open(root: &Path) -> Result<Self, RunDirError> {
-        let dir = Self { root: root.to_owned() };
+        let dir = Self { root: root.to_owned(), made: Vec::new() };
         let path = dir.manifest();
         fs::metadata(&path).map_err(FileError::at(&path, "open the run"))?;
         Ok(dir)
     }
 
+    /// Removes the directory, everything in it, and the folders that were made for it: the run could not begin.
+    ///
+    /// # Errors
+    ///
+    /// Fails when something in it can not be removed.
+    pub fn discard(self) -> Result<(), FileError> {
+        let failed = || FileError::at(&self.root, "remove the folder of a run that did not begin");
+        for entry in fs::read_dir(&self.root).map_err(failed())? {
+            let path = entry.map_err(failed())?.path();
+            let removed =
+                if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.map_err(failed())?;
+        }
+        drop(Made(self.made));
+        Ok(())
+    }
+
     fn fill(
-        self,
+        mut self,
         mut made: Made,
         manifest: &Manifest,
         scenario_toml: &str,
     ) -> Result<Self, RunDirError> {
-        made.0.push(self.root.clone());
+        self.made.clone_from(&made.0);
         let checkpoints = self.checkpoints();
         fs::create_dir(&checkpoints)
             .map_err(FileError::at(&checkpoints, "create the folder of checkpoints"))?;
@@ -364,7 +387,7 @@ mod tests {
     fn a_creation_that_fails_leaves_nothing_behind() {
         let base = tempfile::tempdir().unwrap();
         let runs = base.path().join("deep/runs");
-        let dir = RunDir { root: runs.join("run") };
+        let dir = RunDir { root: runs.join("run"), made: Vec::new() };
         let made = Made::folders(dir.root()).unwrap();
         // In the way of `manifest.json`: the last file of a creation can not be written.
         fs::create_dir_all(dir.manifest().join("x")).unwrap();
@@ -379,6 +402,25 @@ mod tests {
         fs::write(&in_the_way, "").unwrap();
         let error = RunDir::create(&in_the_way.join("runs"), &manifest(), "").unwrap_err();
         assert!(matches!(error, RunDirError::File(_)), "{error}");
+    }
+
+    #[test]
+    fn a_run_that_could_not_begin_leaves_nothing_behind() {
+        let base = tempfile::tempdir().unwrap();
+        let runs = base.path().join("deep/runs");
+        let kept = RunDir::create(&runs, &manifest(), "").unwrap();
+        let dir = RunDir::create(&runs, &manifest(), "").unwrap();
+        fs::write(dir.events(), "an event").unwrap();
+        dir.discard().unwrap();
+        assert!(kept.scenario().exists());
+        assert_eq!(n_entries(&runs.join("digits_mlp")), 1);
+        kept.discard().unwrap();
+        assert_eq!(n_entries(base.path()), 0);
+
+        let mine = base.path().join("mine");
+        fs::create_dir(&mine).unwrap();
+        RunDir::create_at(&mine, &manifest(), "").unwrap().discard().unwrap();
+        assert_eq!(n_entries(&mine), 0, "a folder that was there before stays");
     }
 
     #[test]

@@ -149,7 +149,7 @@ fn rms_norm_gradients_are_slopes() {
 
 #[test]
 fn column_factor_and_gate_gradients_are_slopes() {
-    type Backward = fn(usize, usize, &[f32], &[f32], &[f32], &mut [f32], &mut [f32], bool);
+    type Backward = fn(usize, usize, &[f32], &[f32], &[f32], &mut [f32], &mut [f32], bool, bool);
     type Forward = fn(&[f64], &[f64]) -> Vec<f64>;
     let kernels: [(Backward, Forward); 2] =
         [(layer_scale_backward, oracle::layer_scale), (gate_backward, oracle::gate)];
@@ -160,7 +160,7 @@ fn column_factor_and_gate_gradients_are_slopes() {
             let run = |start: f32, accumulate: bool| {
                 on_every_unit(|| {
                     let (mut dx, mut dw) = (vec![start; x.len()], unwritten(width));
-                    backward(rows, width, &dy, &x, &w, &mut dx, &mut dw, accumulate);
+                    backward(rows, width, &dy, &x, &w, &mut dx, &mut dw, accumulate, true);
                     [dx, dw].concat()
                 })
             };

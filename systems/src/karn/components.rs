@@ -15,6 +15,10 @@ pub struct Designed {
     pub failures: Vec<DesignFailure>,
 }
 
+/// Whether every module ends in a learned gate.
+#[derive(Resource, Clone, Copy, Debug)]
+pub(super) struct Gated(pub bool);
+
 /// A family drew a graph that is no network.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct DesignFailure {

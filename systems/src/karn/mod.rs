@@ -46,8 +46,9 @@ impl Plugin for KarnPlugin {
         }
         let mut catalogue = engine.world_mut().get_resource_or_init::<Catalogue>();
         catalogue
-            .select(&self.config.catalogue, &self.config.adversarial)
+            .select(&self.config.karn.catalogue, &self.config.karn.adversarial)
             .map_err(|error| BuildError::plugin(self.name(), error))?;
+        engine.world_mut().insert_resource(components::Gated(self.config.is_gated));
         engine.world_mut().init_resource::<Designed>();
         engine.add_saved::<Designed>("karn");
         engine.add_systems(Tick, systems::design_blueprints.in_set(DispatchSystems::Design));

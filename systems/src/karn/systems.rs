@@ -1,14 +1,19 @@
 //! Designing, for each contract once.
 
+use std::sync::Arc;
+
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
-    catalog::{Attempts, BlueprintStatus, SiteContracts},
-    ids::{BlueprintId, Index},
+use esper_engine::{
+    graph::{GraphError, Op},
+    world::{
+        catalog::{Attempts, Blueprint, BlueprintStatus, SiteContracts},
+        ids::{BlueprintId, Index},
+    },
 };
 
 use super::{
     catalogue::Catalogue,
-    components::{DesignFailure, Designed},
+    components::{DesignFailure, Designed, Gated},
 };
 use crate::oona::BlueprintDesigned;
 
@@ -19,6 +24,7 @@ pub(super) fn design_blueprints(
     contracts: Res<SiteContracts>,
     catalogue: Res<Catalogue>,
     index: Res<Index<BlueprintId>>,
+    gated: Res<Gated>,
     mut designed: ResMut<Designed>,
     mut announcements: MessageWriter<BlueprintDesigned>,
     mut commands: Commands,
@@ -29,7 +35,10 @@ pub(super) fn design_blueprints(
         }
         let mut added: Vec<BlueprintId> = Vec::new();
         for family in catalogue.iter() {
-            let blueprint = match family.design(&contract) {
+            let drawn = family.design(&contract);
+            let drawn =
+                if gated.0 { drawn.and_then(|it| it.map(end_in_gate).transpose()) } else { drawn };
+            let blueprint = match drawn {
                 Ok(Some(blueprint)) => blueprint,
                 Ok(None) => continue,
                 Err(error) => {
@@ -54,4 +63,15 @@ pub(super) fn design_blueprints(
             commands.spawn((id, blueprint, contract, status, Attempts::default()));
         }
     }
+}
+
+/// The composition `gate`: `y = x + a sigmoid(w) f(x)`, so that the module itself ends in `sigmoid(w)`.
+fn end_in_gate(mut blueprint: Blueprint) -> Result<Blueprint, GraphError> {
+    let mut graph = (*blueprint.graph).clone();
+    let output = graph.output()?;
+    graph.add("composition_gate", Op::Gate, &[output])?;
+    blueprint.params_elems = graph.params_elems();
+    blueprint.flops_per_example += graph.node(output).shape.iter().product::<usize>() as u64;
+    blueprint.graph = Arc::new(graph);
+    Ok(blueprint)
 }

@@ -84,7 +84,8 @@ fn a_misspelt_blueprint_is_refused_with_the_nearest_name() {
         [(&["low_rnak"][..], &[][..], "low_rank"), (&["all"], &["bad_nam"], "bad_nan")]
     {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        let config = Karn { catalogue: owned(catalogue), adversarial: owned(adversarial) };
+        let karn = Karn { catalogue: owned(catalogue), adversarial: owned(adversarial) };
+        let config = KarnConfig { karn, ..KarnConfig::default() };
         let mut engine = Engine::default();
         engine.add_plugin(OonaPlugin).unwrap();
         let error = engine.add_plugin(KarnPlugin { config }).err().expect("no such blueprint");
@@ -113,7 +114,8 @@ impl BlueprintFamily for Doubling {
 #[test]
 fn each_contract_is_designed_for_once_and_strangers_take_part() {
     let mut engine = Engine::default();
-    let config = Karn { catalogue: vec!["low_rank".into(), "noop".into()], adversarial: vec![] };
+    let karn = Karn { catalogue: vec!["low_rank".into(), "noop".into()], adversarial: vec![] };
+    let config = KarnConfig { karn, ..KarnConfig::default() };
     engine.add_plugin(OonaPlugin).unwrap();
     engine.add_plugin(KarnPlugin { config }).unwrap();
     engine.add_blueprint(Doubling).unwrap();

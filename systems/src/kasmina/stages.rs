@@ -6,7 +6,7 @@ use bevy_ecs::prelude::*;
 use esper_engine::{
     graph::{self, Op},
     runtime::{Runtimes, module_prefix},
-    scenario::{Composition, Counterfactual},
+    scenario::{Composition, Counterfactual, Incubation},
     world::{
         catalog::{Blueprint, HostRecompile, HostRecompiles},
         components::{Active, Alpha, Germ, Runtime, SeedOf, Site, StageClock, Withdrawing},
@@ -115,7 +115,10 @@ fn end_grafting(world: &mut World, seed: Entity, host: Entity, step: u64, alpha:
     if is_harmed {
         return cull(world, seed, "G3 failed");
     }
-    set_training(world, seed, false);
+    // A module that never incubated has to learn with the host: it is not frozen while the host settles.
+    if config.incubation != Incubation::None {
+        set_training(world, seed, false);
+    }
     step_to(world, seed, Stage::Stabilization, "alpha reached")
         .expect("a grafting seed may settle");
 }

@@ -1,10 +1,10 @@
 //! What grew where, when and why: the lives of a run's seeds, read from its audit chain.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, io::BufRead, path::Path};
 
 use esper_engine::world::{
     ids::{BlueprintId, HostId, SeedId},
-    journal::{self, Event},
+    journal::{self, Event, Events},
     stage::Stage,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -85,12 +85,22 @@ impl Inspection {
     ///
     /// Fails when the file can not be read, its chain is broken before its end, or an event is not what its kind says.
     pub fn read(events: &Path) -> Result<Self, NissaError> {
+        Self::of(journal::read(events)?)
+    }
+
+    /// Reads the events of a journal, in a file or in memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Inspection::read`].
+    pub fn of<R: BufRead>(mut events: Events<R>) -> Result<Self, NissaError> {
         let mut reader = Reader::default();
-        for event in journal::read(events)? {
+        while let Some(event) = events.next() {
             match event {
-                Ok(event) => reader
-                    .take(&event)
-                    .map_err(|source| NissaError::Damaged { path: events.to_owned(), source })?,
+                Ok(event) => reader.take(&event).map_err(|source| NissaError::Damaged {
+                    path: events.path().to_owned(),
+                    source,
+                })?,
                 Err(error) if error.is_torn_end() => reader.found.is_torn = true,
                 Err(error) => return Err(error.into()),
             }

@@ -9,6 +9,7 @@
 
 mod components;
 mod config;
+mod diagnostics;
 mod events;
 mod inspect;
 mod metrics;
@@ -20,10 +21,11 @@ mod table;
 
 pub use components::{NissaState, SeedTally};
 pub use config::{NissaConfig, ProgressMode};
+pub use diagnostics::NissaError;
 pub use events::{Recorded, RunEnded, RunStarted};
 pub use inspect::{Inspection, JudgedGate, SeedHistory, StageEntered};
 pub use progress::Progress;
-pub use run::{NissaError, finish, resume, start};
+pub use run::{finish, resume, start};
 pub use summary::{HostSummary, RunEnd, RunFacts, Scores, Summary};
 
 use bevy_ecs::prelude::*;

@@ -36,6 +36,8 @@ pub struct Progress {
     /// When the first report came, and the steps taken by then: a resumed run does not begin at 0.
     began: Option<(Instant, u64)>,
     steps_per_epoch: u64,
+    /// The last validation, as the bar shows it.
+    validation: String,
     /// The last verdict on each seed since it entered its stage, with the gain it saw.
     verdicts: BTreeMap<SeedId, (Gate, f64)>,
 }
@@ -85,6 +87,7 @@ impl Progress {
             hosts: BTreeMap::new(),
             began: None,
             steps_per_epoch: 0,
+            validation: String::new(),
             verdicts: BTreeMap::new(),
         }
     }
@@ -103,6 +106,7 @@ impl Progress {
     pub fn finish(&mut self, summary: &Summary) {
         if let Screen::Bar(bar) = &self.screen {
             bar.finish_and_clear();
+            self.screen = Screen::Plain(Box::new(io::stderr()));
         }
         self.tell("summary", summary, || summary_text(summary));
     }
@@ -143,6 +147,12 @@ impl Progress {
         self.steps_per_epoch = report.steps_per_epoch;
     }
 
+    fn begin(&mut self) {
+        if self.began.is_none() && !self.hosts.is_empty() {
+            self.began = Some((Instant::now(), self.steps()));
+        }
+    }
+
     fn steps(&self) -> u64 {
         self.hosts.values().map(|(step, _)| step).sum()
     }
@@ -163,11 +173,11 @@ impl Progress {
     }
 
     /// Steps a second since the first report, and the seconds left at that speed.
-    fn speed(&mut self) -> Option<(f64, f64)> {
+    fn speed(&self) -> Option<(f64, f64)> {
         let steps = self.steps();
-        let (began, at_first) = *self.began.get_or_insert((Instant::now(), steps));
-        let elapsed_s = began.elapsed().as_secs_f64();
-        let per_s = (steps - at_first.min(steps)) as f64 / elapsed_s;
+        let (began, at_first) = self.began?;
+        // A host that was rolled back has fewer steps than it had.
+        let per_s = steps.saturating_sub(at_first) as f64 / began.elapsed().as_secs_f64();
         let left = self.total_steps().saturating_sub(steps) as f64;
         (per_s.is_finite() && per_s > 0.0).then(|| (per_s, left / per_s))
     }
@@ -182,7 +192,7 @@ impl Progress {
         bar.set_length(total);
         bar.set_position(steps);
         let loss = loss.map_or(String::new(), |loss| format!("loss {loss:.4}  "));
-        bar.set_message(loss + &speed_text(speed));
+        bar.set_message(loss + &self.validation + &speed_text(speed));
     }
 
     /// `@hidden0 residual_mlp` and the like, with the host's name where there are several.
@@ -201,12 +211,11 @@ impl Progress {
         format!("step {step}  {name}  {from} -> {to}  ({why})")
     }
 
-    fn epoch_text(&mut self, epochs: &[&EpochEnded]) -> Option<String> {
-        let last = epochs.last()?;
-        if !self.is_due() {
-            return None;
+    /// Hosts that ended an epoch in this tick: a line of their means, or a word in the bar.
+    fn show_epochs(&mut self, epochs: &[&EpochEnded]) {
+        if epochs.is_empty() {
+            return;
         }
-        let speed = self.speed();
         let scores: Vec<Scores> = epochs
             .iter()
             .map(|it| Scores {
@@ -217,24 +226,35 @@ impl Progress {
             })
             .collect();
         let mean = Scores::mean(&scores);
-        let n_epochs = self.hosts.get(&last.host).map(|(_, total)| *total);
-        let n_epochs = n_epochs.and_then(|total| total.checked_div(self.steps_per_epoch));
+        if let Screen::Bar(_) = self.screen {
+            let loss = || score_text("val loss", mean.val_loss);
+            self.validation =
+                mean.val_accuracy.map_or_else(loss, |share| score_text("val acc", Some(share)));
+        } else if self.is_due() {
+            let text = self.epoch_text(epochs, &mean);
+            self.say(&text);
+        }
+    }
+
+    fn epoch_text(&self, epochs: &[&EpochEnded], mean: &Scores) -> String {
+        let last = epochs.last().expect("there is one");
+        let total_steps = self.hosts.get(&last.host).map(|(_, total)| *total);
+        let n_epochs = total_steps.and_then(|total| total.checked_div(self.steps_per_epoch));
         let of = n_epochs.map_or(String::new(), |n| format!("/{n}"));
         let hosts =
             if self.hosts.len() > 1 { format!("  {} hosts", epochs.len()) } else { String::new() };
-        let accuracy =
-            mean.val_accuracy.map_or(String::new(), |share| format!("  val acc {share:.4}"));
         let params = epochs.iter().map(|it| it.params_elems).sum::<u64>() / epochs.len() as u64;
         let n_seeds: u64 = epochs.iter().map(|it| it.n_active_seeds).sum();
         let text = format!(
-            "epoch {}{of}{hosts}  step {}  train loss {:.4}  val loss {:.4}{accuracy}  params {params}  seeds {n_seeds}  {}",
+            "epoch {}{of}{hosts}  step {}  {}{}{}params {params}  seeds {n_seeds}  {}",
             last.epoch,
             last.step,
-            mean.train_loss.unwrap_or(f64::NAN),
-            mean.val_loss.unwrap_or(f64::NAN),
-            speed_text(speed),
+            score_text("train loss", mean.train_loss),
+            score_text("val loss", mean.val_loss),
+            score_text("val acc", mean.val_accuracy),
+            speed_text(self.speed()),
         );
-        Some(text.trim_end().to_owned())
+        text.trim_end().to_owned()
     }
 }
 
@@ -269,6 +289,7 @@ impl News<'_, '_> {
             progress.observe(report);
             loss = report.loss_mean.or(loss);
         }
+        progress.begin();
         for kernel in self.kernels.read() {
             progress.event(tick, kernel, || kernel_text(kernel));
         }
@@ -301,8 +322,8 @@ impl News<'_, '_> {
         epochs.sort_by_key(|epoch| epoch.host);
         if let Screen::Json(_) = progress.screen {
             epochs.iter().for_each(|epoch| progress.event(tick, *epoch, || None));
-        } else if let Some(text) = progress.epoch_text(&epochs) {
-            progress.say(&text);
+        } else {
+            progress.show_epochs(&epochs);
         }
         progress.move_bar(loss);
     }
@@ -326,6 +347,10 @@ fn bar() -> ProgressBar {
     ProgressBar::new(0).with_style(style.expect("the template is well formed"))
 }
 
+fn score_text(name: &str, value: Option<f64>) -> String {
+    value.map_or(String::new(), |value| format!("{name} {value:.4}  "))
+}
+
 fn speed_text(speed: Option<(f64, f64)>) -> String {
     speed.map_or(String::new(), |(per_s, left_s)| {
         format!("{per_s:.0} steps/s  ETA {}", duration_text(left_s))
@@ -345,17 +370,14 @@ fn duration_text(duration_s: f64) -> String {
 /// The whole of `summary` in five lines.
 fn summary_text(summary: &Summary) -> String {
     let Summary { status, reason, epochs, steps, scores, seeds, flops, wall_s, .. } = summary;
-    let score = |name: &str, value: Option<f64>| {
-        value.map_or(String::new(), |value| format!("{name} {value:.4}  "))
-    };
     let reason = reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
     let status = format!("{status:?}").to_lowercase();
     let scores = [
-        score("train loss", scores.train_loss),
-        score("val loss", scores.val_loss),
-        score("val acc", scores.val_accuracy),
-        score("test loss", scores.test_loss),
-        score("test acc", scores.test_accuracy),
+        score_text("train loss", scores.train_loss),
+        score_text("val loss", scores.val_loss),
+        score_text("val acc", scores.val_accuracy),
+        score_text("test loss", scores.test_loss),
+        score_text("test acc", scores.test_accuracy),
     ]
     .concat();
     let cost = flops.total() as f64;

@@ -1,46 +1,16 @@
 //! How a run's record begins, goes on and ends.
 
-use std::path::PathBuf;
-
 use bevy_ecs::prelude::*;
 use esper_engine::world::{
     digest::Digest,
     journal::{Journal, JournalError, Repair},
     plugin::{Clock, RunStatus},
-    run_dir::{FileError, RunDir},
+    run_dir::RunDir,
 };
 
-use super::{NissaConfig, NissaState, Recorded, RunEnded, RunStarted, metrics::Metrics};
-
-/// Why a run's record can not be kept or read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum NissaError {
-    /// The audit chain.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The operating system refused.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// A file does not hold what it should.
-    #[error("{}: it can not be understood: {source}", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What the reader says.
-        source: serde_json::Error,
-    },
-    /// Lines are missing at the end of the chain, or it is another run's.
-    #[error("{}: the chain ends with hash {found}, but summary.json names {expected}", path.display())]
-    Head {
-        /// The file of the chain.
-        path: PathBuf,
-        /// `audit_head` of the summary.
-        expected: Digest,
-        /// The last hash of the chain.
-        found: Digest,
-    },
-}
+use super::{
+    NissaConfig, NissaError, NissaState, Recorded, RunEnded, RunStarted, metrics::Metrics,
+};
 
 /// Begins the record of a new run, in the files of `dir` or, without one, in memory. To be called when all plugins are
 /// built and no tick has run.
@@ -102,9 +72,11 @@ pub fn resume(world: &mut World, dir: Option<&RunDir>) -> Result<Option<Repair>,
     Ok(repair)
 }
 
-/// Ends the record and has the disk hold it; gives the chain's last hash, which the summary names. Only a run that is
-/// [`RunStatus::Completed`] gets its `run_ended`: another one may yet be resumed, and would then have to end
-/// twice.
+/// Ends the record and has the disk hold it; gives the hash of its last line, which the summary names.
+///
+/// Only a run that is [`RunStatus::Completed`] gets its `run_ended`: another one may yet be resumed, and would then
+/// have to end twice. Of a record that could not go on, the run has been told; it ends with what was
+/// written before.
 ///
 /// # Errors
 ///
@@ -116,8 +88,13 @@ pub fn finish(world: &mut World, ended: &RunEnded) -> Result<Digest, NissaError>
     if is_complete {
         journal.append(tick, RunEnded::KIND, ended)?;
     }
-    journal.sync()?;
-    let position = journal.position();
-    world.resource_mut::<NissaState>().journal = position;
-    Ok(position.head)
+    match journal.sync() {
+        Ok(()) => {
+            let position = journal.position();
+            world.resource_mut::<NissaState>().journal = position;
+        }
+        Err(JournalError::Ended) if !is_complete => (),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(world.resource::<NissaState>().journal.head)
 }

@@ -1,14 +1,12 @@
 //! What Nissa does in `Record`, in the order it does it.
 
-use std::fmt::Display;
-
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
-    journal::Journal,
-    plugin::{Clock, RunStatus},
-};
+use esper_engine::world::{journal::Journal, plugin::Clock};
 
-use super::{NissaConfig, NissaState, Progress, events::Inbox, metrics::Metrics, progress::News};
+use super::{
+    NissaConfig, NissaState, Progress, diagnostics::fail, events::Inbox, metrics::Metrics,
+    progress::News,
+};
 use crate::oona::{EpochEnded, StageChanged};
 
 /// Puts the tick's facts on record, and hands them to the operating system before anybody is told.
@@ -67,15 +65,4 @@ pub(super) fn show_progress(clock: Res<Clock>, mut news: News, mut progress: Res
     } else {
         news.show(clock.0, &mut progress);
     }
-}
-
-/// Ends the run: its record can not go on. By command, so that other subsystems may fail in the same phase.
-fn fail(commands: &mut Commands, error: &dyn Display) {
-    let reason = error.to_string();
-    commands.queue(move |world: &mut World| {
-        let mut status = world.resource_mut::<RunStatus>();
-        if !matches!(*status, RunStatus::Failed(_)) {
-            *status = RunStatus::Failed(reason);
-        }
-    });
 }

@@ -394,12 +394,17 @@ fn a_full_disk_fails_the_run_and_names_the_file() {
 }
 
 #[test]
-fn too_many_events_fail_the_run() {
+fn too_many_events_fail_the_run_and_its_record_ends_with_what_was_written() {
+    let base = tempfile::tempdir().unwrap();
+    let dir = run_dir(base.path());
     let mut engine = engine_with(NissaConfig { events_max: 9, ..NissaConfig::default() });
-    start(engine.world_mut(), None, &started()).unwrap();
+    start(engine.world_mut(), Some(&dir), &started()).unwrap();
     let RunStatus::Failed(reason) = engine.run() else { panic!("the limit holds") };
     assert!(reason.contains("limits.events_max"), "{reason}");
     assert_eq!(engine.world().resource::<Journal>().n_events(), 9);
+    let head = finish(engine.world_mut(), &ended()).unwrap();
+    drop(engine);
+    assert!(journal::read(&dir.events()).unwrap().any(|event| event.unwrap().hash == head));
 }
 
 #[test]
@@ -417,6 +422,8 @@ fn seeds_lives_are_read_from_the_chain() {
     assert_eq!(seed.end().unwrap().step, Some(100));
     assert_eq!(seed.number(Gate::G5, "gain_low"), Some(0.01));
     assert_eq!(seed.number(Gate::G5, "odd"), None);
+    let bytes = fs::read(dir.events()).unwrap();
+    assert_eq!(Inspection::of(journal::read_bytes(&bytes)).unwrap(), inspection);
     let table = inspection.to_table();
     let row = table.lines().nth(2).unwrap();
     for cell in ["seed1", "hidden0", "FOSSILIZED", "40", "20", "50", "100", "[+0.0100, +0.0700]"] {
@@ -486,24 +493,28 @@ fn json_is_one_object_a_line_and_nothing_else() {
     assert!(lines.iter().all(Value::is_object));
 }
 
-#[test]
-fn a_summary_must_name_the_end_of_the_chain() {
-    let base = tempfile::tempdir().unwrap();
-    let dir = whole_run(base.path());
-    let report = Summary::verify_chain(&dir).unwrap();
+fn summary(status: RunEnd, audit_head: Digest) -> Summary {
     let facts = RunFacts {
-        status: RunEnd::Completed,
+        status,
         reason: None,
         seed: 3,
         epochs: 6,
         wall_s: 0.0,
         n_late: 0,
-        audit_head: report.head,
+        audit_head,
         counterfactual: "twin".into(),
     };
-    let summary = Summary::new(facts, Vec::new());
-    summary.write(&dir).unwrap();
-    assert_eq!(Summary::read(&dir).unwrap(), Some(summary));
+    Summary::new(facts, Vec::new())
+}
+
+#[test]
+fn lines_missing_at_the_end_are_found_by_the_summary() {
+    let base = tempfile::tempdir().unwrap();
+    let dir = whole_run(base.path());
+    let report = Summary::verify_chain(&dir).unwrap();
+    let whole = summary(RunEnd::Completed, report.head);
+    whole.write(&dir).unwrap();
+    assert_eq!(Summary::read(&dir).unwrap(), Some(whole));
     assert_eq!(Summary::verify_chain(&dir).unwrap(), report);
 
     let bytes = fs::read(dir.events()).unwrap();
@@ -511,4 +522,18 @@ fn a_summary_must_name_the_end_of_the_chain() {
     fs::write(dir.events(), &bytes[..=last_line]).unwrap();
     let error = Summary::verify_chain(&dir).unwrap_err();
     assert!(matches!(error, NissaError::Head { .. }), "{error}");
+}
+
+#[test]
+fn a_run_may_have_gone_on_since_it_was_interrupted_and_not_since_it_was_complete() {
+    let base = tempfile::tempdir().unwrap();
+    let dir = whole_run(base.path());
+    let earlier = events(&dir)[5].hash;
+    let verify = |status, head| {
+        summary(status, head).write(&dir).unwrap();
+        Summary::verify_chain(&dir).is_ok()
+    };
+    assert!(verify(RunEnd::Interrupted, earlier));
+    assert!(!verify(RunEnd::Completed, earlier));
+    assert!(!verify(RunEnd::Interrupted, Digest::of(b"no line")));
 }

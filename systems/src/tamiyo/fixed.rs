@@ -19,6 +19,7 @@ use crate::oona::{SeedAction, SeedCommand, SeedReport};
 pub struct Fixed {
     timetable: Vec<Appointment>,
     sites: Vec<String>,
+    is_direct: bool,
     /// Appointments kept, by host.
     kept: Vec<(HostId, usize)>,
 }
@@ -32,6 +33,7 @@ impl Fixed {
         Self {
             timetable: config.tamiyo.timetable.clone(),
             sites: config.sites.clone(),
+            is_direct: config.is_direct(),
             kept: Vec::new(),
         }
     }
@@ -61,7 +63,7 @@ impl Fixed {
             }
             Action::Graft => {
                 let seed = in_stage(&[Stage::Training])?;
-                (seed.judgement.has_passed(Gate::G2) || seed.judgement.last.is_none())
+                (seed.judgement.has_passed(Gate::G2) || self.is_direct)
                     .then(|| command(seed.seed, SeedAction::Graft))?
             }
             Action::FineTune => command(in_stage(&[Stage::Evaluating])?.seed, SeedAction::FineTune),

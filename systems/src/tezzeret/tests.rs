@@ -51,7 +51,7 @@ fn spawn(engine: &mut Engine, blueprint: Blueprint, contract: Contract) -> Entit
 }
 
 fn contract(width: usize) -> Contract {
-    serde_json::from_str(&format!("{{\"vector\":{{\"width\":{width}}}}}")).unwrap()
+    Contract::Vector { width: width as u32 }
 }
 
 fn status(engine: &Engine, blueprint: Entity) -> BlueprintStatus {

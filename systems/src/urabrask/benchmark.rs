@@ -17,8 +17,8 @@ const REPEATS_MIN: usize = 3;
 /// Passes of the latency limit that a benchmark may take: what is that slow needs no exact figure.
 const PATIENCE: u32 = 4;
 
-/// Medians of every program, the first being `reference`; taken in turns.
-pub(super) fn measure(programs: &[&Program], rules: &Rules) -> Vec<Measured> {
+/// Medians of every program, taken in turns; ratios are to the one at `baseline`.
+pub(super) fn measure(programs: &[&Program], baseline: usize, rules: &Rules) -> Vec<Measured> {
     let width = programs[0].input_shape.iter().product();
     let (x, dy) = (unit_normal(0, rules.batch, width), unit_normal(1, rules.batch, width));
     let mut probes: Vec<Probe<'_>> =
@@ -41,12 +41,12 @@ pub(super) fn measure(programs: &[&Program], rules: &Rules) -> Vec<Measured> {
         }
     }
     let medians: Vec<[u64; 2]> =
-        times.iter_mut().map(|times| times.each_mut().map(median)).collect();
+        times.iter_mut().map(|times| times.each_mut().map(|times| median(times))).collect();
     let total = |[forward, backward]: [u64; 2]| (forward + backward).max(1) as f64;
     let measured = medians.iter().zip(&times).map(|(own, times)| Measured {
         forward_ns: own[0],
         backward_ns: own[1],
-        reference_ratio: total(*own) / total(medians[0]),
+        reference_ratio: total(*own) / total(medians[baseline]),
         batch: rules.batch as u32,
         n_runs: times[0].len() as u32,
         tags: Vec::new(),
@@ -60,7 +60,7 @@ fn timed(run: impl FnOnce()) -> u64 {
     began.elapsed().as_nanos() as u64
 }
 
-fn median(times: &mut Vec<u64>) -> u64 {
+fn median(times: &mut [u64]) -> u64 {
     let middle = times.len() / 2;
     *times.select_nth_unstable(middle).1
 }

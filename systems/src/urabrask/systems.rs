@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use bevy_ecs::prelude::*;
+use bevy_ecs::{prelude::*, system::SystemParam};
 use esper_engine::{
     program::{Program, Variant},
     world::{
@@ -24,13 +24,31 @@ use super::{
 };
 use crate::oona::{JobAdmitted, KernelJudged};
 
+/// Finds blueprints and kernels by their lasting names.
+#[derive(SystemParam)]
+pub(super) struct Catalogued<'w, 's> {
+    blueprint_index: Res<'w, Index<BlueprintId>>,
+    kernel_index: Res<'w, Index<KernelId>>,
+    blueprints: Query<'w, 's, &'static Blueprint>,
+    kernels: Query<'w, 's, (&'static Kernel, Option<&'static Measured>)>,
+}
+
+impl Catalogued<'_, '_> {
+    fn blueprint(&self, id: BlueprintId) -> Option<(Entity, &Blueprint)> {
+        let entity = self.blueprint_index.entity(id)?;
+        Some((entity, self.blueprints.get(entity).ok()?))
+    }
+
+    fn kernel(&self, id: KernelId) -> Option<(Entity, &Kernel)> {
+        let entity = self.kernel_index.entity(id)?;
+        Some((entity, self.kernels.get(entity).ok()?.0))
+    }
+}
+
 /// Writes verdicts on the kernels they are about.
 pub(super) fn admit_verdicts(
     mut workers: Workers<ValidateJob>,
-    blueprint_index: Res<Index<BlueprintId>>,
-    kernel_index: Res<Index<KernelId>>,
-    blueprints: Query<&Blueprint>,
-    kernels: Query<(&Kernel, Option<&Measured>)>,
+    catalogued: Catalogued,
     mut admissions: MessageWriter<JobAdmitted>,
     mut judgements: MessageWriter<KernelJudged>,
     mut commands: Commands,
@@ -41,7 +59,7 @@ pub(super) fn admit_verdicts(
         let blueprint = admission.job.blueprint;
         let found = verdicts_of(admission);
         let is_any_valid = found.iter().any(|verdict| verdict.status == KernelStatus::Validated);
-        if let Some(entity) = blueprint_index.entity(blueprint) {
+        if let Some((entity, _)) = catalogued.blueprint(blueprint) {
             let status =
                 if is_any_valid { BlueprintStatus::Compiled } else { BlueprintStatus::Invalid };
             commands.entity(entity).insert(status);
@@ -51,18 +69,16 @@ pub(super) fn admit_verdicts(
     if verdicts.is_empty() {
         return;
     }
-    let kernel_of =
-        |id: KernelId| kernel_index.entity(id).and_then(|it| Some((it, kernels.get(it).ok()?.0)));
-    let mut population: Vec<Figures> = kernels
-        .iter()
-        .filter_map(|(kernel, measured)| Some(Figures::new(kernel, measured?)))
-        .collect();
+    let known = catalogued.kernels.iter();
+    let mut population: Vec<Figures> =
+        known.filter_map(|(kernel, measured)| Some(Figures::new(kernel, measured?))).collect();
     population.extend(verdicts.values().filter_map(|(_, verdict)| {
-        Some(Figures::new(kernel_of(verdict.kernel)?.1, verdict.measured.as_ref()?))
+        let (_, kernel) = catalogued.kernel(verdict.kernel)?;
+        Some(Figures::new(kernel, verdict.measured.as_ref()?))
     }));
     for (id, verdict) in verdicts.into_values() {
-        let Some((entity, kernel)) = kernel_of(verdict.kernel) else { continue };
-        if let Some(Ok(blueprint)) = blueprint_index.entity(id).map(|it| blueprints.get(it)) {
+        let Some((entity, kernel)) = catalogued.kernel(verdict.kernel) else { continue };
+        if let Some((_, blueprint)) = catalogued.blueprint(id) {
             judgements.write(judged(&verdict, id, blueprint, kernel));
         }
         let mut entity = commands.entity(entity);
@@ -98,30 +114,30 @@ pub(super) fn send_kernels(
     kernels: Query<(&KernelId, &Kernel, &KernelStatus, &KernelOf)>,
     blueprints: Query<(&BlueprintId, &Blueprint, &Contract)>,
 ) {
-    let mut waiting: BTreeMap<BlueprintId, (Entity, Vec<(KernelId, &Kernel)>)> = BTreeMap::new();
-    for (id, kernel, status, of) in &kernels {
+    let mut waiting: BTreeMap<BlueprintId, ValidateJob> = BTreeMap::new();
+    let is_out = |workers: &Workers<ValidateJob>, id| {
+        workers.jobs().iter().any(|(.., job)| job.blueprint == id)
+    };
+    for (kernel_id, kernel, status, of) in &kernels {
         if *status == KernelStatus::PendingBenchmarking
-            && let Ok((blueprint, ..)) = blueprints.get(of.0)
+            && let Ok((id, blueprint, contract)) = blueprints.get(of.0)
+            && !is_out(&workers, *id)
+            && let Some(program) = program_of(&cache, *kernel_id, kernel, blueprint)
         {
-            waiting.entry(*blueprint).or_insert((of.0, Vec::new())).1.push((*id, kernel));
+            let job = waiting.entry(*id).or_insert_with(|| ValidateJob {
+                blueprint: *id,
+                contract: *contract,
+                graph: blueprint.graph.clone(),
+                must_grow: blueprint.is_trainable && !blueprint.is_control(),
+                rules: *rules,
+                candidates: Vec::new(),
+            });
+            let variant = kernel.variant.clone();
+            job.candidates.push(Candidate { id: *kernel_id, variant, program });
         }
     }
-    workers.jobs().iter().for_each(|(_, _, job)| drop(waiting.remove(&job.blueprint)));
-    for (id, (entity, mut kernels)) in waiting {
-        let (_, blueprint, contract) = blueprints.get(entity).expect("it was just found");
-        kernels.sort_unstable_by_key(|(id, _)| *id);
-        let candidate = |(id, kernel): (KernelId, &Kernel)| {
-            let program = program_of(&cache, id, kernel, blueprint)?;
-            Some(Candidate { id, variant: kernel.variant.clone(), program })
-        };
-        let job = ValidateJob {
-            blueprint: id,
-            contract: *contract,
-            graph: blueprint.graph.clone(),
-            must_grow: blueprint.is_trainable && !blueprint.is_control(),
-            rules: *rules,
-            candidates: kernels.into_iter().filter_map(candidate).collect(),
-        };
+    for mut job in waiting.into_values() {
+        job.candidates.sort_unstable_by_key(|candidate| candidate.id);
         if workers.send(job).is_err() {
             return; // The queue is full; the rest waits for a later tick.
         }

@@ -8,11 +8,17 @@ const POPULATION_MIN: usize = 3;
 const SHARE: f64 = 1.0 / 3.0;
 
 /// What is compared, and the words for little and much of it.
-const SCALES: [(fn(&Figures) -> u64, [&str; 2]); 4] = [
-    (|it| it.latency_ns, ["fast", "slow"]),
-    (|it| it.params_elems, ["small", "large"]),
-    (|it| it.workspace_bytes, ["lean", "hungry"]),
-    (|it| it.flops, ["light", "heavy"]),
+struct Scale {
+    figure: fn(&Figures) -> u64,
+    little: &'static str,
+    much: &'static str,
+}
+
+const SCALES: [Scale; 4] = [
+    Scale { figure: |it| it.latency_ns, little: "fast", much: "slow" },
+    Scale { figure: |it| it.params_elems, little: "small", much: "large" },
+    Scale { figure: |it| it.workspace_bytes, little: "lean", much: "hungry" },
+    Scale { figure: |it| it.flops, little: "light", much: "heavy" },
 ];
 
 /// What of a kernel is compared.
@@ -40,7 +46,7 @@ pub(super) fn tags(own: &Figures, population: &[Figures]) -> Vec<String> {
     if population.len() < POPULATION_MIN {
         return Vec::new();
     }
-    let word = |(figure, [little, much]): (fn(&Figures) -> u64, [&'static str; 2])| {
+    let word = |Scale { figure, little, much }: Scale| {
         let n_below = population.iter().filter(|it| figure(it) < figure(own)).count();
         let n_equal = population.iter().filter(|it| figure(it) == figure(own)).count();
         // The middle of its ties: of a population that is all alike, nobody stands out.

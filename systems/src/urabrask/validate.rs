@@ -17,42 +17,69 @@ pub(super) fn validate(job: &ValidateJob) -> Vec<Verdict> {
     let reference =
         Variant::Reference.compile(&job.graph).expect("a candidate was compiled from this graph");
     let mut verdicts: Vec<Verdict> =
-        job.candidates.iter().map(|candidate| examine(job, candidate, &reference)).collect();
-    let is_sound = |verdict: &Verdict| verdict.sheet.reasons.is_empty();
-    let sound = job.candidates.iter().zip(&verdicts).filter(|(_, verdict)| is_sound(verdict));
-    let mut programs = vec![&reference];
-    programs.extend(sound.map(|(candidate, _)| candidate.program.as_ref()));
-    if programs.len() == 1 {
-        return verdicts;
+        job.candidates.iter().map(|candidate| inspect(job, candidate, &reference)).collect();
+    if verdicts.iter().any(is_sound) {
+        let gradient_error = numerics::gradient_error(&job.graph, &reference);
+        for (candidate, verdict) in job.candidates.iter().zip(&mut verdicts) {
+            if is_sound(verdict) {
+                verdict.sheet.gradient_error = gradient_error;
+                run(job, candidate, &reference, &mut verdict.sheet);
+            }
+        }
     }
-    let mut measured = benchmark::measure(&programs, &job.rules).into_iter().skip(1);
-    for verdict in verdicts.iter_mut().filter(|verdict| is_sound(verdict)) {
-        let measured = measured.next().expect("every sound program was measured");
+    time(job, &reference, &mut verdicts);
+    verdicts
+}
+
+/// Whether nothing speaks against a kernel yet.
+fn is_sound(verdict: &Verdict) -> bool {
+    verdict.sheet.reasons.is_empty()
+}
+
+/// What can be known without running the program.
+fn inspect(job: &ValidateJob, candidate: &Candidate, reference: &Program) -> Verdict {
+    let mut sheet = SafetySheet::default();
+    let program = &candidate.program;
+    sheet.reasons = structure::check(program, reference, job.contract);
+    if sheet.reasons.is_empty() {
+        sheet.reasons = safety::check_resources(program, &job.rules, &mut sheet);
+    }
+    Verdict { kernel: candidate.id, status: KernelStatus::Rejected, sheet, measured: None }
+}
+
+/// What running it shows.
+fn run(job: &ValidateJob, candidate: &Candidate, reference: &Program, sheet: &mut SafetySheet) {
+    let program = &candidate.program;
+    let mut reasons = numerics::check(program, reference, job.must_grow, sheet);
+    reasons.extend(safety::check_growth(program, &job.rules, sheet));
+    sheet.reasons = reasons;
+}
+
+/// Measures what is sound so far, and gives the last word.
+fn time(job: &ValidateJob, reference: &Program, verdicts: &mut [Verdict]) {
+    let each = job.candidates.iter().zip(&*verdicts);
+    let sound: Vec<&Candidate> =
+        each.filter(|(_, verdict)| is_sound(verdict)).map(|(candidate, _)| candidate).collect();
+    if sound.is_empty() {
+        return;
+    }
+    let mut programs: Vec<&Program> = sound.iter().map(|it| it.program.as_ref()).collect();
+    let is_reference = |candidate: &&Candidate| candidate.variant == Variant::Reference.name();
+    let baseline = sound.iter().position(is_reference).unwrap_or_else(|| {
+        programs.push(reference);
+        programs.len() - 1
+    });
+    let measured = benchmark::measure(&programs, baseline, &job.rules);
+    for (verdict, measured) in verdicts.iter_mut().filter(|it| is_sound(it)).zip(measured) {
         let latency_us = (measured.forward_ns + measured.backward_ns) / 1000;
         if job.rules.latency_max_us < latency_us {
             let limit = job.rules.latency_max_us;
-            verdict.sheet.reasons.push(format!("benchmark: slower than `latency_max_us`, {limit}"));
+            let reason = format!("benchmark: slower than `latency_max_us`, {limit}");
+            verdict.sheet.reasons.push(reason);
         } else {
             verdict.status = KernelStatus::Validated;
             verdict.sheet.reasons.push(PASSED.to_owned());
         }
         verdict.measured = Some(measured);
     }
-    verdicts
-}
-
-/// Everything but the benchmark. A verdict without reasons has nothing against it yet.
-fn examine(job: &ValidateJob, candidate: &Candidate, reference: &Program) -> Verdict {
-    let mut sheet = SafetySheet::default();
-    let program = &candidate.program;
-    let mut reasons = structure::check(program, reference, job.contract);
-    if reasons.is_empty() {
-        reasons = safety::check_resources(program, &job.rules, &mut sheet);
-    }
-    if reasons.is_empty() {
-        reasons = numerics::check(&job.graph, program, reference, job.must_grow, &mut sheet);
-        reasons.extend(safety::check_growth(program, &job.rules, &mut sheet));
-    }
-    sheet.reasons = reasons;
-    Verdict { kernel: candidate.id, status: KernelStatus::Rejected, sheet, measured: None }
 }

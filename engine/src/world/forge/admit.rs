@@ -5,7 +5,8 @@ use std::time::Instant;
 use bevy_ecs::{prelude::*, system::SystemParam};
 
 use super::{
-    Forge, ForgeConfig, Full, Job, JobsOut, Lateness, Outcome, Script, Sent, Ticket, pool::Pool,
+    Forge, ForgeConfig, Full, Handicap, Job, JobsOut, Lateness, Outcome, Script, Sent, Ticket,
+    pool::Pool,
 };
 use crate::{scenario::Mode, world::plugin::Clock};
 
@@ -71,8 +72,12 @@ enum Turn {
 }
 
 impl<J: Job> Forge<J> {
-    pub(super) fn new(config: ForgeConfig, script: Option<Script>) -> Self {
-        Self { pool: Pool::new(&config), config, script }
+    pub(super) fn new(
+        config: ForgeConfig,
+        script: Option<Script>,
+        handicap: Option<Handicap>,
+    ) -> Self {
+        Self { pool: Pool::new(&config), config, script, handicap }
     }
 
     /// Sends a job at tick `now`. In strict mode its outcome is admitted at `now + latency_ticks`.
@@ -162,8 +167,8 @@ impl<J: Job> Forge<J> {
             jobs.is_known = true;
         }
         for sent in jobs.out.iter_mut().filter(|sent| sent.task.is_none()) {
-            let delay = (self.config.delay)(sent.ticket);
-            sent.task = Some(self.pool.submit(delay, sent.job.clone()));
+            let delay = self.handicap.map(|it| (it.0)(self.config.name, sent.ticket));
+            sent.task = Some(self.pool.submit(delay.unwrap_or_default(), sent.job.clone()));
         }
     }
 }

@@ -80,8 +80,6 @@ pub struct ForgeConfig {
     pub latency_ticks: u64,
     /// For how long a job may run before its worker is abandoned.
     pub timeout_ms: u64,
-    /// For how long a worker holds a job back before it runs: zero, unless a test shuffles the workers.
-    pub delay: fn(Ticket) -> Duration,
 }
 
 impl ForgeConfig {
@@ -94,7 +92,6 @@ impl ForgeConfig {
             queue_max: 64,
             latency_ticks: 20,
             timeout_ms: 60_000,
-            delay: |_| Duration::ZERO,
         }
     }
 
@@ -142,6 +139,7 @@ pub struct Full<J>(pub J);
 pub struct Forge<J: Job> {
     config: ForgeConfig,
     script: Option<Script>,
+    handicap: Option<Handicap>,
     pool: Pool<J>,
 }
 
@@ -219,6 +217,11 @@ impl Script {
 #[derive(Resource, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scripts(pub BTreeMap<String, Script>);
 
+/// For how long workers hold each job of a forge back before they run it. Insert it before the plugins to find out
+/// whether timing leaks into a run.
+#[derive(Resource, Clone, Copy, Debug)]
+pub struct Handicap(pub fn(forge: &str, Ticket) -> Duration);
+
 /// How often, and for how long, a tick waited for a worker: all forges together.
 ///
 /// A matter of timing and so no part of the world's state: it is neither saved nor journalled. Atomic,
@@ -275,7 +278,8 @@ impl Engine {
         let scripts = world.get_resource::<Scripts>();
         let script = scripts.and_then(|scripts| scripts.0.get(config.name).cloned());
         world.get_resource_or_init::<Lateness>();
-        world.insert_resource(Forge::<J>::new(config, script));
+        let handicap = world.get_resource::<Handicap>().copied();
+        world.insert_resource(Forge::<J>::new(config, script, handicap));
         world.insert_resource(JobsOut::<J>::default());
         let mut schedules = world.resource_mut::<Schedules>();
         let set = AdmitSystems(config.name);

@@ -29,12 +29,17 @@ fn config(mode: Mode, n_workers: usize) -> ForgeConfig {
 }
 
 fn forge(config: ForgeConfig) -> (Forge<Nap>, JobsOut<Nap>, Lateness) {
-    (Forge::new(config, None), JobsOut::default(), Lateness::default())
+    (Forge::new(config, None, None), JobsOut::default(), Lateness::default())
 }
 
-fn drive(config: ForgeConfig, script: Option<Script>, n_ticks: u64) -> (Log, JobsOut<Nap>, u64) {
-    let (mut forge, mut jobs, lateness) =
-        (Forge::new(config, script), JobsOut::default(), Lateness::default());
+fn drive(
+    config: ForgeConfig,
+    script: Option<Script>,
+    handicap: fn(&str, Ticket) -> Duration,
+    n_ticks: u64,
+) -> (Log, JobsOut<Nap>, u64) {
+    let mut forge = Forge::new(config, script, Some(Handicap(handicap)));
+    let (mut jobs, lateness) = (JobsOut::default(), Lateness::default());
     let mut log = Log::new();
     for now in 1..=n_ticks {
         let admitted = forge.admit(&mut jobs, now, &lateness);
@@ -49,13 +54,16 @@ fn drive(config: ForgeConfig, script: Option<Script>, n_ticks: u64) -> (Log, Job
     (log, jobs, n_late)
 }
 
+fn none(_: &str, _: Ticket) -> Duration {
+    Duration::ZERO
+}
+
 #[test]
 fn a_workers_timing_does_not_change_a_strict_run() {
-    let (calm, _, _) = drive(config(Mode::Strict, 1), None, 15);
-    let slow = |ticket: Ticket| Duration::from_millis(7 * (ticket.0 * 7 % 5));
+    let (calm, _, _) = drive(config(Mode::Strict, 1), None, none, 15);
+    let slow = |_: &str, ticket: Ticket| Duration::from_millis(7 * (ticket.0 * 7 % 5));
     for n_workers in [1, 4] {
-        let (busy, _, n_late) =
-            drive(ForgeConfig { delay: slow, ..config(Mode::Strict, n_workers) }, None, 15);
+        let (busy, _, n_late) = drive(config(Mode::Strict, n_workers), None, slow, 15);
         assert_eq!(calm, busy);
         assert!(0 < n_late, "a test in which no worker is late proves nothing");
     }
@@ -67,15 +75,15 @@ fn a_workers_timing_does_not_change_a_strict_run() {
 
 #[test]
 fn a_script_repeats_a_free_run_to_the_tick() {
-    let uneven = |ticket: Ticket| Duration::from_micros(400 * (ticket.0 % 3));
-    let (free, _, _) = drive(ForgeConfig { delay: uneven, ..config(Mode::Free, 2) }, None, 15);
+    let uneven = |_: &str, ticket: Ticket| Duration::from_micros(400 * (ticket.0 % 3));
+    let (free, _, _) = drive(config(Mode::Free, 2), None, uneven, 15);
     assert!(!free.is_empty());
     let mut script = Script::default();
-    free.iter()
-        .for_each(|(tick, ticket, outcome)| script.push(*tick, Ticket(*ticket), outcome.word()));
-    let slower = |ticket: Ticket| Duration::from_millis(3 * (ticket.0 % 2));
-    let replay = ForgeConfig { delay: slower, ..config(Mode::Free, 3) };
-    let (replayed, _, _) = drive(replay, Some(script), 15);
+    for (tick, ticket, outcome) in &free {
+        script.push(*tick, Ticket(*ticket), outcome.word());
+    }
+    let slower = |_: &str, ticket: Ticket| Duration::from_millis(3 * (ticket.0 % 2));
+    let (replayed, _, _) = drive(config(Mode::Free, 3), Some(script), slower, 15);
     assert_eq!(free, replayed);
 }
 
@@ -84,7 +92,7 @@ fn a_scripted_timeout_is_one_again_and_an_unscripted_job_stays_out() {
     let mut script = Script::default();
     script.push(5, Ticket(0), "timed_out");
     script.push(7, Ticket(2), "done");
-    let (log, jobs, _) = drive(config(Mode::Free, 1), Some(script), 15);
+    let (log, jobs, _) = drive(config(Mode::Free, 1), Some(script), none, 15);
     assert_eq!(log, [(5, 0, Outcome::TimedOut), (7, 2, Outcome::Done(9))]);
     assert_eq!(jobs.len(), 8);
 }

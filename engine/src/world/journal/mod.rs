@@ -47,7 +47,8 @@ mod tail;
 
 pub use line::{Break, ChainFault, LINE_BYTES_MAX};
 pub use read::{
-    Admission, ChainReport, Event, Events, JOB_ADMITTED, admissions, read, verify, verify_bytes,
+    Admission, ChainReport, Event, Events, JOB_ADMITTED, admissions, read, read_bytes, verify,
+    verify_bytes,
 };
 pub use tail::Repair;
 
@@ -67,7 +68,7 @@ use super::{
 };
 
 /// Lines gather up to this size before they are handed to the operating system, unless [`Journal::flush`] comes
-/// first. Sixteen pages: larger writes gained nothing in the audit bench.
+/// first. From 16 KiB to 1 MiB the size made no difference to the rate of events written.
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// A place between two lines: what a checkpoint keeps of a journal.

@@ -67,14 +67,27 @@ pub fn read(path: &Path) -> Result<Events, JournalError> {
     Ok(Events { path: path.to_owned(), scanner: Some(open(path)?) })
 }
 
-/// The events of a file; made by [`read`].
-#[derive(Debug)]
-pub struct Events {
-    path: PathBuf,
-    scanner: Option<Scanner<BufReader<File>>>,
+/// Reads the events of a journal in memory, as [`read`] does those of a file.
+pub fn read_bytes(bytes: &[u8]) -> Events<&[u8]> {
+    let scanner = Scanner::new(bytes, JournalPosition::default());
+    Events { path: "the journal in memory".into(), scanner: Some(scanner) }
 }
 
-impl Iterator for Events {
+/// The events of a journal; made by [`read`] and [`read_bytes`].
+#[derive(Debug)]
+pub struct Events<R = BufReader<File>> {
+    path: PathBuf,
+    scanner: Option<Scanner<R>>,
+}
+
+impl<R> Events<R> {
+    /// The file, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl<R: BufRead> Iterator for Events<R> {
     type Item = Result<Event, JournalError>;
 
     fn next(&mut self) -> Option<Self::Item> {

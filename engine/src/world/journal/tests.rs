@@ -55,6 +55,8 @@ fn a_chain_is_read_back_as_it_was_written() {
             assert_eq!(event.prev, positions[n as usize].head);
             assert_eq!(event.hash, positions[n as usize + 1].head);
         }
+        let bytes = fs::read(path).unwrap();
+        assert!(read_bytes(&bytes).map(Result::unwrap).eq(events));
         let report = verify(path).unwrap();
         let end = positions[30];
         assert_eq!(

@@ -1,0 +1,270 @@
+//! From contract to verdict: Karn, Tezzeret and Urabrask, which know nothing of each other.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bevy_ecs::{
+    prelude::*,
+    schedule::{ScheduleBuildSettings, Schedules},
+};
+use esper_engine::{
+    scenario::{Karn, Mode, Scenario},
+    world::{
+        catalog::{
+            Attempts, Blueprint, BlueprintStatus, Kernel, KernelOf, KernelStatus, Measured,
+            SafetySheet, SiteContracts,
+        },
+        components::Contract,
+        forge::{Handicap, Script, Scripts, Ticket},
+        ids::KernelId,
+        plugin::{Clock, Engine, Tick, TickSystems},
+    },
+};
+use esper_systems::{
+    karn::{KarnConfig, KarnPlugin},
+    oona::{BlueprintDesigned, JobAdmitted, KernelJudged, OonaPlugin},
+    tezzeret::TezzeretPlugin,
+    urabrask::{UrabraskConfig, UrabraskPlugin},
+};
+
+/// What a journal would keep: the tick and the event.
+#[derive(Resource, Default)]
+struct Journal {
+    lines: Vec<String>,
+    admissions: Vec<(u64, JobAdmitted)>,
+}
+
+fn keep(
+    clock: Res<Clock>,
+    mut designed: MessageReader<BlueprintDesigned>,
+    mut admitted: MessageReader<JobAdmitted>,
+    mut judged: MessageReader<KernelJudged>,
+    mut journal: ResMut<Journal>,
+) {
+    let tick = clock.0;
+    let journal = &mut *journal;
+    journal.lines.extend(designed.read().map(|it| format!("{tick} {it:?}")));
+    for it in admitted.read() {
+        journal.lines.push(format!("{tick} {it:?}"));
+        journal.admissions.push((tick, it.clone()));
+    }
+    journal.lines.extend(judged.read().map(|it| format!("{tick} {it:?}")));
+}
+
+#[derive(Clone)]
+struct Line {
+    scenario: Scenario,
+    widths: Vec<u32>,
+    handicap: Option<Handicap>,
+    scripts: Scripts,
+    shuffle_seed: Option<u64>,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        let mut scenario = Scenario::default();
+        scenario.tezzeret.latency_ticks = 3;
+        scenario.urabrask.latency_ticks = 3;
+        scenario.urabrask.bench_repeats = 3;
+        let scripts = Scripts::default();
+        Self { scenario, widths: vec![8], handicap: None, scripts, shuffle_seed: None }
+    }
+}
+
+impl Line {
+    fn run(&self, n_ticks: usize) -> Engine {
+        let mut engine = Engine::default();
+        let world = engine.world_mut();
+        world.init_resource::<Journal>();
+        world.insert_resource(self.scripts.clone());
+        if let Some(handicap) = self.handicap {
+            world.insert_resource(handicap);
+        }
+        let contracts = self.widths.iter().map(|width| Contract::Vector { width: *width });
+        world.resource_mut::<SiteContracts>().0.extend(contracts);
+        let Scenario { karn, tezzeret, .. } = self.scenario.clone();
+        engine.add_plugin(OonaPlugin).unwrap();
+        engine
+            .add_plugin(KarnPlugin { config: KarnConfig { karn, ..KarnConfig::default() } })
+            .unwrap();
+        engine.add_plugin(TezzeretPlugin { config: tezzeret }).unwrap();
+        let config = UrabraskConfig::new(&self.scenario);
+        engine.add_plugin(UrabraskPlugin { config }).unwrap();
+        engine.add_systems(Tick, keep.in_set(TickSystems::Record));
+        let mut schedules = engine.world_mut().resource_mut::<Schedules>();
+        let tick = schedules.get_mut(Tick).unwrap();
+        let settings = tick.get_build_settings();
+        let shuffle_seed = self.shuffle_seed;
+        tick.set_build_settings(ScheduleBuildSettings { shuffle_seed, ..settings });
+        (0..n_ticks).for_each(|_| engine.tick());
+        engine
+    }
+}
+
+/// Family, variant and contract to status, reasons and whether it was measured.
+type Verdicts = BTreeMap<(String, String, Contract), (KernelStatus, Vec<String>, bool)>;
+
+fn verdicts(engine: &mut Engine) -> Verdicts {
+    let world = engine.world_mut();
+    let mut kernels =
+        world
+            .query::<(&Kernel, &KernelOf, &KernelStatus, Option<&SafetySheet>, Option<&Measured>)>(
+            );
+    let each = kernels.iter(world).map(|(kernel, of, status, sheet, measured)| {
+        let family = world.get::<Blueprint>(of.0).unwrap().family.clone();
+        let reasons = sheet.map(|sheet| sheet.reasons.clone()).unwrap_or_default();
+        let contract = *world.get::<Contract>(of.0).unwrap();
+        ((family, kernel.variant.clone(), contract), (*status, reasons, measured.is_some()))
+    });
+    each.collect()
+}
+
+fn lines(engine: &Engine) -> &[String] {
+    &engine.world().resource::<Journal>().lines
+}
+
+#[test]
+fn every_family_and_control_is_validated_at_every_width() {
+    let widths = vec![1, 2, 3, 4, 5, 7, 8, 16, 17, 33, 64, 65];
+    let mut line = Line { widths, ..Line::default() };
+    line.scenario.karn.catalogue.extend(["noop".to_owned(), "frozen_random".to_owned()]);
+    line.scenario.tezzeret.queue_max = 2000;
+    let mut engine = line.run(10);
+    let world = engine.world_mut();
+    let mut kernels = world.query::<(&KernelStatus, &SafetySheet, &KernelOf, &Kernel)>();
+    let mut n_validated = 0;
+    for (status, sheet, of, kernel) in kernels.iter(world) {
+        let blueprint = world.get::<Blueprint>(of.0).unwrap();
+        let contract = world.get::<Contract>(of.0).unwrap();
+        let what = format!("{} of {} for {contract:?}", kernel.variant, blueprint.family);
+        assert_eq!(*status, KernelStatus::Validated, "{what}: {sheet:?}");
+        n_validated += 1;
+    }
+    // Thirteen families, two variants, twelve widths. At widths 1 and 2 the three MLPs are one, and so are two of the
+    // convolutions; at 3 and 4 two of the MLPs are.
+    let n_twins = [3, 3, 1, 1].iter().sum::<usize>();
+    assert_eq!(n_validated, 2 * (13 * 12 - n_twins));
+}
+
+#[test]
+fn every_bad_blueprint_is_rejected_for_what_is_bad_about_it() {
+    let mut line = Line { widths: vec![1, 8, 64], ..Line::default() };
+    line.scenario.karn.adversarial = Karn::ADVERSARIAL.map(str::to_owned).to_vec();
+    let mut engine = line.run(10);
+    let expected = BTreeMap::from([
+        ("bad_nan", "not finite"),
+        ("bad_exploding", "`grad_growth_max`"),
+        ("bad_shape", "must keep"),
+        ("bad_dead", "never learn"),
+        ("bad_memory", "`memory_max_bytes`"),
+        ("bad_slow", "`flops_max`"),
+    ]);
+    let world = engine.world_mut();
+    let mut kernels = world.query::<(&KernelOf, &KernelStatus, &SafetySheet)>();
+    let mut n_rejected = 0;
+    for (of, status, sheet) in kernels.iter(world) {
+        let family = world.get::<Blueprint>(of.0).unwrap().family.as_str();
+        let blueprint_status = *world.get::<BlueprintStatus>(of.0).unwrap();
+        match expected.get(family) {
+            Some(word) => {
+                n_rejected += 1;
+                assert_eq!(*status, KernelStatus::Rejected, "{family}");
+                assert_eq!(blueprint_status, BlueprintStatus::Invalid, "{family}");
+                let reasons = &sheet.reasons;
+                assert!(reasons.iter().any(|it| it.contains(word)), "{family}: {reasons:?}");
+            }
+            None => {
+                assert_eq!(*status, KernelStatus::Validated, "{family}");
+                assert_eq!(blueprint_status, BlueprintStatus::Compiled, "{family}");
+            }
+        }
+    }
+    assert_eq!(n_rejected, 3 * 2 * Karn::ADVERSARIAL.len());
+}
+
+#[test]
+fn workers_and_system_order_change_neither_verdicts_nor_journal() {
+    let mut line = Line { widths: vec![5, 8], ..Line::default() };
+    line.scenario.karn = Karn {
+        catalogue: ["low_rank", "glu", "norm", "noop"].map(str::to_owned).to_vec(),
+        adversarial: vec!["bad_dead".to_owned()],
+    };
+    let mut calm = line.run(12);
+    let expected = (verdicts(&mut calm), lines(&calm).to_vec());
+    assert_eq!(expected.0.len(), 2 * 2 * 5);
+    assert!(expected.0.values().all(|(status, ..)| *status != KernelStatus::PendingBenchmarking));
+    let uneven = |_: &str, ticket: Ticket| Duration::from_millis(ticket.0 * 7 % 5);
+    for shuffle_seed in 0..32 {
+        line.shuffle_seed = Some(shuffle_seed);
+        line.handicap = (shuffle_seed < 4).then_some(Handicap(uneven));
+        line.scenario.tezzeret.n_workers = 1 + shuffle_seed as usize % 4;
+        line.scenario.urabrask.n_workers = 1 + shuffle_seed as usize % 3;
+        let mut found = line.run(12);
+        assert_eq!(verdicts(&mut found), expected.0, "shuffle seed {shuffle_seed}");
+        assert_eq!(lines(&found), expected.1, "shuffle seed {shuffle_seed}");
+    }
+}
+
+#[test]
+fn a_free_run_is_repeated_from_its_journal() {
+    let mut line = Line { widths: vec![5, 8], ..Line::default() };
+    line.scenario.tezzeret.mode = Mode::Free;
+    line.handicap = Some(Handicap(|_, ticket| Duration::from_micros(300 * (ticket.0 % 4))));
+    let n_ticks = 400;
+    let mut free = line.run(n_ticks);
+    let mut scripts: BTreeMap<String, Script> = ["compile", "compile_host", "validate"]
+        .map(|forge| (forge.to_owned(), Script::default()))
+        .into();
+    for (tick, it) in &free.world().resource::<Journal>().admissions {
+        scripts.get_mut(&it.forge).unwrap().push(*tick, Ticket(it.ticket), &it.outcome);
+    }
+    line.scripts = Scripts(scripts);
+    line.handicap = Some(Handicap(|_, ticket| Duration::from_millis(ticket.0 % 3)));
+    let mut replay = line.run(n_ticks);
+    assert_eq!(lines(&free), lines(&replay));
+    assert_eq!(verdicts(&mut free), verdicts(&mut replay));
+    assert!(!lines(&free).is_empty());
+}
+
+#[test]
+fn a_kernels_name_does_not_depend_on_the_run() {
+    let names = |scenario_seed| {
+        let mut line = Line::default();
+        line.scenario.run.seed = scenario_seed;
+        let mut engine = line.run(5);
+        let world = engine.world_mut();
+        let mut names: Vec<KernelId> = world.query::<&KernelId>().iter(world).copied().collect();
+        names.sort_unstable();
+        names
+    };
+    assert_eq!(names(0), names(1));
+    assert_eq!(names(0).len(), 22);
+}
+
+#[test]
+fn workers_that_hang_cost_the_blueprints_and_not_the_run() {
+    let mut line = Line::default();
+    line.scenario.tezzeret.timeout_ms = 20;
+    line.handicap = Some(Handicap(|forge, _| match forge {
+        "compile" => Duration::from_secs(60),
+        _ => Duration::ZERO,
+    }));
+    let mut engine = line.run(15);
+    let world = engine.world_mut();
+    let mut blueprints = world.query::<(&BlueprintStatus, &Attempts)>();
+    assert_eq!(blueprints.iter(world).count(), 11);
+    for (status, attempts) in blueprints.iter(world) {
+        assert_eq!((*status, *attempts), (BlueprintStatus::Invalid, Attempts(3)));
+    }
+    line.handicap = Some(Handicap(|forge, _| match forge {
+        "validate" => Duration::from_secs(60),
+        _ => Duration::ZERO,
+    }));
+    line.scenario.tezzeret.timeout_ms = 500;
+    let mut engine = line.run(10);
+    let found = verdicts(&mut engine);
+    assert_eq!(found.len(), 22);
+    for (status, reasons, _) in found.values() {
+        assert_eq!(*status, KernelStatus::Rejected);
+        assert_eq!(*reasons, ["validation took longer than `timeout_ms`"]);
+    }
+}
