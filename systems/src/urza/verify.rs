@@ -20,18 +20,19 @@ use super::{
     blob::{check_parts, read_blob},
     check::{blueprint_faults, kernel_faults},
     error::{LibraryError, LibraryErrorKind},
+    file::{check_format, check_magic, guarded},
     image::Image,
     record::{BlobRef, BlueprintRecord, DeploymentRecord, KernelRecord, Versioned},
+    rows::{ids, latest},
     schema::{
         BLOBS, BLUEPRINTS, BY_BLUEPRINT, BY_CONTRACT, BY_LATENCY, BY_TAG, DEPLOYMENTS, KERNELS,
         RUNS, RunRow, SealKey, Sealed, VersionKey, unseal,
     },
-    store::{check_format, check_magic, guarded, ids, latest},
     write::contract_key,
 };
 
 /// Length of a library that is verified, at most: it is read into memory, so that nothing is written to it.
-pub const VERIFY_MAX_BYTES: u64 = 4 << 30;
+const VERIFY_MAX_BYTES: u64 = 4 << 30;
 
 /// One thing that is not as it was written.
 #[derive(Serialize, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
