@@ -47,6 +47,9 @@ pub struct RunBuilder {
     progress: ProgressMode,
     policy: Option<Box<dyn Policy>>,
     graph: Option<NetworkGraph>,
+    /// Done before Esper's plugins are added.
+    preparations: Vec<Extension>,
+    /// Done after.
     extensions: Vec<Extension>,
 }
 
@@ -61,6 +64,7 @@ impl RunBuilder {
             progress: ProgressMode::Quiet,
             policy: None,
             graph: None,
+            preparations: Vec::new(),
             extensions: Vec::new(),
         }
     }
@@ -110,7 +114,7 @@ impl RunBuilder {
     /// Adds a family of blueprints to Karn's catalogue.
     #[must_use]
     pub fn blueprint(self, family: impl BlueprintFamily) -> Self {
-        self.extend(move |engine| {
+        self.prepare(move |engine| {
             engine.add_blueprint(family)?;
             Ok(())
         })
@@ -120,6 +124,16 @@ impl RunBuilder {
     #[must_use]
     pub fn plugin(self, plugin: impl Plugin) -> Self {
         self.extend(move |engine| engine.add_plugin(plugin).map(|_| ()))
+    }
+
+    /// Does something to the engine before Esper's plugins: resources that they look for when they are built.
+    #[must_use]
+    pub fn prepare(
+        mut self,
+        preparation: impl FnOnce(&mut Engine) -> Result<(), BuildError> + 'static,
+    ) -> Self {
+        self.preparations.push(Box::new(preparation));
+        self
     }
 
     /// Does anything else to the engine, after Esper's plugins.
@@ -204,6 +218,9 @@ impl RunBuilder {
         world.insert_resource(host_configs(&scenario, &data));
         if let Some(policy) = self.policy {
             world.insert_resource(ActivePolicy(Some(policy)));
+        }
+        for preparation in self.preparations {
+            preparation(&mut engine)?;
         }
         let library = self.dir.as_ref().map(RunDir::library);
         add_plugins(&mut engine, &scenario, library.as_deref(), self.progress)?;
