@@ -153,6 +153,10 @@ impl Shared {
 
 /// Writes until the recorder is dropped; what piles up meanwhile goes into one commit.
 fn serve(store: &LibraryStore, run: &str, inbox: &Receiver<Order>, shared: &Shared) {
+    // A library that was just created is written by now, and not yet on the disk.
+    if let Err(error) = store.sync() {
+        shared.fail(error.to_string());
+    }
     while let Ok(first) = inbox.recv() {
         let mut batch = Batch::new(run);
         let mut waiting = Vec::new();
