@@ -67,4 +67,8 @@ impl KernelStore for OpenLibrary {
         self.settle().map_err(|reason| StoreError { kernel: id, reason })?;
         self.store.kernel_bytes(id)
     }
+
+    fn settle(&self) -> Result<(), String> {
+        Self::settle(self)
+    }
 }

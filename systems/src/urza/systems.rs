@@ -99,18 +99,9 @@ pub(super) fn record_news(
     }
 }
 
-/// Waits for what [`record_news`] sent, and fails the run when the library can not be written.
-pub(super) fn settle_news(
-    library: Res<OpenLibrary>,
-    mut n_sent: Local<u64>,
-    mut commands: Commands,
-) {
-    let n_now = library.recorder.n_sent();
-    if *n_sent == n_now {
-        return;
-    }
-    *n_sent = n_now;
-    if let Err(reason) = library.settle() {
+/// Fails the run when the library could not be written. Ticks do not wait for it; checkpoints do.
+pub(super) fn settle_news(library: Res<OpenLibrary>, mut commands: Commands) {
+    if let Some(reason) = library.recorder.failure() {
         commands.queue(move |world: &mut World| {
             let mut status = world.resource_mut::<RunStatus>();
             // What ended the run first is what it is remembered for.
