@@ -51,6 +51,9 @@ pub struct RunBuilder {
     /// Whether the library stays in memory, even where the scenario names a shared one.
     is_apart: bool,
     graph: Option<NetworkGraph>,
+    /// Done before Esper's plugins are added.
+    preparations: Vec<Extension>,
+    /// Done after.
     extensions: Vec<Extension>,
 }
 
@@ -67,6 +70,7 @@ impl RunBuilder {
             scripts: None,
             is_apart: false,
             graph: None,
+            preparations: Vec::new(),
             extensions: Vec::new(),
         }
     }
@@ -125,7 +129,7 @@ impl RunBuilder {
     /// Adds a family of blueprints to Karn's catalogue.
     #[must_use]
     pub fn blueprint(self, family: impl BlueprintFamily) -> Self {
-        self.extend(move |engine| {
+        self.prepare(move |engine| {
             engine.add_blueprint(family)?;
             Ok(())
         })
@@ -135,6 +139,16 @@ impl RunBuilder {
     #[must_use]
     pub fn plugin(self, plugin: impl Plugin) -> Self {
         self.extend(move |engine| engine.add_plugin(plugin).map(|_| ()))
+    }
+
+    /// Does something to the engine before Esper's plugins: resources that they look for when they are built.
+    #[must_use]
+    pub fn prepare(
+        mut self,
+        preparation: impl FnOnce(&mut Engine) -> Result<(), BuildError> + 'static,
+    ) -> Self {
+        self.preparations.push(Box::new(preparation));
+        self
     }
 
     /// Does anything else to the engine, after Esper's plugins.
@@ -240,6 +254,9 @@ impl RunBuilder {
         }
         if let Some(scripts) = self.scripts {
             world.insert_resource(scripts);
+        }
+        for preparation in self.preparations {
+            preparation(&mut engine)?;
         }
         let library = self.dir.as_ref().map(RunDir::library);
         let mut urza = UrzaConfig::new(&scenario, library.as_deref());
