@@ -6,7 +6,9 @@ use esper_engine::{
     scenario::ScenarioError,
     world::{plugin::BuildError, run_dir::RunDirError},
 };
-use esper_systems::{karn::CatalogueError, nissa::NissaError, tolaria::CheckpointError};
+use esper_systems::{
+    karn::CatalogueError, nissa::NissaError, tolaria::CheckpointError, urza::LibraryError,
+};
 
 /// Why a run could not begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +45,9 @@ pub enum RunError {
     /// A checkpoint can not be written or read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The library can not be read.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
     /// The run ended before its last step.
     #[error("{0}")]
     Failed(String),

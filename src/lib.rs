@@ -29,7 +29,7 @@ mod run;
 pub use assembly::{RunBuilder, load_data};
 pub use error::RunError;
 pub use plan::{Layer, Plan};
-pub use run::{Run, Stop};
+pub use run::{Run, Stop, seal_library};
 
 pub use esper_engine as engine;
 pub use esper_kernels as kernels;

@@ -11,6 +11,7 @@ use esper_engine::{
 use esper_systems::{
     nissa::{self, HostSummary, NissaState, Progress, RunEnd, RunEnded, RunFacts, Scores, Summary},
     tolaria::{self, CheckpointPlan},
+    urza,
 };
 
 use crate::RunError;
@@ -134,6 +135,20 @@ impl Run {
         }
     }
 
+    /// Ends the run's threads and closes its library; `summary.json` then names the digest of that file.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the library can not be read or the summary not be written.
+    pub fn close(self) -> Result<(), RunError> {
+        let Self { engine, dir, scenario, .. } = self;
+        drop(engine);
+        match dir {
+            Some(dir) if scenario.urza.path.is_none() => seal_library(&dir),
+            _ => Ok(()),
+        }
+    }
+
     fn summarize(&mut self, status: RunEnd, reason: Option<String>) -> Result<Summary, RunError> {
         let is_complete = status == RunEnd::Completed;
         let params_initial = self.params_initial;
@@ -182,4 +197,19 @@ impl Run {
         world.resource_mut::<Progress>().finish(&summary);
         Ok(summary)
     }
+}
+
+/// Has the summary of the run in `dir` name the digest of its library as it is now, which nobody may have open for
+/// writing. Without a summary or a library there is nothing to do.
+///
+/// # Errors
+///
+/// Fails when the library can not be read or the summary not be written.
+pub fn seal_library(dir: &RunDir) -> Result<(), RunError> {
+    let Some(mut summary) = Summary::read(dir)?.filter(|_| dir.library().exists()) else {
+        return Ok(());
+    };
+    summary.library_digest = Some(urza::file_digest(dir.library())?);
+    summary.write(dir).map_err(nissa::NissaError::from)?;
+    Ok(())
 }

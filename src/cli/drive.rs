@@ -29,17 +29,17 @@ pub fn drive(mut run: Run, dir: &RunDir, args: &DriveArgs, voice: Voice) -> Resu
     }
 
     interrupt::listen()?;
+    let root = dir.root().display();
     let last_tick = args.stop_at_tick.unwrap_or(u64::MAX);
     let ended = run.finish_unless(|tick| tick >= last_tick || interrupt::is_asked());
     let summary = ended.map_err(|error| {
-        let root = dir.root().display();
         Failure::from(error).help(format!("when that is put right, `esper resume {root}` goes on"))
     })?;
+    let tick = run.engine().world().resource::<Clock>().0;
+    run.close()?;
     if summary.status == RunEnd::Interrupted {
-        let (tick, root) = (run.engine().world().resource::<Clock>().0, dir.root());
-        let event = Interrupted { tick, dir: root };
-        let text =
-            format!("stopped after tick {tick}; go on with `esper resume {}`", root.display());
+        let event = Interrupted { tick, dir: dir.root() };
+        let text = format!("stopped after tick {tick}; go on with `esper resume {root}`");
         voice.note("interrupted", &event, text);
     }
     Ok(())

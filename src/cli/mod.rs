@@ -7,6 +7,7 @@ mod drive;
 mod failure;
 mod inspect;
 mod interrupt;
+mod library;
 mod manifest;
 mod panics;
 mod replay;
@@ -45,6 +46,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Check that a run's files are what was written.
     Verify(verify::Args),
+    /// Look into a library of blueprints and kernels, clean it up, move its content.
+    Library(library::Args),
 }
 
 /// Does what the arguments ask for.
@@ -73,6 +76,7 @@ impl Command {
             Self::Replay(args) => Voice::new(args.json),
             Self::Inspect(args) => Voice::new(args.json),
             Self::Verify(args) => Voice::new(args.json),
+            Self::Library(args) => Voice::new(args.json),
         }
     }
 
@@ -84,6 +88,7 @@ impl Command {
             Self::Replay(args) => replay::execute(&args, voice),
             Self::Inspect(args) => inspect::execute(&args, voice),
             Self::Verify(args) => verify::execute(&args, voice),
+            Self::Library(args) => library::execute(&args, voice),
         }
     }
 }

@@ -11,7 +11,7 @@ use esper::{
     },
     systems::{
         nissa::{Recorded, RunEnded, Summary},
-        tolaria,
+        tolaria, urza,
     },
 };
 use serde::Serialize;
@@ -47,6 +47,7 @@ pub fn execute(args: &Args, voice: Voice) -> Result<(), Failure> {
     checks.chain(&dir);
     checks.summary(&dir);
     checks.checkpoints(&dir);
+    checks.library(&dir);
     let checks = checks.0;
     for check in &checks {
         let word = if check.is_sound { "ok   " } else { "WRONG" };
@@ -131,6 +132,28 @@ impl Checks {
                 place,
                 found.map(|info| format!("tick {}, weights {}", info.tick, info.weights)),
             );
+        }
+    }
+
+    /// The run's own library to the last byte, or the content of the one it shares.
+    fn library(&mut self, dir: &RunDir) {
+        let shared = dir.read_manifest().ok().and_then(|manifest| manifest.library);
+        let is_own = shared.is_none();
+        let path = shared.unwrap_or_else(|| dir.library());
+        let summary = Summary::read(dir).ok().flatten().filter(|_| is_own);
+        let expected = summary.and_then(|summary| summary.library_digest);
+        let place = if is_own { "library.redb".to_owned() } else { path.display().to_string() };
+        match urza::verify(&path, expected) {
+            Ok(findings) if findings.is_empty() => {
+                let what = if expected.is_some() { "every byte" } else { "all content" };
+                self.add(place, Ok::<_, String>(format!("{what} is as it was written")));
+            }
+            Ok(findings) => {
+                for urza::Finding { table, key, what } in findings {
+                    self.add(format!("{place}, {table} {key}"), Err::<String, _>(what));
+                }
+            }
+            Err(error) => self.add(place, Err(error.kind)),
         }
     }
 }
