@@ -110,22 +110,28 @@ impl Run {
     ///
     /// Fails when the run fails; the summary then says why.
     pub fn finish(&mut self) -> Result<Summary, RunError> {
-        match self.run_until(|_| false) {
-            Ok(_) => self.summarize(RunEnd::Completed, None),
-            Err(error) => {
-                self.summarize(RunEnd::Failed, Some(error.to_string()))?;
-                Err(error)
-            }
-        }
+        self.finish_unless(|_| false)
     }
 
-    /// Ends the record of an interrupted run; it can be resumed.
+    /// As [`Run::finish`], unless `should_stop` says so between two ticks: the run can then be resumed, and the summary
+    /// says that it was interrupted.
     ///
     /// # Errors
     ///
-    /// Fails when the record can not be written.
-    pub fn interrupt(&mut self) -> Result<Summary, RunError> {
-        self.summarize(RunEnd::Interrupted, None)
+    /// Fails when the run fails, or when what it leaves behind can not be written.
+    pub fn finish_unless(
+        &mut self,
+        should_stop: impl FnMut(u64) -> bool,
+    ) -> Result<Summary, RunError> {
+        match self.run_until(should_stop) {
+            Ok(Stop::Ended) => self.summarize(RunEnd::Completed, None),
+            Ok(Stop::Interrupted) => self.summarize(RunEnd::Interrupted, None),
+            Err(error) => {
+                // Where even this can not be written, why the run failed is still what is told.
+                let _ = self.summarize(RunEnd::Failed, Some(error.to_string()));
+                Err(error)
+            }
+        }
     }
 
     fn summarize(&mut self, status: RunEnd, reason: Option<String>) -> Result<Summary, RunError> {

@@ -1,4 +1,8 @@
-//! The end-to-end tests: one binary, one module a promise.
+//! The integration tests: one binary, one module a promise.
 
+mod determinism;
 mod extension;
+mod lifecycle;
+mod rollback;
+mod support;
 mod tidy;

@@ -159,6 +159,10 @@ pub fn write_checkpoint(world: &mut World, folder: &Path) -> Result<PathBuf, Che
     let info = CheckpointInfo { seal: Digest::of(&to_json(&info)), ..info };
 
     let target = folder.join(format!("{PREFIX}{:010}", record.tick));
+    // A resumed run comes by the same ticks again: what is there and sound is not put at risk.
+    if read(&target).is_ok_and(|(found, ..)| found == info) {
+        return Ok(target);
+    }
     let draft = folder.join(format!(".draft-{:010}", record.tick));
     remove_folder(&draft).map_err(writing(&draft))?;
     fs::create_dir_all(&draft).map_err(writing(&draft))?;
