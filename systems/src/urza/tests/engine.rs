@@ -29,6 +29,12 @@ fn engine(path: &std::path::Path, run: &str) -> Engine {
     engine
 }
 
+/// One tick, and then what a checkpoint waits for.
+fn tick(engine: &mut Engine) -> Result<(), String> {
+    engine.tick();
+    engine.world().resource::<OpenLibrary>().settle()
+}
+
 /// Spawns a blueprint and a kernel that waits for its verdict; the kernel's entity and both names.
 fn spawn(world: &mut World, family: &str) -> (Entity, BlueprintId, KernelId) {
     let plan = blueprint(family, 8);
@@ -84,7 +90,7 @@ fn a_run_records_what_it_made_judged_and_used() {
     let world = engine.world_mut();
     let (entity, plan, name) = spawn(world, "glu");
     let bytes = postcard::to_stdvec(&**world.resource::<KernelCache>().get(name).unwrap()).unwrap();
-    engine.tick();
+    tick(&mut engine).unwrap();
     let library = engine.world().resource::<OpenLibrary>().clone();
     let newest = library.store().kernel(name).unwrap().unwrap();
     assert_eq!((newest.version, newest.record.status), (0, KernelStatus::PendingBenchmarking));
@@ -92,7 +98,7 @@ fn a_run_records_what_it_made_judged_and_used() {
     assert_eq!(found, Some(bytes));
 
     judge(engine.world_mut(), entity, plan, name);
-    engine.tick();
+    tick(&mut engine).unwrap();
     let newest = library.store().kernel(name).unwrap().unwrap();
     assert_eq!((newest.version, newest.record.reasons), (1, vec!["sound".to_owned()]));
     assert_eq!(
@@ -102,14 +108,14 @@ fn a_run_records_what_it_made_judged_and_used() {
 
     end_seed(engine.world_mut(), plan, Some(name.0), Stage::Fossilized);
     end_seed(engine.world_mut(), plan, None, Stage::Cancelled);
-    engine.tick();
+    tick(&mut engine).unwrap();
     let ended = library.store().deployments(name).unwrap();
     assert_eq!(ended.len(), 1, "a seed without a kernel deployed none");
     assert_eq!((ended[0].outcome, ended[0].gain.unwrap().low), (Stage::Fossilized, 0.25));
 
     let before = library.recorded();
     for _ in 0..5 {
-        engine.tick();
+        tick(&mut engine).unwrap();
     }
     assert_eq!(library.recorded(), before, "a tick without news commits nothing");
     assert_eq!(before.n_commits, 3);
@@ -126,11 +132,11 @@ fn a_kernel_whose_program_comes_late_is_completed() {
     let (_, _, name) = spawn(world, "glu");
     let program = world.resource::<KernelCache>().get(name).unwrap().clone();
     world.resource_mut::<KernelCache>().retain(|_| false);
-    engine.tick();
+    tick(&mut engine).unwrap();
     let library = engine.world().resource::<OpenLibrary>().clone();
     assert_eq!(library.store().kernel(name).unwrap().unwrap().record.program_len_bytes, None);
     engine.world_mut().resource_mut::<KernelCache>().insert(name, program);
-    engine.tick();
+    tick(&mut engine).unwrap();
     assert!(library.store().kernel(name).unwrap().unwrap().record.program_len_bytes.is_some());
 }
 
@@ -141,9 +147,9 @@ fn two_runs_share_a_library_one_after_the_other() {
     for (run, family) in [("run-a", "glu"), ("run-b", "norm"), ("run-b", "norm")] {
         let mut engine = engine(&path, run);
         let (entity, plan, name) = spawn(engine.world_mut(), family);
-        engine.tick();
+        tick(&mut engine).unwrap();
         judge(engine.world_mut(), entity, plan, name);
-        engine.tick();
+        tick(&mut engine).unwrap();
         names.push(name);
     }
     let store = LibraryStore::open(&path).unwrap();
@@ -162,7 +168,7 @@ fn engines_of_one_process_share_a_handle() {
         engine.add_plugin(OonaPlugin).unwrap();
         engine.add_plugin(UrzaPlugin { config }).unwrap();
         spawn(engine.world_mut(), family);
-        engine.tick();
+        tick(&mut engine).unwrap();
         assert_eq!(*engine.world().resource::<RunStatus>(), RunStatus::Running);
     }
     assert_eq!(store.query(&KernelQuery::default()).unwrap().len(), 2);
@@ -191,9 +197,11 @@ fn a_library_that_can_not_be_written_fails_the_run() {
     let mut engine = Engine::default();
     engine.add_plugin(OonaPlugin).unwrap();
     engine.add_plugin(UrzaPlugin { config }).unwrap();
-    engine.tick();
+    tick(&mut engine).unwrap();
     assert_eq!(*engine.world().resource::<RunStatus>(), RunStatus::Running);
     spawn(engine.world_mut(), "glu");
+    tick(&mut engine).unwrap_err();
+    // No tick waits for the library: the next one learns of it.
     engine.tick();
     let RunStatus::Failed(reason) = engine.world().resource::<RunStatus>() else {
         panic!("the run goes on")
@@ -208,7 +216,7 @@ fn a_run_that_is_not_kept_has_a_library_all_the_same() {
     engine.add_plugin(OonaPlugin).unwrap();
     engine.add_plugin(UrzaPlugin { config }).unwrap();
     let (_, _, name) = spawn(engine.world_mut(), "glu");
-    engine.tick();
+    tick(&mut engine).unwrap();
     let library = engine.world().resource::<Library>();
     assert!(library.0.kernel_bytes(name).unwrap().is_some());
 }
@@ -222,7 +230,7 @@ fn a_resumed_run_looks_for_no_program_that_the_library_has() {
         if !has_program {
             engine.world_mut().resource_mut::<KernelCache>().retain(|_| false);
         }
-        engine.tick();
+        tick(&mut engine).unwrap();
         assert!(engine.world().resource::<Unread>().0.is_empty());
     }
 }
