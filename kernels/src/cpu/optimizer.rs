@@ -114,7 +114,7 @@ fn adam<L: Lanes>(
     let (shrink, decay) = (constant(shrink), constant(decay));
     let [rate1, kept2, rate2] = [1.0 - beta1, beta2, 1.0 - beta2].map(constant);
     let step_size = constant(-lr / (1.0 - power(beta1, step)));
-    let correction2 = constant((1.0 - power(beta2, step)).sqrt());
+    let correction2 = constant(1.0 / (1.0 - power(beta2, step)).sqrt());
     let eps = constant(eps);
     map(
         lanes,
@@ -126,7 +126,7 @@ fn adam<L: Lanes>(
             let param = param * shrink;
             let m = rate1.mul_add(grad - m, m);
             let v = kept2.mul_add(v, rate2 * grad * grad);
-            let denominator = v.sqrt() / correction2 + eps;
+            let denominator = v.sqrt().mul_add(correction2, eps);
             [step_size.mul_add(m / denominator, param), m, v]
         },
     );

@@ -112,6 +112,11 @@ pub(crate) fn finished_product<L: Lanes>(
         let last = elements(m - 1, a.row) + elements(k - 1, a.column);
         assert!(last < a.values.len(), "A is f32[m, k]");
     }
+    if n <= L::Narrower::LANES && L::Narrower::LANES < L::LANES {
+        // Half of each wide register would multiply nothing; narrow ones are read more at a time.
+        let lanes = lanes.narrower();
+        return finished_product(lanes, extent, a, b, c, output, finish, scratch);
+    }
     // Sums that are added to C when finished can not stop in C.
     let n_blocks = if output == Output::Add { 1 } else { k.div_ceil(BLOCK_DEPTH).max(1) };
     let depth = k.div_ceil(n_blocks).next_multiple_of(4);
@@ -256,13 +261,15 @@ impl Block<'_> {
     }
 
     /// Whether the rows of a panel of a plain `B`, read by several tiles, would push each other out of a
-    /// first-level cache of twelve ways of 4 KiB.
+    /// first-level cache of twelve ways of 4 KiB, or lie on more pages than are known at once.
     fn copies_right(&self) -> bool {
         const WAY_BYTES: usize = 4096;
         let stride_bytes = size_of::<f32>() * self.extent.n;
         let apart_bytes = WAY_BYTES.min(1 << stride_bytes.trailing_zeros());
-        // Eight ways for B leave four for A and C.
-        36 <= self.extent.m && 8 * WAY_BYTES < self.depth * apart_bytes
+        // Eight ways, and 64 pages of 96, leave some for A and C.
+        let conflict = 8 * WAY_BYTES < self.depth * apart_bytes;
+        let scattered = 64 * 4096 < self.depth * stride_bytes;
+        36 <= self.extent.m && (conflict || scattered)
     }
 }
 

@@ -9,10 +9,15 @@ impl Lanes for V3 {
     const LANES: usize = 8;
     // 16 registers: 8 + 1 and 2 * 6 + 2 leave room for the broadcasts.
     const TILE_ROWS: [usize; 2] = [8, 6];
+    type Narrower = Self;
     type F32 = __m256;
     type U32 = __m256i;
     type Mask = __m256i;
 
+    #[inline(always)]
+    fn narrower(self) -> Self {
+        self
+    }
     #[inline(always)]
     fn call<R>(self, f: impl FnOnce() -> R) -> R {
         self.vectorize(f)

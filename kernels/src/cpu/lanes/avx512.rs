@@ -5,16 +5,21 @@ use super::Lanes;
 use core::arch::x86_64::{
     __m512, __m512i, __mmask8, __mmask16, _CMP_LE_OQ, _CMP_LT_OQ, _CMP_UNORD_Q,
 };
-use pulp::x86::V4;
+use pulp::x86::{V3, V4};
 
 impl Lanes for V4 {
     const LANES: usize = 16;
     // 32 registers: 15 + 1 and 2 * 12 + 2 leave room for the broadcasts.
     const TILE_ROWS: [usize; 2] = [15, 12];
+    type Narrower = V3;
     type F32 = __m512;
     type U32 = __m512i;
     type Mask = __mmask16;
 
+    #[inline(always)]
+    fn narrower(self) -> V3 {
+        *self
+    }
     #[inline(always)]
     fn call<R>(self, f: impl FnOnce() -> R) -> R {
         self.vectorize(f)

@@ -22,6 +22,8 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     const LANES: usize;
     /// Tallest register tile of a matrix product that is one, and two, vectors wide.
     const TILE_ROWS: [usize; 2];
+    /// A narrower unit of the same machine; the narrowest is its own.
+    type Narrower: Lanes;
     /// A register of `f32`.
     type F32: Copy;
     /// A register of `u32`.
@@ -29,6 +31,8 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     /// One truth value per lane.
     type Mask: Copy;
 
+    /// The narrower unit.
+    fn narrower(self) -> Self::Narrower;
     /// Calls `f` in code compiled for this unit.
     fn call<R>(self, f: impl FnOnce() -> R) -> R;
 

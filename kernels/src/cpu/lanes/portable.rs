@@ -9,10 +9,15 @@ pub(crate) struct Portable;
 impl Lanes for Portable {
     const LANES: usize = 1;
     const TILE_ROWS: [usize; 2] = [4, 4];
+    type Narrower = Self;
     type F32 = f32;
     type U32 = u32;
     type Mask = bool;
 
+    #[inline(always)]
+    fn narrower(self) -> Self {
+        self
+    }
     #[inline(always)]
     fn call<R>(self, f: impl FnOnce() -> R) -> R {
         f()
