@@ -1,6 +1,11 @@
 //! The integration tests: one binary, one module a promise.
 
+mod bad_input;
+mod cli;
+mod command;
 mod determinism;
+mod faults;
 mod lifecycle;
+mod resume;
 mod rollback;
 mod support;
