@@ -233,7 +233,7 @@ fn bad_idx_files_are_refused_by_name() {
     refuse_idx("train-images", b"\x89PNG\r\n\x1a\n", &["another kind of file"]);
     refuse_idx("train-images", &idx(8, &[u32::MAX, u32::MAX], &[0; 9]), &["train-images"]);
     refuse_idx("train-images", &idx(8, &[0, 2], &[]), &["train-images"]);
-    refuse_idx("train-images", &idx(0x0E, &[40, 2], &[0; 640]), &["not supported"]);
+    refuse_idx("train-images", &idx(0x55, &[40, 2], &[0; 80]), &["not supported"]);
     refuse_idx("train-labels", &idx(8, &[39], &labels[..39]), &["39 targets for 40 examples"]);
     let wild: Vec<u8> = labels.iter().map(|label| label * 250).collect();
     refuse_idx("train-labels", &idx(8, &[40], &wild), &["label 250 is out of range"]);
