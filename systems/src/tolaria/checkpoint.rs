@@ -16,6 +16,7 @@ use bevy_ecs::prelude::*;
 use esper_engine::{
     runtime::{Runtimes, TensorBook},
     world::{
+        catalog::Library,
         components::{HostRole, Runtime},
         digest::Digest,
         ids::HostId,
@@ -84,6 +85,9 @@ pub enum CheckpointError {
     /// The journal can not be saved with it.
     #[error(transparent)]
     Journal(#[from] esper_engine::world::journal::JournalError),
+    /// The library it leans on can not be kept.
+    #[error("the library: {0}")]
+    Library(String),
     /// The content does not fit this engine.
     #[error("{}: {source}", path.display())]
     Content {
@@ -144,6 +148,9 @@ pub fn write_checkpoint(world: &mut World, folder: &Path) -> Result<PathBuf, Che
         }
         None => JournalPosition::default(),
     };
+    if let Some(library) = world.get_resource::<Library>() {
+        library.0.settle().map_err(CheckpointError::Library)?;
+    }
     let mut book = TensorBook::default();
     let record = WorldRecord::capture(world, journal, &mut book);
     let weights = book.to_bytes();

@@ -1,0 +1,35 @@
+//! A snapshot of a host with a million parameters and Adam's moments, and going back to it.
+
+use esper::engine::scenario::{Adam, Optimizer};
+
+use crate::{
+    row::Row,
+    support::{
+        hosts::{Shape, take_steps},
+        timing::{median, seconds},
+    },
+};
+
+const N_ROUNDS: usize = 101;
+
+pub fn measure() -> Vec<Row> {
+    let shape = Shape::new(&[1000, 1000, 10], 16, Optimizer::Adam(Adam::default()));
+    let mut host = shape.host(16);
+    take_steps(&mut host, 1);
+    let mut snapshot = host.to_snapshot();
+    let (mut taken, mut restored) = (Vec::new(), Vec::new());
+    for _ in 0..N_ROUNDS {
+        // Between two snapshots a host trains: neither side is in the cache for the other's sake.
+        take_steps(&mut host, 1);
+        taken.push(seconds(|| snapshot.copy_state_from(&host)));
+        take_steps(&mut host, 1);
+        restored.push(seconds(|| host.copy_state_from(&snapshot)));
+    }
+    let fresh = (0..N_ROUNDS / 4).map(|_| seconds(|| drop(host.to_snapshot()))).collect();
+    let name = format!("{:.2} M parameters with Adam", host.program.params_elems() as f64 / 1e6);
+    vec![
+        Row::at_most(format!("snapshot, {name}"), median(taken) * 1e3, "ms", 2.0),
+        Row::at_most(format!("rollback, {name}"), median(restored) * 1e3, "ms", 2.0),
+        Row::shown("  a snapshot into fresh memory", median(fresh) * 1e3, "ms"),
+    ]
+}

@@ -1,0 +1,52 @@
+//! What growth needs beside arithmetic: kernels bound, hosts snapshotted and put back.
+
+#[allow(dead_code, reason = "each bench uses a part of it")]
+mod support;
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use esper::engine::{
+    program::Program,
+    scenario::{Adam, Optimizer},
+    world::catalog::KernelStore,
+};
+use support::{
+    growth::{cache_of, library_with},
+    hosts::{Shape, take_steps},
+};
+
+fn bind_kernels(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("bind");
+    let (cache, id) = cache_of(64);
+    group.bench_function("cached", |bencher| {
+        bencher.iter(|| black_box(&cache).get(black_box(id)).cloned());
+    });
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let (library, id, len_bytes) = library_with(&folder.path().join("library.redb"), 64 * 1024);
+    group.throughput(Throughput::Bytes(len_bytes as u64));
+    group.bench_function("library", |bencher| {
+        bencher.iter(|| {
+            let bytes = library.kernel_bytes(id).expect("the library is sound");
+            let bytes = bytes.expect("it was stored");
+            postcard::from_bytes::<Program>(&bytes).expect("it decodes")
+        });
+    });
+    group.finish();
+}
+
+fn snapshots(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("snapshot");
+    let shape = Shape::new(&[1000, 1000, 10], 16, Optimizer::Adam(Adam::default()));
+    let mut host = shape.host(16);
+    take_steps(&mut host, 1);
+    let mut snapshot = host.to_snapshot();
+    // Parameters and both moments.
+    group.throughput(Throughput::Bytes(12 * host.program.params_elems()));
+    group.bench_function("take", |bencher| bencher.iter(|| snapshot.copy_state_from(&host)));
+    group.bench_function("go_back", |bencher| bencher.iter(|| host.copy_state_from(&snapshot)));
+    group.finish();
+}
+
+criterion_group!(benches, bind_kernels, snapshots);
+criterion_main!(benches);
