@@ -1,8 +1,13 @@
 //! The integration tests: one binary, one module a promise.
 
+mod bad_input;
+mod cli;
+mod command;
 mod determinism;
 mod extension;
+mod faults;
 mod lifecycle;
+mod resume;
 mod rollback;
 mod support;
 mod tidy;
