@@ -15,6 +15,7 @@ use esper_engine::{
     world::{
         components::{HostRole, Runtime},
         digest::Digest,
+        forge::Scripts,
         ids::HostId,
         plugin::{BuildError, Engine, Plugin, RunSeed},
         run_dir::RunDir,
@@ -22,7 +23,7 @@ use esper_engine::{
 };
 use esper_kernels::cpu::Activation;
 use esper_systems::{
-    karn::{BlueprintFamily, KarnConfig, KarnExt, KarnPlugin},
+    karn::{BlueprintFamily, Catalogue, KarnConfig, KarnExt, KarnPlugin},
     kasmina::{KasminaConfig, KasminaPlugin},
     nissa::{self, NissaConfig, NissaPlugin, ProgressMode, RunStarted},
     oona::OonaPlugin,
@@ -30,10 +31,10 @@ use esper_systems::{
     tezzeret::TezzeretPlugin,
     tolaria::{self, HostConfigs, TolariaConfig, TolariaPlugin},
     urabrask::{UrabraskConfig, UrabraskPlugin},
-    urza::{UrzaConfig, UrzaPlugin},
+    urza::{LibraryPlace, UrzaConfig, UrzaPlugin},
 };
 
-use crate::{Run, RunError};
+use crate::{Plan, Run, RunError};
 
 /// Something to do to the engine after Esper's plugins are in and before the first tick.
 type Extension = Box<dyn FnOnce(&mut Engine) -> Result<(), BuildError>>;
@@ -46,7 +47,13 @@ pub struct RunBuilder {
     data: Option<Arc<SplitData>>,
     progress: ProgressMode,
     policy: Option<Box<dyn Policy>>,
+    scripts: Option<Scripts>,
+    /// Whether the library stays in memory, even where the scenario names a shared one.
+    is_apart: bool,
     graph: Option<NetworkGraph>,
+    /// Done before Esper's plugins are added.
+    preparations: Vec<Extension>,
+    /// Done after.
     extensions: Vec<Extension>,
 }
 
@@ -60,7 +67,10 @@ impl RunBuilder {
             data: None,
             progress: ProgressMode::Quiet,
             policy: None,
+            scripts: None,
+            is_apart: false,
             graph: None,
+            preparations: Vec::new(),
             extensions: Vec::new(),
         }
     }
@@ -107,10 +117,19 @@ impl RunBuilder {
         self
     }
 
+    /// Admits workers' results when `scripts` say, as in the run they were read from: replay. The library stays in
+    /// memory, even where the scenario names a shared one.
+    #[must_use]
+    pub fn scripts(mut self, scripts: Scripts) -> Self {
+        self.scripts = Some(scripts);
+        self.is_apart = true;
+        self
+    }
+
     /// Adds a family of blueprints to Karn's catalogue.
     #[must_use]
     pub fn blueprint(self, family: impl BlueprintFamily) -> Self {
-        self.extend(move |engine| {
+        self.prepare(move |engine| {
             engine.add_blueprint(family)?;
             Ok(())
         })
@@ -122,6 +141,16 @@ impl RunBuilder {
         self.extend(move |engine| engine.add_plugin(plugin).map(|_| ()))
     }
 
+    /// Does something to the engine before Esper's plugins: resources that they look for when they are built.
+    #[must_use]
+    pub fn prepare(
+        mut self,
+        preparation: impl FnOnce(&mut Engine) -> Result<(), BuildError> + 'static,
+    ) -> Self {
+        self.preparations.push(Box::new(preparation));
+        self
+    }
+
     /// Does anything else to the engine, after Esper's plugins.
     #[must_use]
     pub fn extend(
@@ -130,6 +159,24 @@ impl RunBuilder {
     ) -> Self {
         self.extensions.push(Box::new(extension));
         self
+    }
+
+    /// Says what the run would be, and whether it could begin. Nothing is written, whatever folder was given.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the scenario is not sound, or its data can not be had or does not fit it.
+    pub fn plan(mut self) -> Result<Plan, RunError> {
+        self.dir = None;
+        self.progress = ProgressMode::Quiet;
+        self.is_apart = true;
+        let (run, graph) = self.assemble()?;
+        let world = run.engine().world();
+        let hosts = world.resource::<HostConfigs>();
+        let host = hosts.0.values().next().expect("a run has a host").clone();
+        let catalogue = world.resource::<Catalogue>();
+        let families = catalogue.iter().map(|family| family.name().to_owned()).collect();
+        Ok(Plan::new(run.scenario, graph, host, families))
     }
 
     /// Puts a new run together, ready for its first tick.
@@ -191,7 +238,7 @@ impl RunBuilder {
         let scenario = self.scenario.checked()?;
         let data = match self.data {
             Some(data) => data,
-            None => Arc::new(data::load(&data_config(&scenario), &self.base_dir)?),
+            None => load_data(&scenario, &self.base_dir)?,
         };
         check_fit(&scenario, &data)?;
         let graph = match self.graph {
@@ -205,17 +252,37 @@ impl RunBuilder {
         if let Some(policy) = self.policy {
             world.insert_resource(ActivePolicy(Some(policy)));
         }
+        if let Some(scripts) = self.scripts {
+            world.insert_resource(scripts);
+        }
+        for preparation in self.preparations {
+            preparation(&mut engine)?;
+        }
         let library = self.dir.as_ref().map(RunDir::library);
-        add_plugins(&mut engine, &scenario, library.as_deref(), self.progress)?;
+        let mut urza = UrzaConfig::new(&scenario, library.as_deref());
+        if self.is_apart {
+            urza.place = LibraryPlace::Memory;
+        }
+        add_plugins(&mut engine, &scenario, urza, self.progress)?;
         for extension in self.extensions {
             extension(&mut engine)?;
         }
+        check_timetable(&scenario, engine.world().resource::<Catalogue>())?;
         Ok((Run::new(engine, scenario, self.dir, graph.params_elems()), graph))
     }
 }
 
+/// Loads the data of `scenario`; a relative path is resolved against `base_dir`.
+///
+/// # Errors
+///
+/// Fails when the data can not be had or can not be used.
+pub fn load_data(scenario: &Scenario, base_dir: &Path) -> Result<Arc<SplitData>, RunError> {
+    Ok(Arc::new(data::load(&data_config(scenario), base_dir)?))
+}
+
 /// What a scenario's `[data]` says, for the loaders.
-pub(crate) fn data_config(scenario: &Scenario) -> DataConfig {
+fn data_config(scenario: &Scenario) -> DataConfig {
     let data = &scenario.data;
     DataConfig {
         source: data.source.clone(),
@@ -240,7 +307,7 @@ fn check_fit(scenario: &Scenario, data: &SplitData) -> Result<(), RunError> {
     let unfit = |what: &str, found: usize, wanted: usize| {
         let suggestion: Vec<String> = layers.iter().map(ToString::to_string).collect();
         RunError::Unfit {
-            key: "host.layers",
+            key: "host.layers".to_owned(),
             message: format!(
                 "the {what} layer has width {found}, but `{}` has {wanted}",
                 scenario.data.source
@@ -259,7 +326,25 @@ fn check_fit(scenario: &Scenario, data: &SplitData) -> Result<(), RunError> {
     Ok(())
 }
 
-pub(crate) fn host_graph(scenario: &Scenario) -> Result<NetworkGraph, RunError> {
+/// A timetable may ask for families that only plugins bring, and so is checked when they are there.
+fn check_timetable(scenario: &Scenario, catalogue: &Catalogue) -> Result<(), RunError> {
+    for (index, entry) in scenario.tamiyo.timetable.iter().enumerate() {
+        let Some(name) = entry.blueprint.as_deref().filter(|it| catalogue.get(it).is_none()) else {
+            continue;
+        };
+        let known: Vec<&str> = catalogue.iter().map(|family| family.name()).collect();
+        let nearest = scenario::nearest(name, known.iter().copied());
+        let nearest = nearest.map_or_else(String::new, |it| format!("did you mean `{it}`? "));
+        return Err(RunError::Unfit {
+            key: format!("tamiyo.timetable[{index}].blueprint"),
+            message: format!("the catalogue has no blueprint called `{name}`"),
+            help: format!("{nearest}there are {}", known.join(", ")),
+        });
+    }
+    Ok(())
+}
+
+fn host_graph(scenario: &Scenario) -> Result<NetworkGraph, RunError> {
     let host = &scenario.host;
     let config = MlpConfig {
         layers: host.layers.clone(),
@@ -300,12 +385,12 @@ fn host_configs(scenario: &Scenario, data: &Arc<SplitData>) -> HostConfigs {
 fn add_plugins(
     engine: &mut Engine,
     scenario: &Scenario,
-    library: Option<&Path>,
+    urza: UrzaConfig,
     progress: ProgressMode,
 ) -> Result<(), BuildError> {
     engine
         .add_plugin(OonaPlugin)?
-        .add_plugin(UrzaPlugin { config: UrzaConfig::new(scenario, library) })?
+        .add_plugin(UrzaPlugin { config: urza })?
         .add_plugin(KarnPlugin { config: KarnConfig::new(scenario) })?
         .add_plugin(TezzeretPlugin { config: scenario.tezzeret.clone() })?
         .add_plugin(UrabraskPlugin { config: UrabraskConfig::new(scenario) })?

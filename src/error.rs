@@ -1,12 +1,14 @@
 //! Why a run could not begin or go on.
 
 use esper_engine::{
-    data::DataError,
+    data::{DataError, DataFault},
     graph::GraphError,
     scenario::ScenarioError,
     world::{plugin::BuildError, run_dir::RunDirError},
 };
-use esper_systems::{nissa::NissaError, tolaria::CheckpointError};
+use esper_systems::{
+    karn::CatalogueError, nissa::NissaError, tolaria::CheckpointError, urza::LibraryError,
+};
 
 /// Why a run could not begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +21,7 @@ pub enum RunError {
     #[error("{key}: {message}; {help}")]
     Unfit {
         /// The scenario's key.
-        key: &'static str,
+        key: String,
         /// What does not fit.
         message: String,
         /// What to do.
@@ -43,6 +45,9 @@ pub enum RunError {
     /// A checkpoint can not be written or read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The library can not be read.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
     /// The run ended before its last step.
     #[error("{0}")]
     Failed(String),
@@ -50,7 +55,30 @@ pub enum RunError {
 
 impl RunError {
     /// Whether what the user wrote is at fault: exit status 2 rather than 1.
-    pub const fn is_usage(&self) -> bool {
-        matches!(self, Self::Scenario(_) | Self::Unfit { .. } | Self::Data(_) | Self::Graph(_))
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Scenario(_) | Self::Graph(_)) || self.scenario_key().is_some()
+    }
+
+    /// The scenario's key that asks for what can not be had, where it is not the scenario itself that says so.
+    pub fn scenario_key(&self) -> Option<&str> {
+        match self {
+            Self::Unfit { key, .. } => Some(key),
+            Self::Data(error) => Some(data_key(&error.fault)),
+            Self::Build(BuildError::Plugin { source, .. }) if source.is::<CatalogueError>() => {
+                Some("karn.catalogue")
+            }
+            _ => None,
+        }
+    }
+}
+
+fn data_key(fault: &DataFault) -> &'static str {
+    match fault {
+        DataFault::NoLabelFile
+        | DataFault::LabelNotUsed
+        | DataFault::MissingLabel { .. }
+        | DataFault::BadLabel { .. } => "data.label",
+        DataFault::ShareSum { .. } => "data.validation_share",
+        _ => "data.source",
     }
 }

@@ -23,11 +23,13 @@
 
 mod assembly;
 mod error;
+mod plan;
 mod run;
 
-pub use assembly::RunBuilder;
+pub use assembly::{RunBuilder, load_data};
 pub use error::RunError;
-pub use run::{Run, Stop};
+pub use plan::{Layer, Plan};
+pub use run::{Run, Stop, seal_library};
 
 pub use esper_engine as engine;
 pub use esper_kernels as kernels;
@@ -35,7 +37,7 @@ pub use esper_systems as systems;
 
 /// What almost every user of the library needs.
 pub mod prelude {
-    pub use crate::{Run, RunBuilder, RunError, Stop};
+    pub use crate::{Plan, Run, RunBuilder, RunError, Stop};
     pub use esper_engine::{
         data::{self, DataConfig, Dataset, SplitData},
         graph::{GraphError, Init, NetworkGraph, Op},

@@ -11,6 +11,7 @@ use esper_engine::{
 use esper_systems::{
     nissa::{self, HostSummary, NissaState, Progress, RunEnd, RunEnded, RunFacts, Scores, Summary},
     tolaria::{self, CheckpointPlan},
+    urza,
 };
 
 use crate::RunError;
@@ -110,22 +111,42 @@ impl Run {
     ///
     /// Fails when the run fails; the summary then says why.
     pub fn finish(&mut self) -> Result<Summary, RunError> {
-        match self.run_until(|_| false) {
-            Ok(_) => self.summarize(RunEnd::Completed, None),
+        self.finish_unless(|_| false)
+    }
+
+    /// As [`Run::finish`], unless `should_stop` says so between two ticks: the run can then be resumed, and the summary
+    /// says that it was interrupted.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the run fails, or when what it leaves behind can not be written.
+    pub fn finish_unless(
+        &mut self,
+        should_stop: impl FnMut(u64) -> bool,
+    ) -> Result<Summary, RunError> {
+        match self.run_until(should_stop) {
+            Ok(Stop::Ended) => self.summarize(RunEnd::Completed, None),
+            Ok(Stop::Interrupted) => self.summarize(RunEnd::Interrupted, None),
             Err(error) => {
-                self.summarize(RunEnd::Failed, Some(error.to_string()))?;
+                // Where even this can not be written, why the run failed is still what is told.
+                let _ = self.summarize(RunEnd::Failed, Some(error.to_string()));
                 Err(error)
             }
         }
     }
 
-    /// Ends the record of an interrupted run; it can be resumed.
+    /// Ends the run's threads and closes its library; `summary.json` then names the digest of that file.
     ///
     /// # Errors
     ///
-    /// Fails when the record can not be written.
-    pub fn interrupt(&mut self) -> Result<Summary, RunError> {
-        self.summarize(RunEnd::Interrupted, None)
+    /// Fails when the library can not be read or the summary not be written.
+    pub fn close(self) -> Result<(), RunError> {
+        let Self { engine, dir, scenario, .. } = self;
+        drop(engine);
+        match dir {
+            Some(dir) if scenario.urza.path.is_none() => seal_library(&dir),
+            _ => Ok(()),
+        }
     }
 
     fn summarize(&mut self, status: RunEnd, reason: Option<String>) -> Result<Summary, RunError> {
@@ -176,4 +197,19 @@ impl Run {
         world.resource_mut::<Progress>().finish(&summary);
         Ok(summary)
     }
+}
+
+/// Has the summary of the run in `dir` name the digest of its library as it is now, which nobody may have open for
+/// writing. Without a summary or a library there is nothing to do.
+///
+/// # Errors
+///
+/// Fails when the library can not be read or the summary not be written.
+pub fn seal_library(dir: &RunDir) -> Result<(), RunError> {
+    let Some(mut summary) = Summary::read(dir)?.filter(|_| dir.library().exists()) else {
+        return Ok(());
+    };
+    summary.library_digest = Some(urza::file_digest(dir.library())?);
+    summary.write(dir).map_err(nissa::NissaError::from)?;
+    Ok(())
 }

@@ -34,7 +34,10 @@ fn timed<L: Lanes>(lanes: L, n_rounds: usize) -> (usize, Duration) {
             *sum = sum.mul_add(factor, term);
         }
     }
-    let total = sums.into_iter().reduce(|a, b| a + b).expect("there are chains");
+    let mut total = Vector::splat(lanes, 0.0);
+    for sum in &sums {
+        total = total + *sum;
+    }
     black_box(lanes.head(total.raw));
     (L::LANES, start.elapsed())
 }

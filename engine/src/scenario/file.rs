@@ -137,6 +137,26 @@ impl ScenarioFile {
         Ok(())
     }
 
+    /// Everything about `key` that only comes to light once data and plugins are there, as an error at the place where
+    /// the key, or the nearest table around it, was written.
+    pub fn refuse(&self, key: &str, message: String, help: Option<String>) -> ScenarioError {
+        let place = self.place(self.origin(key).0);
+        let problem = Problem { key: key.to_owned(), message, help, place };
+        ScenarioError { file: self.name.clone(), problems: vec![problem] }
+    }
+
+    /// The text as it was given to [`parse`](Self::parse): what [`Place::Text`] points into.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn place(&self, origin: &Origin) -> Place {
+        match origin {
+            Origin::Text(span) => Place::in_text(&self.text, span.clone()),
+            Origin::Override(index) => Place::Override { key: self.override_keys[*index].clone() },
+        }
+    }
+
     /// Where the value at `path` was written, or where the nearest table around it was.
     pub(super) fn origin(&self, path: &str) -> (&Origin, bool) {
         locate(&self.root, &self.root.origin, path)
@@ -159,12 +179,7 @@ impl<'a> Findings<'a> {
         if PROBLEMS_MAX <= self.problems.len() {
             return;
         }
-        let place = match origin {
-            Origin::Text(span) => Place::in_text(&self.file.text, span.clone()),
-            Origin::Override(index) => {
-                Place::Override { key: self.file.override_keys[*index].clone() }
-            }
-        };
+        let place = self.file.place(origin);
         let (key, help) = (path.to_owned(), Some(help.into()));
         self.problems.push(Problem { key, message, help, place });
     }

@@ -236,6 +236,15 @@ pub trait KernelStore: Send + Sync + 'static {
     ///
     /// Fails when the store can not be read, or the bytes are not what was stored.
     fn kernel_bytes(&self, id: KernelId) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Waits until everything the store was told is where it lasts: a checkpoint must not be ahead of its library.
+    ///
+    /// # Errors
+    ///
+    /// Says in a sentence why it can not be kept.
+    fn settle(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// Why a stored kernel could not be had.

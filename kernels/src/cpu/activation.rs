@@ -1,7 +1,7 @@
 //! Activations and their gradients.
 
 use super::dispatch::dispatch;
-use super::lanes::{Lanes, Vector};
+use super::lanes::{Lanes, REDUCTION_LANES, Vector};
 use super::math::{exp, normal_cdf, sigmoid, tanh};
 use super::sweep::{Columns, fold_columns, map};
 
@@ -87,11 +87,23 @@ pub fn activation_bias_grad(
     db: &mut [f32],
 ) {
     dispatch!(lanes => each_activation!(activation => A, {
-        let columns = Columns { rows, width, reads: [saved], scalars: [], writes: [dy] };
-        fold_columns(lanes, columns, [db], false, #[inline(always)] |[sum], [saved], [], [dy]| {
-            let dz = A::gradient(saved, dy);
-            ([sum + dz], [dz])
-        });
+        if width.is_multiple_of(REDUCTION_LANES) {
+            let columns = Columns { rows, width, reads: [saved], scalars: [], writes: [dy] };
+            fold_columns(lanes, columns, [db], false, #[inline(always)] |[sum], [saved], [], [dy]| {
+                let dz = A::gradient(saved, dy);
+                ([sum + dz], [dz])
+            });
+        } else {
+            // Rows that end within a register: a masked write that the next row's masked read overlaps
+            // must first reach the cache, so that the two passes take less time apart.
+            map(lanes, [saved], [&mut *dy], #[inline(always)] |[saved], [dy]| {
+                [A::gradient(saved, dy)]
+            });
+            let columns = Columns { rows, width, reads: [&*dy], scalars: [], writes: [] };
+            fold_columns(lanes, columns, [db], false, #[inline(always)] |[sum], [dz], [], []| {
+                ([sum + dz], [])
+            });
+        }
     }));
 }
 
@@ -101,6 +113,13 @@ pub(crate) fn apply<L: Lanes>(lanes: L, activation: Activation, y: &mut [f32]) {
     each_activation!(activation => A, {
         map(lanes, [], [y], #[inline(always)] |[], [x]| [A::value(x)]);
     });
+}
+
+/// `max(x, 0)`; NaN passes.
+#[inline(always)]
+pub(crate) fn rectify<L: Lanes>(x: Vector<L>) -> Vector<L> {
+    let zero = x.constant(0.0);
+    zero.select(x.less(zero), x)
 }
 
 /// Evaluates an expression with `$name` bound to the type of an activation.
@@ -132,11 +151,9 @@ struct Tanh;
 struct Sigmoid;
 
 impl Curve for Relu {
-    // NaN passes.
     #[inline(always)]
     fn value<L: Lanes>(x: Vector<L>) -> Vector<L> {
-        let zero = x.constant(0.0);
-        zero.select(x.less(zero), x)
+        rectify(x)
     }
     #[inline(always)]
     fn gradient<L: Lanes>(y: Vector<L>, dy: Vector<L>) -> Vector<L> {

@@ -2,7 +2,9 @@
 
 use super::dispatch::dispatch;
 use super::gemm::{self, Extent, Left, Output, Right};
-use super::reduce;
+use super::lanes::{Lanes, REDUCTION_LANES, Vector, join};
+use super::sweep::{fold_sums, map};
+use core::ops::Range;
 
 /// A convolution on a batch, zero-padded at both ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,23 +60,37 @@ impl Conv1dShape {
         self.out_channels * self.patch()
     }
 
-    /// The input position that tap `tap` of output position `at` reads, if it is not padding.
-    fn source(self, at: usize, tap: usize) -> Option<usize> {
-        (at * self.stride + tap).checked_sub(self.padding).filter(|source| *source < self.len)
+    /// The output positions whose tap `tap` reads the input and not its padding.
+    fn inside(self, tap: usize) -> Range<usize> {
+        let first = self.padding.saturating_sub(tap).div_ceil(self.stride);
+        let end = (self.len + self.padding).saturating_sub(tap).div_ceil(self.stride);
+        let end = end.min(self.out_len());
+        first.min(end)..end
+    }
+
+    /// The input position that tap `tap` of output position `at`, of those inside, reads.
+    fn source(self, at: usize, tap: usize) -> usize {
+        at * self.stride + tap - self.padding
+    }
+
+    /// Whether the patches of an example are the example itself.
+    fn is_pointwise(self) -> bool {
+        self.kernel == 1 && self.stride == 1 && self.padding == 0
     }
 }
 
 /// Scratch, in values, that the forward pass or either gradient of `shape` needs.
 pub fn conv1d_scratch_len(shape: Conv1dShape) -> usize {
-    let out_len = shape.out_len();
-    let depth = shape.patch().max(shape.out_channels).max(out_len);
-    shape.patch() * out_len + shape.w_len() + gemm::scratch_len(depth)
+    let (patch, out_len) = (shape.patch(), shape.out_len());
+    let product = gemm::scratch_len(patch.max(shape.out_channels), patch.max(shape.out_channels));
+    patch * out_len + shape.len + product.max(REDUCTION_LANES * shape.w_len())
 }
 
 /// `y[b, o, t] = sum over c, tap of w[o, c, tap] x[b, c, t stride + tap - padding] + bias[o]`
 ///
 /// `x`: `f32[batch, in_channels, len]`; `w`: `f32[out_channels, in_channels, kernel]`; `bias`:
-/// `f32[out_channels]`; `y`: `f32[batch, out_channels, out_len]`.
+/// `f32[out_channels]`; `y`: `f32[batch, out_channels, out_len]`. Each sum is one chain over channels and
+/// taps, in order.
 pub fn conv1d_forward(
     shape: Conv1dShape,
     x: &[f32],
@@ -86,6 +102,7 @@ pub fn conv1d_forward(
     assert_eq!(x.len(), shape.x_len(), "x is f32[batch, in_channels, len]");
     assert_eq!(w.len(), shape.w_len(), "w is f32[out_channels, in_channels, kernel]");
     assert_eq!(y.len(), shape.y_len(), "y is f32[batch, out_channels, out_len]");
+    assert!(bias.is_none_or(|bias| bias.len() == shape.out_channels), "bias is f32[out_channels]");
     let (patch, out_len) = (shape.patch(), shape.out_len());
     if x.is_empty() || y.is_empty() {
         return;
@@ -93,19 +110,17 @@ pub fn conv1d_forward(
     let (patches, scratch) = scratch.split_at_mut(patch * out_len);
     let extent = Extent { m: shape.out_channels, n: out_len, k: patch };
     let left = Left { values: w, row: patch, column: 1 };
-    let examples = x.chunks_exact(shape.in_channels * shape.len);
-    for (x, y) in examples.zip(y.chunks_exact_mut(shape.out_channels * out_len)) {
-        gather(shape, x, patches, false);
-        dispatch!(lanes => {
-            gemm::product(lanes, extent, left, Right::Plain(patches), y, Output::Replace, scratch)
-        });
-        if let Some(bias) = bias {
-            assert_eq!(bias.len(), shape.out_channels, "bias is f32[out_channels]");
-            for (y, bias) in y.chunks_exact_mut(out_len).zip(bias) {
-                y.iter_mut().for_each(|y| *y += bias);
+    dispatch!(lanes => {
+        let examples = x.chunks_exact(shape.in_channels * shape.len);
+        for (x, y) in examples.zip(y.chunks_exact_mut(shape.out_channels * out_len)) {
+            let right = Right::Plain(gather(lanes, shape, x, patches));
+            gemm::product(lanes, extent, left, right, y, Output::Replace, scratch);
+            for (y, bias) in y.chunks_exact_mut(out_len).zip(bias.into_iter().flatten()) {
+                let bias = Vector::splat(lanes, *bias);
+                map(lanes, [], [y], #[inline(always)] |[], [y]| [y + bias]);
             }
         }
-    }
+    });
 }
 
 /// The gradient of [`conv1d_forward`] for `x`, added to `dx` where `accumulate`.
@@ -130,20 +145,32 @@ pub fn conv1d_grad_input(
         return;
     }
     let (patches, scratch) = scratch.split_at_mut(patch * out_len);
+    let (sums, scratch) = scratch.split_at_mut(shape.len);
     let extent = Extent { m: patch, n: out_len, k: shape.out_channels };
     let left = Left { values: w, row: 1, column: patch };
-    let examples = dx.chunks_exact_mut(shape.in_channels * shape.len);
-    for (dx, dy) in examples.zip(dy.chunks_exact(shape.out_channels * out_len)) {
-        dispatch!(lanes => {
-            gemm::product(lanes, extent, left, Right::Plain(dy), patches, Output::Replace, scratch)
-        });
-        scatter(shape, patches, dx, accumulate);
-    }
+    dispatch!(lanes => {
+        let examples = dx.chunks_exact_mut(shape.in_channels * shape.len);
+        for (dx, dy) in examples.zip(dy.chunks_exact(shape.out_channels * out_len)) {
+            let right = Right::Plain(dy);
+            gemm::product(lanes, extent, left, right, patches, Output::Replace, scratch);
+            for (dx, rows) in
+                dx.chunks_exact_mut(shape.len).zip(patches.chunks_exact(shape.kernel * out_len))
+            {
+                scatter(lanes, shape, rows, sums);
+                if accumulate {
+                    map(lanes, [&*sums], [dx], #[inline(always)] |[sum], [dx]| [dx + sum]);
+                } else {
+                    map(lanes, [&*sums], [dx], #[inline(always)] |[sum], _| [sum]);
+                }
+            }
+        }
+    });
 }
 
 /// The gradient of [`conv1d_forward`] for `w`, added to `dw` where `accumulate`.
 ///
-/// Each `dw` is one chain over examples and output positions, in order.
+/// Each `dw` has sixteen partial sums, that of position `t` being number `t % 16`; each is one chain over
+/// examples and positions, in order. They are joined as in [`sum`](super::sum).
 pub fn conv1d_grad_weight(
     shape: Conv1dShape,
     dy: &[f32],
@@ -155,23 +182,23 @@ pub fn conv1d_grad_weight(
     assert_eq!(x.len(), shape.x_len(), "x is f32[batch, in_channels, len]");
     assert_eq!(dw.len(), shape.w_len(), "dw is f32[out_channels, in_channels, kernel]");
     assert_eq!(dy.len(), shape.y_len(), "dy is f32[batch, out_channels, out_len]");
-    let (patch, out_len) = (shape.patch(), shape.out_len());
-    let (patches, scratch) = scratch.split_at_mut(patch * out_len);
-    let (sums, scratch) = scratch.split_at_mut(shape.w_len());
-    sums.fill(0.0);
-    let extent = Extent { m: shape.out_channels, n: patch, k: out_len };
-    if !x.is_empty() && !dy.is_empty() {
-        let examples = x.chunks_exact(shape.in_channels * shape.len);
-        for (x, dy) in examples.zip(dy.chunks_exact(shape.out_channels * out_len)) {
-            gather(shape, x, patches, true);
-            let left = Left { values: dy, row: out_len, column: 1 };
-            let right = Right::Plain(patches);
-            dispatch!(lanes => {
-                gemm::product(lanes, extent, left, right, sums, Output::Continue, scratch)
-            });
+    let out_len = shape.out_len();
+    let (patches, scratch) = scratch.split_at_mut(shape.patch() * out_len);
+    let parts = &mut scratch[..REDUCTION_LANES * shape.w_len()];
+    parts.fill(0.0);
+    dispatch!(lanes => {
+        if !x.is_empty() && !dy.is_empty() {
+            let examples = x.chunks_exact(shape.in_channels * shape.len);
+            for (x, dy) in examples.zip(dy.chunks_exact(shape.out_channels * out_len)) {
+                let patches = gather(lanes, shape, x, patches);
+                add_products(lanes, out_len, dy, patches, parts);
+            }
         }
-    }
-    if accumulate { super::add_assign(dw, sums) } else { dw.copy_from_slice(sums) }
+        for (dw, parts) in dw.iter_mut().zip(parts.chunks_exact(REDUCTION_LANES)) {
+            let total = joined(lanes, parts);
+            *dw = if accumulate { *dw + total } else { total };
+        }
+    });
 }
 
 /// `db = sum of dy over examples and positions`, added to `db` where `accumulate`.
@@ -181,42 +208,176 @@ pub fn conv1d_bias_grad(shape: Conv1dShape, dy: &[f32], db: &mut [f32], accumula
     assert_eq!(dy.len(), shape.y_len(), "dy is f32[batch, out_channels, out_len]");
     assert_eq!(db.len(), shape.out_channels, "db is f32[out_channels]");
     let out_len = shape.out_len();
-    for (channel, db) in db.iter_mut().enumerate() {
-        let rows = dy.chunks_exact(out_len).skip(channel).step_by(shape.out_channels);
-        let total = rows.fold(0.0, |total, row| total + reduce::sum(row));
-        *db = if accumulate { *db + total } else { total };
-    }
+    dispatch!(lanes => {
+        for (channel, db) in db.iter_mut().enumerate() {
+            let mut total = 0.0;
+            for row in dy.chunks_exact(out_len).skip(channel).step_by(shape.out_channels) {
+                let [sum] = fold_sums(lanes, [row], #[inline(always)] |[sum], [dy]| [sum + dy]);
+                total += sum;
+            }
+            *db = if accumulate { *db + total } else { total };
+        }
+    });
 }
 
-/// Lays out what each output position reads: `f32[in_channels * kernel, out_len]`, or its transpose.
-fn gather(shape: Conv1dShape, x: &[f32], patches: &mut [f32], transposed: bool) {
-    let (patch, out_len) = (shape.patch(), shape.out_len());
-    let [row, column] = if transposed { [1, patch] } else { [out_len, 1] };
-    for (channel, x) in x.chunks_exact(shape.len).enumerate() {
-        for tap in 0..shape.kernel {
-            for at in 0..out_len {
-                let value = shape.source(at, tap).map_or(0.0, |source| x[source]);
-                patches[(channel * shape.kernel + tap) * row + at * column] = value;
+/// What each output position of an example reads: `f32[in_channels * kernel, out_len]`.
+#[inline(always)]
+fn gather<'a, L: Lanes>(
+    lanes: L,
+    shape: Conv1dShape,
+    x: &'a [f32],
+    patches: &'a mut [f32],
+) -> &'a [f32] {
+    if shape.is_pointwise() {
+        return x;
+    }
+    let rows = patches.chunks_exact_mut(shape.out_len());
+    for (row, patch) in rows.enumerate() {
+        let (channel, tap) = (row / shape.kernel, row % shape.kernel);
+        let x = &x[channel * shape.len..][..shape.len];
+        let inside = shape.inside(tap);
+        patch[..inside.start].fill(0.0);
+        patch[inside.end..].fill(0.0);
+        if inside.is_empty() {
+            continue;
+        }
+        let first = shape.source(inside.start, tap);
+        let patch = &mut patch[inside];
+        if shape.stride == 1 {
+            let x = &x[first..][..patch.len()];
+            map(
+                lanes,
+                [x],
+                [patch],
+                #[inline(always)]
+                |[x], _| [x],
+            );
+        } else {
+            for (patch, x) in patch.iter_mut().zip(x[first..].iter().step_by(shape.stride)) {
+                *patch = *x;
+            }
+        }
+    }
+    patches
+}
+
+/// Adds up, at each input position of a channel, what [`gather`] laid out from it, tap after tap.
+#[inline(always)]
+fn scatter<L: Lanes>(lanes: L, shape: Conv1dShape, rows: &[f32], sums: &mut [f32]) {
+    sums.fill(0.0);
+    for (tap, row) in rows.chunks_exact(shape.out_len()).enumerate() {
+        let inside = shape.inside(tap);
+        if inside.is_empty() {
+            continue;
+        }
+        let sums = &mut sums[shape.source(inside.start, tap)..];
+        let row = &row[inside];
+        if shape.stride == 1 {
+            let sums = &mut sums[..row.len()];
+            map(
+                lanes,
+                [row],
+                [sums],
+                #[inline(always)]
+                |[value], [sum]| [sum + value],
+            );
+        } else {
+            for (sum, value) in sums.iter_mut().step_by(shape.stride).zip(row) {
+                *sum += value;
             }
         }
     }
 }
 
-/// Adds up, at each input position, what was laid out from it; the inverse walk of [`gather`].
-fn scatter(shape: Conv1dShape, patches: &[f32], dx: &mut [f32], accumulate: bool) {
-    let out_len = shape.out_len();
-    for (channel, dx) in dx.chunks_exact_mut(shape.len).enumerate() {
-        for (source, dx) in dx.iter_mut().enumerate() {
-            let mut total = 0.0;
-            for tap in 0..shape.kernel {
-                // The output that reads this position by this tap, if there is one.
-                let Some(ahead) = (source + shape.padding).checked_sub(tap) else { continue };
-                if ahead.is_multiple_of(shape.stride) && ahead / shape.stride < out_len {
-                    let row = channel * shape.kernel + tap;
-                    total += patches[row * out_len + ahead / shape.stride];
+/// `parts[i, j, t % 16] += a[i, t] b[j, t]` for each row `i` of `a` and `j` of `b`, rows of `len`.
+#[inline(always)]
+fn add_products<L: Lanes>(lanes: L, len: usize, a: &[f32], b: &[f32], parts: &mut [f32]) {
+    let row_len = b.len() / len * REDUCTION_LANES;
+    for (a, parts) in a.chunks(BLOCK * len).zip(parts.chunks_mut(BLOCK * row_len)) {
+        for (j, b) in b.chunks(BLOCK * len).enumerate() {
+            let parts = &mut parts[j * BLOCK * REDUCTION_LANES..];
+            match (a.len() == BLOCK * len, b.len() == BLOCK * len) {
+                (true, true) => add_block::<L, BLOCK, BLOCK>(lanes, len, a, b, parts, row_len),
+                (true, false) => {
+                    for (j, b) in b.chunks_exact(len).enumerate() {
+                        let parts = &mut parts[j * REDUCTION_LANES..];
+                        add_block::<L, BLOCK, 1>(lanes, len, a, b, parts, row_len);
+                    }
+                }
+                (false, true) => {
+                    for (i, a) in a.chunks_exact(len).enumerate() {
+                        let parts = &mut parts[i * row_len..];
+                        add_block::<L, 1, BLOCK>(lanes, len, a, b, parts, row_len);
+                    }
+                }
+                (false, false) => {
+                    for (i, a) in a.chunks_exact(len).enumerate() {
+                        for (j, b) in b.chunks_exact(len).enumerate() {
+                            let parts = &mut parts[i * row_len + j * REDUCTION_LANES..];
+                            add_block::<L, 1, 1>(lanes, len, a, b, parts, row_len);
+                        }
+                    }
                 }
             }
-            *dx = if accumulate { *dx + total } else { total };
         }
     }
+}
+
+/// Rows of each operand multiplied together: as many sums as AVX2 has registers for.
+const BLOCK: usize = 3;
+
+/// [`add_products`] for `A` rows by `B`, the parts of a row of `a` lying `stride` apart.
+#[inline(always)]
+fn add_block<L: Lanes, const A: usize, const B: usize>(
+    lanes: L,
+    len: usize,
+    a: &[f32],
+    b: &[f32],
+    parts: &mut [f32],
+    stride: usize,
+) {
+    assert_eq!([a.len(), b.len()], [A * len, B * len]);
+    for part in (0..REDUCTION_LANES.min(len)).step_by(L::LANES) {
+        let mut sums = [[Vector::splat(lanes, 0.0); B]; A];
+        for (i, sums) in sums.iter_mut().enumerate() {
+            for (j, sum) in sums.iter_mut().enumerate() {
+                *sum = Vector::load(lanes, &parts[i * stride + j * REDUCTION_LANES + part..]);
+            }
+        }
+        for at in (part..len).step_by(REDUCTION_LANES) {
+            let mask = lanes.first(len - at);
+            let mut right = [Vector::splat(lanes, 0.0); B];
+            for (j, right) in right.iter_mut().enumerate() {
+                // SAFETY: the mask ends where the row does.
+                right.raw = unsafe { lanes.load_masked(mask, b.as_ptr().add(j * len + at)) };
+            }
+            for (i, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: the mask ends where the row does.
+                let left = unsafe { lanes.load_masked(mask, a.as_ptr().add(i * len + at)) };
+                let left = Vector::new(lanes, left);
+                for (sum, right) in sums.iter_mut().zip(&right) {
+                    *sum = left.mul_add(*right, *sum);
+                }
+            }
+        }
+        for (i, sums) in sums.iter().enumerate() {
+            for (j, sum) in sums.iter().enumerate() {
+                sum.store(&mut parts[i * stride + j * REDUCTION_LANES + part..]);
+            }
+        }
+    }
+}
+
+/// Sixteen partial sums, joined.
+#[inline(always)]
+fn joined<L: Lanes>(lanes: L, parts: &[f32]) -> f32 {
+    let mut registers = [Vector::splat(lanes, 0.0); REDUCTION_LANES];
+    for (register, part) in registers.iter_mut().zip(parts.chunks_exact(L::LANES)) {
+        *register = Vector::load(lanes, part);
+    }
+    join(
+        registers,
+        #[inline(always)]
+        |a, b| a + b,
+    )
 }

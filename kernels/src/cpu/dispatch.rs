@@ -89,26 +89,40 @@ fn level_of(arch: Arch) -> SimdLevel {
     }
 }
 
+/// What a closure consumes so that it can be called only once.
+///
+/// A closure that could be called again is called through a shim of the compiler, which is not always
+/// inlined; and what is not inlined is not compiled for the vector unit.
+pub(crate) struct Once;
+
 /// Compiles an expression for each vector unit, binding its [`Lanes`](super::lanes::Lanes) value, and
 /// evaluates the one for the unit to run on.
 macro_rules! dispatch {
-    ($lanes:ident => $body:expr) => {
+    ($lanes:ident => $body:expr) => {{
+        let once = $crate::cpu::dispatch::Once;
         match $crate::cpu::dispatch::arch() {
             #[cfg(target_arch = "x86_64")]
             pulp::Arch::V4($lanes) => $lanes.vectorize(
                 #[inline(always)]
-                || $body,
+                || {
+                    let _consumed = once;
+                    $body
+                },
             ),
             #[cfg(target_arch = "x86_64")]
             pulp::Arch::V3($lanes) => $lanes.vectorize(
                 #[inline(always)]
-                || $body,
+                || {
+                    let _consumed = once;
+                    $body
+                },
             ),
             _ => {
+                let _consumed = once;
                 let $lanes = $crate::cpu::lanes::Portable;
                 $body
             }
         }
-    };
+    }};
 }
 pub(crate) use dispatch;

@@ -46,7 +46,13 @@ fn mask<L: Lanes>(lanes: L, key: u64, step: u64, index: u64, p: f32, kept: f32) 
         step,
         index,
         #[inline(always)]
-        |words| words.map(|word| zero.select(uniform(lanes, word).less(p), kept)),
+        |words| {
+            let mut mask = [kept; 4];
+            for (factor, word) in mask.iter_mut().zip(&words) {
+                *factor = zero.select(uniform(lanes, *word).less(p), kept);
+            }
+            mask
+        },
     )
 }
 

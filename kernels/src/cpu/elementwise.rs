@@ -84,8 +84,9 @@ pub fn layer_scale_forward(rows: usize, width: usize, x: &[f32], gamma: &[f32], 
 
 /// The gradient of [`layer_scale_forward`].
 ///
-/// `dx = gamma * dy`, added to `dx` where `accumulate_dx`; `dgamma`: `f32[width]`, overwritten with the
-/// sums over rows, in order, of `dy * x`.
+/// `dx = gamma * dy`, added to `dx` where `accumulate_dx`. Where `want_params`, `dgamma`, `f32[width]`, is
+/// overwritten with the sums over rows, in order, of `dy * x`; otherwise it is not touched and may be
+/// empty.
 pub fn layer_scale_backward(
     rows: usize,
     width: usize,
@@ -122,8 +123,9 @@ pub fn gate_forward(rows: usize, width: usize, x: &[f32], w: &[f32], y: &mut [f3
 
 /// The gradient of [`gate_forward`].
 ///
-/// `dx = sigmoid(w) * dy`, added to `dx` where `accumulate_dx`; `dw`: `f32[width]`, overwritten with
-/// `s (1 - s)`, `s = sigmoid(w)`, times the sums over rows, in order, of `dy * x`.
+/// `dx = sigmoid(w) * dy`, added to `dx` where `accumulate_dx`. Where `want_params`, `dw`, `f32[width]`, is
+/// overwritten with `s (1 - s)`, `s = sigmoid(w)`, times the sums over rows, in order, of `dy * x`;
+/// otherwise it is not touched and may be empty.
 pub fn gate_backward(
     rows: usize,
     width: usize,

@@ -2,8 +2,7 @@
 
 use super::activation::{Activation, apply};
 use super::dispatch::dispatch;
-use super::gemm::{self, Extent, Left, Output, Right};
-use super::lanes::Lanes;
+use super::gemm::{self, Extent, Finish, Left, Output, Right, finished_product};
 use super::sweep::{Columns, fold_columns, map};
 
 /// A dense layer on a batch.
@@ -26,7 +25,8 @@ impl LinearShape {
 
 /// Scratch, in values, that any of the three products of `shape` needs.
 pub fn linear_scratch_len(shape: LinearShape) -> usize {
-    gemm::scratch_len(shape.rows.max(shape.inputs).max(shape.outputs))
+    let LinearShape { rows, inputs, outputs } = shape;
+    gemm::scratch_len(rows.max(outputs), rows.max(inputs).max(outputs))
 }
 
 /// `y = activation(x w^T + bias)`
@@ -55,15 +55,14 @@ pub fn linear_forward(
     assert_eq!(pre.is_some(), saves_input, "`pre` is given iff the activation saves its input");
     let extent = Extent { m: rows, n: outputs, k: inputs };
     let left = Left { values: x, row: inputs, column: 1 };
+    let finish = Finish { bias, rectify: activation == Some(Activation::Relu) };
     dispatch!(lanes => {
-        gemm::product(lanes, extent, left, Right::Transposed(w), y, Output::Replace, scratch);
-        if let Some(bias) = bias {
-            add_bias(lanes, bias, y);
-        }
+        let right = Right::Transposed(w);
+        finished_product(lanes, extent, left, right, y, Output::Replace, finish, scratch);
         if let Some(pre) = pre {
             pre.copy_from_slice(y);
         }
-        if let Some(activation) = activation {
+        if let Some(activation) = activation.filter(|_| !finish.rectify) {
             apply(lanes, activation, y);
         }
     });
@@ -136,21 +135,4 @@ pub fn bias_grad(rows: usize, width: usize, dy: &[f32], db: &mut [f32], accumula
             ([sum + dy], [])
         });
     });
-}
-
-#[inline(always)]
-fn add_bias<L: Lanes>(lanes: L, bias: &[f32], y: &mut [f32]) {
-    if y.is_empty() {
-        return;
-    }
-    assert!(y.len().is_multiple_of(bias.len()), "bias is f32[outputs]");
-    for y in y.chunks_exact_mut(bias.len()) {
-        map(
-            lanes,
-            [bias],
-            [y],
-            #[inline(always)]
-            |[bias], [y]| [y + bias],
-        );
-    }
 }

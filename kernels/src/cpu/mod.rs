@@ -12,12 +12,13 @@ mod elementwise;
 mod gemm;
 pub(crate) mod lanes;
 mod linear;
-mod loss;
 mod math;
 mod norm;
 mod optimizer;
 mod random;
 mod reduce;
+mod softmax;
+mod squared_error;
 mod sweep;
 
 pub use activation::{Activation, activation_bias_grad, activation_forward, activation_grad};
@@ -36,11 +37,12 @@ pub use linear::{
     LinearShape, bias_forward, bias_grad, linear_forward, linear_grad_input, linear_grad_weight,
     linear_scratch_len,
 };
-pub use loss::{mean_squared_error, softmax_cross_entropy};
 pub use norm::{layer_norm_backward, layer_norm_forward, rms_norm_backward, rms_norm_forward};
 pub use optimizer::{AdamConfig, SgdConfig, adam_step, sgd_step};
 pub use random::{fill_normal, fill_uniform};
 pub use reduce::{all_finite, rms, sum, sum_squares};
+pub use softmax::softmax_cross_entropy;
+pub use squared_error::mean_squared_error;
 
 pub(crate) use dispatch::dispatch;
 pub(crate) use lanes::{Lanes, Vector};

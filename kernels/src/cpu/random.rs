@@ -22,7 +22,11 @@ pub fn fill_uniform(key: u64, stream: u64, low: f32, high: f32, out: &mut [f32])
     dispatch!(lanes => {
         let (start, span) = (Vector::splat(lanes, low), Vector::splat(lanes, high - low));
         fill(lanes, key, stream, out, #[inline(always)] |words| {
-            words.map(|word| span.mul_add(uniform(lanes, word), start))
+            let mut values = [start; 4];
+            for (value, word) in values.iter_mut().zip(&words) {
+                *value = span.mul_add(uniform(lanes, *word), start);
+            }
+            values
         });
     });
 }
@@ -36,7 +40,11 @@ pub fn fill_normal(key: u64, stream: u64, mean: f32, std: f32, out: &mut [f32]) 
         let (mean, std) = (Vector::splat(lanes, mean), Vector::splat(lanes, std));
         fill(lanes, key, stream, out, #[inline(always)] |[a, b, c, d]| {
             let ([a, b], [c, d]) = (normal_pair(lanes, a, b), normal_pair(lanes, c, d));
-            [a, b, c, d].map(|normal| std.mul_add(normal, mean))
+            let mut values = [a, b, c, d];
+            for value in &mut values {
+                *value = std.mul_add(*value, mean);
+            }
+            values
         });
     });
 }
@@ -94,7 +102,7 @@ pub(crate) fn chunk<L: Lanes>(
     let mut values = [0.0; CHUNK];
     for lane in (0..WORD_STRIDE).step_by(L::LANES) {
         let words = blocks(lanes, key, stream, index * WORD_STRIDE as u64 + lane as u64);
-        for (word, value) in f(words).into_iter().enumerate() {
+        for (word, value) in f(words).iter().enumerate() {
             value.store(&mut values[word * WORD_STRIDE + lane..]);
         }
     }

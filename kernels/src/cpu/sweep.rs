@@ -17,35 +17,72 @@ pub(crate) fn map<L: Lanes, const R: usize, const W: usize>(
     assert!(writes.iter().all(|write| write.len() == len), "operands differ in length");
     let reads = reads.map(<[f32]>::as_ptr);
     let writes = writes.map(<[f32]>::as_mut_ptr);
-    let mut at = 0;
-    while at + L::LANES <= len {
+    let full = len - len % L::LANES;
+    for at in (0..full).step_by(L::LANES) {
         // SAFETY: `at + LANES` is within every slice.
         unsafe {
-            let sources = reads.map(|read| Vector::new(lanes, lanes.load(read.add(at))));
-            let targets =
-                writes.map(|write| Vector::new(lanes, lanes.load(write.add(at).cast_const())));
+            let sources = load_each(lanes, reads, at);
+            let targets = load_each(lanes, writes.map(<*mut f32>::cast_const), at);
             let results = f(sources, targets);
-            for (write, result) in writes.iter().zip(results) {
+            for (write, result) in writes.iter().zip(&results) {
                 lanes.store(write.add(at), result.raw);
             }
         }
-        at += L::LANES;
     }
-    if at < len {
-        let mask = lanes.first(len - at);
+    if full < len {
+        let mask = lanes.first(len - full);
         // SAFETY: `mask` ends where the slices do.
         unsafe {
-            let sources =
-                reads.map(|read| Vector::new(lanes, lanes.load_masked(mask, read.add(at))));
-            let targets = writes.map(|write| {
-                Vector::new(lanes, lanes.load_masked(mask, write.add(at).cast_const()))
-            });
+            let sources = load_each_masked(lanes, mask, reads, full);
+            let targets = writes.map(<*mut f32>::cast_const);
+            let targets = load_each_masked(lanes, mask, targets, full);
             let results = f(sources, targets);
-            for (write, result) in writes.iter().zip(results) {
-                lanes.store_masked(mask, write.add(at), result.raw);
+            for (write, result) in writes.iter().zip(&results) {
+                lanes.store_masked(mask, write.add(full), result.raw);
             }
         }
     }
+}
+
+/// A register from each slice, from element `at` on.
+///
+/// # Safety
+///
+/// Each is readable for `LANES` values from there.
+#[inline(always)]
+unsafe fn load_each<L: Lanes, const N: usize>(
+    lanes: L,
+    slices: [*const f32; N],
+    at: usize,
+) -> [Vector<L>; N] {
+    // A loop: closures handed to the library's `array::map` are not always inlined, and code that is
+    // not inlined is not compiled for the vector unit.
+    let mut values = [Vector::splat(lanes, 0.0); N];
+    for (value, slice) in values.iter_mut().zip(&slices) {
+        // SAFETY: the caller's promise.
+        value.raw = unsafe { lanes.load(slice.add(at)) };
+    }
+    values
+}
+
+/// The lanes of `mask` of a register from each slice, from element `at` on.
+///
+/// # Safety
+///
+/// Each is readable in those lanes.
+#[inline(always)]
+unsafe fn load_each_masked<L: Lanes, const N: usize>(
+    lanes: L,
+    mask: L::Mask,
+    slices: [*const f32; N],
+    at: usize,
+) -> [Vector<L>; N] {
+    let mut values = [Vector::splat(lanes, 0.0); N];
+    for (value, slice) in values.iter_mut().zip(&slices) {
+        // SAFETY: the caller's promise.
+        value.raw = unsafe { lanes.load_masked(mask, slice.add(at)) };
+    }
+    values
 }
 
 /// Folds slices of one length into `A` numbers, each in the fixed order of [`join`].
@@ -64,29 +101,33 @@ pub(crate) fn fold<L: Lanes, const R: usize, const A: usize>(
     let reads = reads.map(<[f32]>::as_ptr);
     let n_parts = REDUCTION_LANES / L::LANES;
     let mut parts = [[Vector::splat(lanes, start); A]; REDUCTION_LANES];
-    let mut at = 0;
-    while at + REDUCTION_LANES <= len {
-        for (part, sums) in parts.iter_mut().take(n_parts).enumerate() {
+    let full = len - len % REDUCTION_LANES;
+    for at in (0..full).step_by(REDUCTION_LANES) {
+        for (part, sums) in parts[..n_parts].iter_mut().enumerate() {
             // SAFETY: sixteen values from `at` are within every slice.
-            let sources = reads.map(|read| unsafe {
-                Vector::new(lanes, lanes.load(read.add(at + part * L::LANES)))
-            });
-            *sums = step(*sums, sources);
+            *sums = step(*sums, unsafe { load_each(lanes, reads, at + part * L::LANES) });
         }
-        at += REDUCTION_LANES;
     }
-    for (part, sums) in parts.iter_mut().take(n_parts).enumerate() {
-        let from = at + part * L::LANES;
-        if from < len {
-            let mask = lanes.first(len - from);
+    for (part, sums) in parts[..n_parts].iter_mut().enumerate() {
+        let at = full + part * L::LANES;
+        if at < len {
+            let mask = lanes.first(len - at);
             // SAFETY: `mask` ends where the slices do.
-            let sources = reads
-                .map(|read| unsafe { Vector::new(lanes, lanes.load_masked(mask, read.add(from))) });
-            let next = step(*sums, sources);
-            *sums = core::array::from_fn(|a| next[a].select(mask, sums[a]));
+            let next = step(*sums, unsafe { load_each_masked(lanes, mask, reads, at) });
+            for (sum, next) in sums.iter_mut().zip(&next) {
+                *sum = next.select(mask, *sum);
+            }
         }
     }
-    core::array::from_fn(|a| join(parts.map(|sums| sums[a]), &op))
+    let mut results = [0.0; A];
+    for (a, result) in results.iter_mut().enumerate() {
+        let mut column = [Vector::splat(lanes, start); REDUCTION_LANES];
+        for (part, sums) in column[..n_parts].iter_mut().zip(&parts) {
+            *part = sums[a];
+        }
+        *result = join(column, &op);
+    }
+    results
 }
 
 /// [`fold`] by addition, from zero.
@@ -144,33 +185,31 @@ pub(crate) fn fold_columns<
     let sums = sums.map(<[f32]>::as_mut_ptr);
     for column in (0..width).step_by(L::LANES) {
         let mask = lanes.first(width - column);
-        let load = |src: *const f32| {
-            // SAFETY: `mask` ends where the row does.
-            Vector::new(lanes, unsafe { lanes.load_masked(mask, src) })
-        };
         let mut totals = [Vector::splat(lanes, 0.0); A];
         for row in 0..rows {
             let at = row * width + column;
             // SAFETY: row and column are within the matrices.
             unsafe {
-                let sources = reads.map(|read| load(read.add(at)));
-                let numbers = scalars.map(|scalar| Vector::splat(lanes, scalar.add(row).read()));
-                let targets = writes.map(|write| load(write.add(at).cast_const()));
+                let sources = load_each_masked(lanes, mask, reads, at);
+                let targets = writes.map(<*mut f32>::cast_const);
+                let targets = load_each_masked(lanes, mask, targets, at);
+                let mut numbers = [Vector::splat(lanes, 0.0); S];
+                for (number, scalar) in numbers.iter_mut().zip(&scalars) {
+                    *number = Vector::splat(lanes, scalar.add(row).read());
+                }
                 let results;
                 (totals, results) = step(totals, sources, numbers, targets);
-                for (write, result) in writes.iter().zip(results) {
+                for (write, result) in writes.iter().zip(&results) {
                     lanes.store_masked(mask, write.add(at), result.raw);
                 }
             }
         }
-        for (sum, mut total) in sums.iter().zip(totals) {
-            // SAFETY: `mask` ends where the sums do.
-            unsafe {
-                let sum = sum.add(column);
-                if accumulate {
-                    total = load(sum.cast_const()) + total;
-                }
-                lanes.store_masked(mask, sum, total.raw);
+        // SAFETY: `mask` ends where the sums do.
+        unsafe {
+            let before = load_each_masked(lanes, mask, sums.map(<*mut f32>::cast_const), column);
+            for ((sum, total), before) in sums.iter().zip(&totals).zip(&before) {
+                let total = if accumulate { *before + *total } else { *total };
+                lanes.store_masked(mask, sum.add(column), total.raw);
             }
         }
     }

@@ -173,6 +173,9 @@ fn column_factor_and_gate_gradients_are_slopes() {
             for at in 0..x.len() {
                 assert_eq!(added[at], 1.0 + fresh[at]);
             }
+            let mut dx = unwritten(x.len());
+            backward(rows, width, &dy, &x, &w, &mut dx, &mut [], false, false);
+            assert_eq!(dx, fresh[..x.len()], "without the parameter's gradient");
         }
     }
 }

@@ -99,7 +99,6 @@ pub(super) fn judge_seeds(
 }
 
 /// Writes one report a living seed, sorted by [`SeedId`].
-#[expect(clippy::type_complexity, reason = "a seed's whole report in one query")]
 pub(super) fn report_seeds(
     seeds: Query<
         (

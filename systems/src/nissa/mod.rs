@@ -27,6 +27,7 @@ pub use inspect::{Inspection, JudgedGate, SeedHistory, StageEntered};
 pub use progress::Progress;
 pub use run::{finish, resume, start};
 pub use summary::{HostSummary, RunEnd, RunFacts, Scores, Summary};
+pub use table::table;
 
 use bevy_ecs::prelude::*;
 use esper_engine::world::{

@@ -141,6 +141,9 @@ pub struct Summary {
     pub weights_digest: Digest,
     /// The audit chain's last hash.
     pub audit_head: Digest,
+    /// BLAKE3 of `library.redb` once the run had closed it; `None` before that, and where the library is shared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub library_digest: Option<Digest>,
     /// How gains were measured: `twin` or `gate`.
     pub counterfactual: String,
     /// Each host, when there are several.
@@ -174,6 +177,7 @@ impl Summary {
             n_late,
             weights_digest: Self::weights_digest(hosts.iter().map(|host| host.weights_digest)),
             audit_head,
+            library_digest: None,
             counterfactual,
             hosts: if hosts.len() > 1 { hosts } else { Vec::new() },
         }

@@ -1,7 +1,7 @@
 //! Text in columns.
 
 /// `rows` under `header`, each column as wide as its widest cell and two spaces apart; numbers to the right.
-pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([header[column].chars().count()]).max().unwrap_or(0)

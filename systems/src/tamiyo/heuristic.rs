@@ -120,7 +120,7 @@ impl Heuristic {
         }
         let training = || view.seeds_of(host.host).filter(|seed| seed.stage == Stage::Training);
         if self.config.is_direct() {
-            commands.extend(training().next().map(|seed| graft(seed)));
+            commands.extend(training().next().map(graft));
             return;
         }
         if training().any(|seed| seed.judgement.last.is_none()) {

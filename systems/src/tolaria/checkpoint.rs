@@ -16,6 +16,7 @@ use bevy_ecs::prelude::*;
 use esper_engine::{
     runtime::{Runtimes, TensorBook},
     world::{
+        catalog::Library,
         components::{HostRole, Runtime},
         digest::Digest,
         ids::HostId,
@@ -84,6 +85,9 @@ pub enum CheckpointError {
     /// The journal can not be saved with it.
     #[error(transparent)]
     Journal(#[from] esper_engine::world::journal::JournalError),
+    /// The library it leans on can not be kept.
+    #[error("the library: {0}")]
+    Library(String),
     /// The content does not fit this engine.
     #[error("{}: {source}", path.display())]
     Content {
@@ -144,6 +148,9 @@ pub fn write_checkpoint(world: &mut World, folder: &Path) -> Result<PathBuf, Che
         }
         None => JournalPosition::default(),
     };
+    if let Some(library) = world.get_resource::<Library>() {
+        library.0.settle().map_err(CheckpointError::Library)?;
+    }
     let mut book = TensorBook::default();
     let record = WorldRecord::capture(world, journal, &mut book);
     let weights = book.to_bytes();
@@ -159,6 +166,10 @@ pub fn write_checkpoint(world: &mut World, folder: &Path) -> Result<PathBuf, Che
     let info = CheckpointInfo { seal: Digest::of(&to_json(&info)), ..info };
 
     let target = folder.join(format!("{PREFIX}{:010}", record.tick));
+    // A resumed run comes by the same ticks again: what is there and sound is not put at risk.
+    if read(&target).is_ok_and(|(found, ..)| found == info) {
+        return Ok(target);
+    }
     let draft = folder.join(format!(".draft-{:010}", record.tick));
     remove_folder(&draft).map_err(writing(&draft))?;
     fs::create_dir_all(&draft).map_err(writing(&draft))?;

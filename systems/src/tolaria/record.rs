@@ -17,7 +17,7 @@ use esper_engine::{
         gate::Judgement,
         ids::{BlueprintId, HostId, Index, KernelId, SeedId},
         journal::JournalPosition,
-        plugin::{Clock, RunSeed},
+        plugin::{Clock, RunSeed, RunStatus},
         save::{self, LoadError},
         stage::Stage,
     },
@@ -30,6 +30,8 @@ use super::{config::HostConfigs, snapshots::Snapshots};
 #[derive(Serialize, Deserialize)]
 pub(super) struct WorldRecord {
     pub tick: u64,
+    /// Whether every host had taken its steps: a run killed after its last checkpoint has no tick left to take.
+    is_over: bool,
     pub run_seed: u64,
     pub journal: JournalPosition,
     hosts: Vec<HostRecord>,
@@ -118,6 +120,7 @@ impl WorldRecord {
     ) -> Self {
         Self {
             tick: world.resource::<Clock>().0,
+            is_over: *world.resource::<RunStatus>() == RunStatus::Completed,
             run_seed: world.resource::<RunSeed>().0,
             journal,
             hosts: capture_hosts(world, book),
@@ -132,6 +135,9 @@ impl WorldRecord {
     /// Fills a world that has plugins and nothing else.
     pub(super) fn restore(self, world: &mut World, book: &TensorBook) -> Result<(), RecordError> {
         world.resource_mut::<Clock>().0 = self.tick;
+        if self.is_over {
+            world.insert_resource(RunStatus::Completed);
+        }
         world.insert_resource(RunSeed(self.run_seed));
         restore_hosts(world, self.hosts, book)?;
         restore_rings(world, self.rings, book)?;

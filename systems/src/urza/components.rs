@@ -46,6 +46,12 @@ impl OpenLibrary {
         self.recorder.settle()
     }
 
+    /// Whether the library has the program of kernel `id`; a library that can not be read has none.
+    pub(super) fn holds_program(&self, id: KernelId) -> bool {
+        let known = self.store.kernel(id);
+        known.is_ok_and(|known| known.is_some_and(|it| it.record.program_len_bytes.is_some()))
+    }
+
     /// How much this run has written.
     pub fn recorded(&self) -> Recorded {
         self.recorder.recorded()
@@ -60,5 +66,9 @@ impl KernelStore for OpenLibrary {
         // It may still be on its way to the disk.
         self.settle().map_err(|reason| StoreError { kernel: id, reason })?;
         self.store.kernel_bytes(id)
+    }
+
+    fn settle(&self) -> Result<(), String> {
+        Self::settle(self)
     }
 }

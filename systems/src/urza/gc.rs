@@ -9,8 +9,9 @@ use serde::Serialize;
 use super::{
     error::{LibraryError, LibraryErrorKind},
     record::{BlueprintRecord, KernelRecord, Versioned},
+    rows::{ids, versions},
     schema::{RunRow, unseal},
-    store::{LibraryStore, ids, versions},
+    store::LibraryStore,
     write::Writer,
 };
 

@@ -23,8 +23,9 @@ use super::{
     error::{LibraryError, LibraryErrorKind},
     query::{KernelQuery, select},
     record::{BlueprintRecord, DeploymentRecord, KernelRecord, Versioned},
+    rows::{deployments_of, ids, latest, versions},
     schema::{BLOBS, BLUEPRINTS, BY_BLUEPRINT, DEPLOYMENTS, KERNELS},
-    store::{LibraryStore, deployments_of, ids, latest, versions},
+    store::LibraryStore,
 };
 
 /// Names an ambiguous prefix is answered with, at most.

@@ -8,8 +8,9 @@ use redb::{ReadTransaction, ReadableTable};
 use super::{
     error::{LibraryError, LibraryErrorKind},
     record::KernelRecord,
+    rows::{ids, latest},
     schema::{BY_CONTRACT, BY_LATENCY, BY_TAG, Id, KERNELS},
-    store::{LibraryStore, ids, latest},
+    store::LibraryStore,
     write::contract_key,
 };
 

@@ -50,7 +50,6 @@ enum Order {
 /// Counts and failures the thread shares with the ticks.
 #[derive(Default)]
 struct Shared {
-    n_sent: AtomicU64,
     n_commits: AtomicU64,
     n_records: AtomicU64,
     n_blob_bytes: AtomicU64,
@@ -87,13 +86,7 @@ impl Recorder {
 
     /// Hands over a tick's news.
     pub(super) fn send(&self, news: News) {
-        self.shared.n_sent.fetch_add(1, Ordering::Relaxed);
         self.order(Order::Write(news));
-    }
-
-    /// How many ticks had news.
-    pub(super) fn n_sent(&self) -> u64 {
-        self.shared.n_sent.load(Ordering::Relaxed)
     }
 
     /// Waits until everything sent is on the disk.
@@ -153,6 +146,10 @@ impl Shared {
 
 /// Writes until the recorder is dropped; what piles up meanwhile goes into one commit.
 fn serve(store: &LibraryStore, run: &str, inbox: &Receiver<Order>, shared: &Shared) {
+    // A library that was just created is written by now, and not yet on the disk.
+    if let Err(error) = store.sync() {
+        shared.fail(error.to_string());
+    }
     while let Ok(first) = inbox.recv() {
         let mut batch = Batch::new(run);
         let mut waiting = Vec::new();

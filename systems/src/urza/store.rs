@@ -1,49 +1,38 @@
 //! `LibraryStore`: a library file, open; one writer, any number of readers.
 
 use std::{
-    any::Any,
     fmt,
     fs::File,
-    io::Read,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use esper_engine::world::{
-    catalog::{KernelStatus, KernelStore, StoreError},
-    digest::Digest,
+    catalog::{KernelStore, StoreError},
     ids::{BlueprintId, KernelId},
+    run_dir::sync_folder,
 };
-use redb::{
-    Builder, ConcurrencyMode, Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase,
-    ReadableTable, TableError, backends::InMemoryBackend,
-};
-use serde::de::DeserializeOwned;
+use redb::{Builder, Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase};
 
 use super::{
     blob::read_blob,
-    error::{Damage, LibraryError, LibraryErrorKind},
+    error::{LibraryError, LibraryErrorKind},
+    file::{CACHE_MAX_BYTES, builder, check_format, check_magic, create, fresh, guarded},
+    image::Image,
     record::{
         Batch, BlobRef, BlueprintRecord, DeploymentRecord, KernelRecord, Validation, Versioned,
     },
-    schema::{
-        BLOBS, BLUEPRINTS, DEPLOYMENTS, FORMAT, KERNELS, META, META_FORMAT, META_SIGNING_KEY,
-        Sealed, VersionKey, seal, unseal,
-    },
+    rows::{deployments_of, latest, latest_of_others},
+    schema::{BLOBS, BLUEPRINTS, DEPLOYMENTS, KERNELS},
     signature::{PublicKey, SigningPair},
     write::{Committed, Writer},
 };
-
-/// Memory for pages, at most: a library is read in small pieces, and most of it once.
-const CACHE_MAX_BYTES: usize = 64 << 20;
-/// How every redb file begins.
-pub(super) const REDB_MAGIC: &[u8; 9] = b"redb\x1a\x0a\xa9\x0d\x0a";
 
 /// An open library. Clones share the file: within a process it is opened once and handed around.
 #[derive(Clone)]
 pub struct LibraryStore {
     path: PathBuf,
+    is_in_memory: bool,
     access: Arc<Access>,
 }
 
@@ -71,9 +60,11 @@ impl LibraryStore {
         let path = path.as_ref();
         guarded(path, || {
             check_magic(path)?;
-            let db = builder().set_check_integrity_on_open(true).create(path)?;
-            let pair = Box::new(prepare(&db)?);
-            Ok(Self { path: path.to_owned(), access: Arc::new(Access::Write { db, pair }) })
+            let is_new = create(path)?;
+            let db = builder().set_check_integrity_on_open(!is_new).open(path)?;
+            let pair = check_format(&db.begin_read()?)?;
+            let access = Arc::new(Access::Write { db, pair: Box::new(pair) });
+            Ok(Self { path: path.to_owned(), is_in_memory: false, access })
         })
     }
 
@@ -95,7 +86,8 @@ impl LibraryStore {
                 other => other?,
             };
             check_format(&db.begin_read()?)?;
-            Ok(Self { path: path.to_owned(), access: Arc::new(Access::Read(db)) })
+            let access = Arc::new(Access::Read(db));
+            Ok(Self { path: path.to_owned(), is_in_memory: false, access })
         })
     }
 
@@ -107,12 +99,31 @@ impl LibraryStore {
     pub fn in_memory() -> Result<Self, LibraryError> {
         let path = PathBuf::from("a library in memory");
         guarded(&path.clone(), || {
-            let db = Builder::new()
-                .set_cache_size(CACHE_MAX_BYTES)
-                .create_with_backend(InMemoryBackend::new())?;
-            let pair = Box::new(prepare(&db)?);
-            Ok(Self { path, access: Arc::new(Access::Write { db, pair }) })
+            let image = Image::from(fresh()?);
+            let db = Builder::new().set_cache_size(CACHE_MAX_BYTES).create_with_backend(image)?;
+            let pair = Box::new(check_format(&db.begin_read()?)?);
+            let access = Arc::new(Access::Write { db, pair });
+            Ok(Self { path, is_in_memory: true, access })
         })
+    }
+
+    /// Waits until the file and its name are on the disk, which a library that was just created is not.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the disk does.
+    pub fn sync(&self) -> Result<(), LibraryError> {
+        if self.is_in_memory {
+            return Ok(());
+        }
+        let synced = || {
+            File::open(&self.path)?.sync_all()?;
+            match self.path.parent() {
+                Some(folder) if !folder.as_os_str().is_empty() => sync_folder(folder),
+                _ => sync_folder(Path::new(".")),
+            }
+        };
+        synced().map_err(|error| LibraryErrorKind::from(error).at(&self.path))
     }
 
     /// The file.
@@ -274,158 +285,4 @@ impl KernelStore for LibraryStore {
         });
         found.map_err(|error| StoreError { kernel: id, reason: error.to_string() })
     }
-}
-
-/// The newest version of `id`.
-pub(super) fn latest<T: DeserializeOwned>(
-    name: &'static str,
-    table: &impl ReadableTable<VersionKey, Sealed>,
-    id: &Digest,
-) -> Result<Option<Versioned<T>>, LibraryErrorKind> {
-    let Some(row) = table.range((&id.0, 0)..=(&id.0, u32::MAX))?.next_back() else {
-        return Ok(None);
-    };
-    let (key, value) = row?;
-    let record = unseal(name, &key.value(), value.value())?;
-    Ok(Some(Versioned { version: key.value().1, record }))
-}
-
-/// Every version of `id`, oldest first.
-pub(super) fn versions<T: DeserializeOwned>(
-    name: &'static str,
-    table: &impl ReadableTable<VersionKey, Sealed>,
-    id: &Digest,
-) -> Result<Vec<Versioned<T>>, LibraryErrorKind> {
-    let rows = table.range((&id.0, 0)..=(&id.0, u32::MAX))?;
-    rows.map(|row| {
-        let (key, value) = row?;
-        let record = unseal(name, &key.value(), value.value())?;
-        Ok(Versioned { version: key.value().1, record })
-    })
-    .collect()
-}
-
-/// Every id in a table of versions, in order.
-pub(super) fn ids(
-    table: &impl ReadableTable<VersionKey, Sealed>,
-) -> Result<Vec<Digest>, LibraryErrorKind> {
-    let mut ids: Vec<Digest> = Vec::new();
-    for row in table.iter()? {
-        let id = Digest(*row?.0.value().0);
-        if ids.last() != Some(&id) {
-            ids.push(id);
-        }
-    }
-    Ok(ids)
-}
-
-/// What became of kernel `id`, in the order of run, host and seed.
-pub(super) fn deployments_of(
-    table: &impl ReadableTable<(super::schema::Id, super::schema::Id), Sealed>,
-    id: KernelId,
-) -> Result<Vec<DeploymentRecord>, LibraryErrorKind> {
-    let (first, last) = ([0; 32], [0xff; 32]);
-    let mut found = Vec::new();
-    for row in table.range((&id.0.0, &first)..=(&id.0.0, &last))? {
-        let (key, value) = row?;
-        found.push(unseal::<DeploymentRecord>("deployments", &key.value(), value.value())?);
-    }
-    found.sort_by(|a, b| (&a.run, a.host, a.seed).cmp(&(&b.run, b.host, b.seed)));
-    Ok(found)
-}
-
-/// The newest version of `id` that another run wrote, if that one was validated and its program is here.
-fn latest_of_others(
-    table: &impl ReadableTable<VersionKey, Sealed>,
-    id: KernelId,
-    run: &str,
-) -> Result<Option<KernelRecord>, LibraryErrorKind> {
-    let found = versions::<KernelRecord>("kernels", table, &id.0)?;
-    let newest = found.into_iter().rev().map(|it| it.record).find(|record| record.run != run);
-    Ok(newest.filter(|record| {
-        record.status == KernelStatus::Validated && record.program_len_bytes.is_some()
-    }))
-}
-
-fn builder() -> Builder {
-    let mut builder = Builder::new();
-    builder.set_cache_size(CACHE_MAX_BYTES).set_concurrency_mode(ConcurrencyMode::SingleWriter);
-    builder
-}
-
-/// Creates what a new library begins with, checks what an old one says of itself, and finds its key pair.
-fn prepare(db: &Database) -> Result<SigningPair, LibraryErrorKind> {
-    let is_new = db.begin_read()?.list_tables()?.next().is_none();
-    if !is_new {
-        return check_format(&db.begin_read()?);
-    }
-    let pair = SigningPair::draw()?;
-    let tx = db.begin_write()?;
-    {
-        let mut meta = tx.open_table(META)?;
-        let format = seal("meta", &META_FORMAT, &FORMAT)?;
-        meta.insert(META_FORMAT, format.as_slice())?;
-        let secret = seal("meta", &META_SIGNING_KEY, &pair.secret())?;
-        meta.insert(META_SIGNING_KEY, secret.as_slice())?;
-    }
-    drop(Writer::open(&tx, &pair)?);
-    tx.commit()?;
-    Ok(pair)
-}
-
-/// The key pair of a library whose format this version understands.
-pub(super) fn check_format(tx: &ReadTransaction) -> Result<SigningPair, LibraryErrorKind> {
-    let meta = match tx.open_table(META) {
-        Err(TableError::TableDoesNotExist(_) | TableError::TableTypeMismatch { .. }) => {
-            return Err(LibraryErrorKind::NotALibrary("a redb file with other tables"));
-        }
-        other => other?,
-    };
-    let format = meta.get(META_FORMAT)?;
-    let format = format.ok_or(LibraryErrorKind::NotALibrary("a redb file without a format"))?;
-    let found: u32 = unseal("meta", &META_FORMAT, format.value())?;
-    if found != FORMAT {
-        return Err(LibraryErrorKind::Format { found, supported: FORMAT });
-    }
-    let secret = meta.get(META_SIGNING_KEY)?.ok_or_else(|| {
-        let what = "the key is missing".to_owned();
-        let key = META_SIGNING_KEY.to_owned();
-        LibraryErrorKind::Damaged(Damage { table: "meta", key, what })
-    })?;
-    let secret: [u8; 32] = unseal("meta", &META_SIGNING_KEY, secret.value())?;
-    Ok(SigningPair::from_secret(secret))
-}
-
-/// Refuses what is certainly no library before redb looks at it.
-pub(super) fn check_magic(path: &Path) -> Result<(), LibraryErrorKind> {
-    let mut file = match File::open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        other => other?,
-    };
-    if file.metadata()?.is_dir() {
-        return Err(LibraryErrorKind::NotALibrary("a folder"));
-    }
-    let mut head = Vec::with_capacity(REDB_MAGIC.len());
-    file.by_ref().take(REDB_MAGIC.len() as u64).read_to_end(&mut head)?;
-    if head.is_empty() || head == REDB_MAGIC {
-        return Ok(());
-    }
-    Err(LibraryErrorKind::NotALibrary("the file does not begin as one"))
-}
-
-/// Runs `f`, and turns a panic of redb over a damaged file into an error.
-pub(super) fn guarded<T>(
-    path: &Path,
-    f: impl FnOnce() -> Result<T, LibraryErrorKind>,
-) -> Result<T, LibraryError> {
-    // A transaction that unwinds is dropped, which undoes it; locks it poisons are errors from then on.
-    let outcome = catch_unwind(AssertUnwindSafe(f))
-        .unwrap_or_else(|panic| Err(LibraryErrorKind::Damaged(Damage::file(panic_text(&*panic)))));
-    outcome.map_err(|kind| kind.at(path))
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    format!("reading it failed: {}", text.unwrap_or("no reason given"))
 }

@@ -73,7 +73,7 @@ pub(super) fn record_news(
     let mut facts: BTreeMap<KernelId, KernelFactsItem> =
         changed.iter().map(|kernel| (*kernel.id, kernel)).collect();
     for id in &unread.0 {
-        let late = names.kernels.entity(*id).filter(|_| cache.get(*id).is_some());
+        let late = cache.get(*id).and_then(|_| names.kernels.entity(*id));
         facts.extend(late.and_then(|entity| kernels.get(entity).ok()).map(|kernel| (*id, kernel)));
     }
     for (id, kernel) in facts {
@@ -84,10 +84,11 @@ pub(super) fn record_news(
             record.reasons = reasons.to_vec();
         }
         let program = cache.get(id).map(Arc::clone);
-        match program {
-            Some(_) => unread.0.remove(&id),
-            None => unread.0.insert(id),
-        };
+        if program.is_some() || library.holds_program(id) {
+            unread.0.remove(&id);
+        } else {
+            unread.0.insert(id);
+        }
         news.kernels.push((record, program));
     }
     for change in stages.read().filter(|change| change.to.is_terminal()) {
@@ -98,18 +99,9 @@ pub(super) fn record_news(
     }
 }
 
-/// Waits for what [`record_news`] sent, and fails the run when the library can not be written.
-pub(super) fn settle_news(
-    library: Res<OpenLibrary>,
-    mut n_sent: Local<u64>,
-    mut commands: Commands,
-) {
-    let n_now = library.recorder.n_sent();
-    if *n_sent == n_now {
-        return;
-    }
-    *n_sent = n_now;
-    if let Err(reason) = library.settle() {
+/// Fails the run when the library could not be written. Ticks do not wait for it; checkpoints do.
+pub(super) fn settle_news(library: Res<OpenLibrary>, mut commands: Commands) {
+    if let Some(reason) = library.recorder.failure() {
         commands.queue(move |world: &mut World| {
             let mut status = world.resource_mut::<RunStatus>();
             // What ended the run first is what it is remembered for.

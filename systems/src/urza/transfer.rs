@@ -18,10 +18,12 @@ use super::{
     bundle::Bundle,
     check::{blueprint_faults, kernel_faults},
     error::{LibraryError, LibraryErrorKind},
+    file::guarded,
     record::{BlobRef, BlueprintRecord, KernelRecord},
+    rows::{deployments_of, ids, latest},
     schema::{BLOBS, BLUEPRINTS, DEPLOYMENTS, KERNELS},
     signature::PublicKey,
-    store::{LibraryStore, deployments_of, guarded, ids, latest},
+    store::LibraryStore,
     write::Writer,
 };
 

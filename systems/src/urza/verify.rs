@@ -13,27 +13,26 @@ use std::{
 };
 
 use esper_engine::world::digest::Digest;
-use redb::{
-    Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable,
-    StorageBackend, backends::InMemoryBackend,
-};
+use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     blob::{check_parts, read_blob},
     check::{blueprint_faults, kernel_faults},
     error::{LibraryError, LibraryErrorKind},
+    file::{check_format, check_magic, guarded},
+    image::Image,
     record::{BlobRef, BlueprintRecord, DeploymentRecord, KernelRecord, Versioned},
+    rows::{ids, latest},
     schema::{
         BLOBS, BLUEPRINTS, BY_BLUEPRINT, BY_CONTRACT, BY_LATENCY, BY_TAG, DEPLOYMENTS, KERNELS,
         RUNS, RunRow, SealKey, Sealed, VersionKey, unseal,
     },
-    store::{check_format, check_magic, guarded, ids, latest},
     write::contract_key,
 };
 
 /// Length of a library that is verified, at most: it is read into memory, so that nothing is written to it.
-pub const VERIFY_MAX_BYTES: u64 = 4 << 30;
+const VERIFY_MAX_BYTES: u64 = 4 << 30;
 
 /// One thing that is not as it was written.
 #[derive(Serialize, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,10 +140,7 @@ fn read_closed(path: &Path) -> Result<Vec<u8>, LibraryErrorKind> {
 
 /// A copy in memory, which redb may repair as it likes.
 fn open_copy(bytes: &[u8]) -> Result<Database, LibraryErrorKind> {
-    let backend = InMemoryBackend::new();
-    backend.set_len(bytes.len() as u64)?;
-    backend.write(0, bytes)?;
-    Ok(Builder::new().create_with_backend(backend)?)
+    Ok(Builder::new().create_with_backend(Image::from(bytes.to_vec()))?)
 }
 
 /// Has redb check the checksum of every page.

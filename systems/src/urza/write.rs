@@ -13,12 +13,12 @@ use super::{
     record::{
         Batch, BlobRef, BlueprintRecord, DeploymentRecord, KernelRecord, Validation, Versioned,
     },
+    rows::latest,
     schema::{
         BLOBS, BLUEPRINTS, BY_BLUEPRINT, BY_CONTRACT, BY_LATENCY, BY_TAG, DEPLOYMENTS, Id, KERNELS,
         RUNS, RunRow, Sealed, VersionKey, seal, unseal,
     },
     signature::SigningPair,
-    store::latest,
 };
 
 /// Tags a kernel may carry.

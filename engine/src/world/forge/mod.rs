@@ -276,7 +276,8 @@ impl Engine {
         let previous = forges.0.last().copied();
         forges.0.push(config.name);
         let scripts = world.get_resource::<Scripts>();
-        let script = scripts.and_then(|scripts| scripts.0.get(config.name).cloned());
+        // In a replay, a forge without a script is one none of whose jobs came back.
+        let script = scripts.map(|it| it.0.get(config.name).cloned().unwrap_or_default());
         world.get_resource_or_init::<Lateness>();
         let handicap = world.get_resource::<Handicap>().copied();
         world.insert_resource(Forge::<J>::new(config, script, handicap));

@@ -76,14 +76,14 @@ fn a_workers_timing_does_not_change_a_strict_run() {
 #[test]
 fn a_script_repeats_a_free_run_to_the_tick() {
     let uneven = |_: &str, ticket: Ticket| Duration::from_micros(400 * (ticket.0 % 3));
-    let (free, _, _) = drive(config(Mode::Free, 2), None, uneven, 15);
-    assert!(!free.is_empty());
+    let (free, _, _) = drive(config(Mode::Free, 2), None, uneven, 600);
+    assert_eq!(free.len(), 10);
     let mut script = Script::default();
     for (tick, ticket, outcome) in &free {
         script.push(*tick, Ticket(*ticket), outcome.word());
     }
     let slower = |_: &str, ticket: Ticket| Duration::from_millis(3 * (ticket.0 % 2));
-    let (replayed, _, _) = drive(config(Mode::Free, 3), Some(script), slower, 15);
+    let (replayed, _, _) = drive(config(Mode::Free, 3), Some(script), slower, 600);
     assert_eq!(free, replayed);
 }
 

@@ -2,7 +2,7 @@
 #![cfg(target_arch = "x86_64")]
 
 use super::Lanes;
-use core::arch::x86_64::{__m256, __m256i, _CMP_LT_OQ, _CMP_UNORD_Q};
+use core::arch::x86_64::{__m256, __m256i, _CMP_LE_OQ, _CMP_LT_OQ, _CMP_UNORD_Q};
 use pulp::x86::V3;
 
 impl Lanes for V3 {
@@ -53,15 +53,20 @@ impl Lanes for V3 {
         dst: *mut f32,
         step: usize,
     ) {
-        let row = |lane: usize| lane.min(n_rows - 1) * stride;
-        let rows: [usize; 8] = core::array::from_fn(row);
+        let mut rows = [0; 8];
+        for (lane, row) in rows.iter_mut().enumerate() {
+            *row = lane.min(n_rows - 1) * stride;
+        }
         let mut k = 0;
         while k + 4 <= depth {
             // SAFETY: four values from column `k` of rows below `n_rows`, and four packed columns.
             unsafe {
-                let quads = core::array::from_fn(|i| self.gather_quads(src.add(k), &rows, i));
-                for (column, value) in self.transpose_quads(quads).into_iter().enumerate() {
-                    self.store(dst.add((k + column) * step), value);
+                let mut quads = [self.splat(0.0); 4];
+                for (i, quad) in quads.iter_mut().enumerate() {
+                    *quad = self.gather_quads(src.add(k), &rows, i);
+                }
+                for (column, value) in self.transpose_quads(quads).iter().enumerate() {
+                    self.store(dst.add((k + column) * step), *value);
                 }
             }
             k += 4;
@@ -70,6 +75,30 @@ impl Lanes for V3 {
             for (lane, row) in rows.iter().enumerate() {
                 // SAFETY: the caller's promise.
                 unsafe { dst.add(k * step + lane).write(src.add(row + k).read()) }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn unpack_rows(
+        self,
+        src: *const f32,
+        step: usize,
+        n_rows: usize,
+        depth: usize,
+        dst: *mut f32,
+        stride: usize,
+    ) {
+        for k in (0..depth).step_by(4) {
+            let n_columns = (depth - k).min(4);
+            let mut columns = [self.splat(0.0); 4];
+            for (column, value) in columns[..n_columns].iter_mut().enumerate() {
+                // SAFETY: a register of column `k + column`.
+                *value = unsafe { self.load(src.add((k + column) * step)) };
+            }
+            for (i, quads) in self.transpose_quads(columns).iter().enumerate() {
+                // SAFETY: rows below `n_rows`, and columns below `depth`.
+                unsafe { self.scatter_quads(*quads, i, n_rows, n_columns, dst.add(k), stride) };
             }
         }
     }
@@ -95,6 +124,11 @@ impl Lanes for V3 {
         self.avx._mm256_div_ps(a, b)
     }
     #[inline(always)]
+    fn max(self, a: __m256, b: __m256) -> __m256 {
+        // The instruction gives its second operand unless the first is greater.
+        self.avx._mm256_max_ps(b, a)
+    }
+    #[inline(always)]
     fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
         self.fma._mm256_fmadd_ps(a, b, c)
     }
@@ -105,6 +139,10 @@ impl Lanes for V3 {
     #[inline(always)]
     fn less(self, a: __m256, b: __m256) -> __m256i {
         self.avx._mm256_castps_si256(self.avx._mm256_cmp_ps::<_CMP_LT_OQ>(a, b))
+    }
+    #[inline(always)]
+    fn less_equal(self, a: __m256, b: __m256) -> __m256i {
+        self.avx._mm256_castps_si256(self.avx._mm256_cmp_ps::<_CMP_LE_OQ>(a, b))
     }
     #[inline(always)]
     fn is_nan(self, a: __m256) -> __m256i {
@@ -199,6 +237,20 @@ trait Quads: Sized {
     ///
     /// Those four values are readable.
     unsafe fn gather_quads(self, src: *const f32, rows: &[usize; 8], i: usize) -> __m256;
+    /// Writes group `g` to `dst[(4 g + i) * stride..][..n_columns]`, for rows below `n_rows`.
+    ///
+    /// # Safety
+    ///
+    /// Those values, four at most, are writable.
+    unsafe fn scatter_quads(
+        self,
+        quads: __m256,
+        i: usize,
+        n_rows: usize,
+        n_columns: usize,
+        dst: *mut f32,
+        stride: usize,
+    );
     /// Transposes the four by four matrix in each group of four lanes.
     fn transpose_quads(self, quads: [__m256; 4]) -> [__m256; 4];
 }
@@ -207,8 +259,38 @@ impl Quads for V3 {
     #[inline(always)]
     unsafe fn gather_quads(self, src: *const f32, rows: &[usize; 8], i: usize) -> __m256 {
         // SAFETY: the caller's promise.
-        let quad = |group: usize| unsafe { self.sse._mm_loadu_ps(src.add(rows[4 * group + i])) };
-        self.avx._mm256_insertf128_ps::<1>(self.avx._mm256_castps128_ps256(quad(0)), quad(1))
+        unsafe {
+            let low = self.avx._mm256_castps128_ps256(self.sse._mm_loadu_ps(src.add(rows[i])));
+            self.avx._mm256_insertf128_ps::<1>(low, self.sse._mm_loadu_ps(src.add(rows[4 + i])))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scatter_quads(
+        self,
+        quads: __m256,
+        i: usize,
+        n_rows: usize,
+        n_columns: usize,
+        dst: *mut f32,
+        stride: usize,
+    ) {
+        let groups =
+            [self.avx._mm256_castps256_ps128(quads), self.avx._mm256_extractf128_ps::<1>(quads)];
+        for (group, quad) in groups.iter().enumerate() {
+            if 4 * group + i < n_rows {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let dst = dst.add((4 * group + i) * stride);
+                    if n_columns == 4 {
+                        self.sse._mm_storeu_ps(dst, *quad);
+                    } else {
+                        let mask = self.avx._mm256_castsi256_si128(self.first(n_columns));
+                        self.avx._mm_maskstore_ps(dst, mask, *quad);
+                    }
+                }
+            }
+        }
     }
 
     #[inline(always)]

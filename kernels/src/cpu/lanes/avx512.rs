@@ -2,13 +2,15 @@
 #![cfg(target_arch = "x86_64")]
 
 use super::Lanes;
-use core::arch::x86_64::{__m512, __m512i, __mmask16, _CMP_LT_OQ, _CMP_UNORD_Q};
+use core::arch::x86_64::{
+    __m512, __m512i, __mmask8, __mmask16, _CMP_LE_OQ, _CMP_LT_OQ, _CMP_UNORD_Q,
+};
 use pulp::x86::V4;
 
 impl Lanes for V4 {
     const LANES: usize = 16;
-    // 32 registers: 16 + 1 and 2 * 12 + 2 leave room for the broadcasts.
-    const TILE_ROWS: [usize; 2] = [16, 12];
+    // 32 registers: 15 + 1 and 2 * 12 + 2 leave room for the broadcasts.
+    const TILE_ROWS: [usize; 2] = [15, 12];
     type F32 = __m512;
     type U32 = __m512i;
     type Mask = __mmask16;
@@ -52,23 +54,58 @@ impl Lanes for V4 {
         dst: *mut f32,
         step: usize,
     ) {
-        let row = |lane: usize| lane.min(n_rows - 1) * stride;
-        let rows: [usize; 16] = core::array::from_fn(row);
-        let mut k = 0;
-        while k + 4 <= depth {
+        let mut rows = [0; 16];
+        for (lane, row) in rows.iter_mut().enumerate() {
+            *row = lane.min(n_rows - 1) * stride;
+        }
+        let full = depth - depth % 4;
+        for k in (0..full).step_by(4) {
             // SAFETY: four values from column `k` of rows below `n_rows`, and four packed columns.
             unsafe {
-                let quads = core::array::from_fn(|i| self.gather_quads(src.add(k), &rows, i));
-                for (column, value) in self.transpose_quads(quads).into_iter().enumerate() {
-                    self.store(dst.add((k + column) * step), value);
+                let mut quads = [self.splat(0.0); 4];
+                for (i, quad) in quads.iter_mut().enumerate() {
+                    *quad = self.gather_quads::<true>(src.add(k), &rows, i, 0b1111);
+                }
+                for (column, value) in self.transpose_quads(quads).iter().enumerate() {
+                    self.store(dst.add((k + column) * step), *value);
                 }
             }
-            k += 4;
         }
-        for k in k..depth {
-            for (lane, row) in rows.iter().enumerate() {
-                // SAFETY: the caller's promise.
-                unsafe { dst.add(k * step + lane).write(src.add(row + k).read()) }
+        if full < depth {
+            let mask = (1 << (depth - full)) - 1;
+            // SAFETY: as above, for the columns that are left.
+            unsafe {
+                let mut quads = [self.splat(0.0); 4];
+                for (i, quad) in quads.iter_mut().enumerate() {
+                    *quad = self.gather_quads::<false>(src.add(full), &rows, i, mask);
+                }
+                for (k, value) in (full..depth).zip(&self.transpose_quads(quads)) {
+                    self.store(dst.add(k * step), *value);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn unpack_rows(
+        self,
+        src: *const f32,
+        step: usize,
+        n_rows: usize,
+        depth: usize,
+        dst: *mut f32,
+        stride: usize,
+    ) {
+        for k in (0..depth).step_by(4) {
+            let n_columns = (depth - k).min(4);
+            let mut columns = [self.splat(0.0); 4];
+            for (column, value) in columns[..n_columns].iter_mut().enumerate() {
+                // SAFETY: a register of column `k + column`.
+                *value = unsafe { self.load(src.add((k + column) * step)) };
+            }
+            for (i, quads) in self.transpose_quads(columns).iter().enumerate() {
+                // SAFETY: rows below `n_rows`, and columns below `depth`.
+                unsafe { self.scatter_quads(*quads, i, n_rows, n_columns, dst.add(k), stride) };
             }
         }
     }
@@ -94,6 +131,11 @@ impl Lanes for V4 {
         self.avx512f._mm512_div_ps(a, b)
     }
     #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        // The instruction gives its second operand unless the first is greater.
+        self.avx512f._mm512_max_ps(b, a)
+    }
+    #[inline(always)]
     fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
         self.avx512f._mm512_fmadd_ps(a, b, c)
     }
@@ -104,6 +146,10 @@ impl Lanes for V4 {
     #[inline(always)]
     fn less(self, a: __m512, b: __m512) -> __mmask16 {
         self.avx512f._mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b)
+    }
+    #[inline(always)]
+    fn less_equal(self, a: __m512, b: __m512) -> __mmask16 {
+        self.avx512f._mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b)
     }
     #[inline(always)]
     fn is_nan(self, a: __m512) -> __mmask16 {
@@ -193,26 +239,90 @@ impl Lanes for V4 {
 
 /// Four columns of sixteen rows at a time, by groups of four lanes.
 trait Quads: Sized {
-    /// Group `g` of the result is `src[rows[4 g + i]..][..4]`.
+    /// Group `g` of the result is `src[rows[4 g + i]..][..4]`, unless `FULL` within `mask`.
     ///
     /// # Safety
     ///
-    /// Those four values are readable.
-    unsafe fn gather_quads(self, src: *const f32, rows: &[usize; 16], i: usize) -> __m512;
+    /// Those values are readable.
+    unsafe fn gather_quads<const FULL: bool>(
+        self,
+        src: *const f32,
+        rows: &[usize; 16],
+        i: usize,
+        mask: __mmask8,
+    ) -> __m512;
+    /// Writes group `g` to `dst[(4 g + i) * stride..][..n_columns]`, for rows below `n_rows`.
+    ///
+    /// # Safety
+    ///
+    /// Those values, four at most, are writable.
+    unsafe fn scatter_quads(
+        self,
+        quads: __m512,
+        i: usize,
+        n_rows: usize,
+        n_columns: usize,
+        dst: *mut f32,
+        stride: usize,
+    );
     /// Transposes the four by four matrix in each group of four lanes.
     fn transpose_quads(self, quads: [__m512; 4]) -> [__m512; 4];
 }
 
 impl Quads for V4 {
     #[inline(always)]
-    unsafe fn gather_quads(self, src: *const f32, rows: &[usize; 16], i: usize) -> __m512 {
+    unsafe fn gather_quads<const FULL: bool>(
+        self,
+        src: *const f32,
+        rows: &[usize; 16],
+        i: usize,
+        mask: __mmask8,
+    ) -> __m512 {
         let unit = self.avx512f;
-        // SAFETY: the caller's promise.
-        let quad = |group: usize| unsafe { self.sse._mm_loadu_ps(src.add(rows[4 * group + i])) };
-        let value = unit._mm512_castps128_ps512(quad(0));
-        let value = unit._mm512_insertf32x4::<1>(value, quad(1));
-        let value = unit._mm512_insertf32x4::<2>(value, quad(2));
-        unit._mm512_insertf32x4::<3>(value, quad(3))
+        let mut quads = [self.sse._mm_setzero_ps(); 4];
+        for (group, quad) in quads.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            *quad = unsafe {
+                let src = src.add(rows[4 * group + i]);
+                if FULL { self.sse._mm_loadu_ps(src) } else { unit._mm_maskz_loadu_ps(mask, src) }
+            };
+        }
+        let value = unit._mm512_castps128_ps512(quads[0]);
+        let value = unit._mm512_insertf32x4::<1>(value, quads[1]);
+        let value = unit._mm512_insertf32x4::<2>(value, quads[2]);
+        unit._mm512_insertf32x4::<3>(value, quads[3])
+    }
+
+    #[inline(always)]
+    unsafe fn scatter_quads(
+        self,
+        quads: __m512,
+        i: usize,
+        n_rows: usize,
+        n_columns: usize,
+        dst: *mut f32,
+        stride: usize,
+    ) {
+        let unit = self.avx512f;
+        let groups = [
+            unit._mm512_castps512_ps128(quads),
+            unit._mm512_extractf32x4_ps::<1>(quads),
+            unit._mm512_extractf32x4_ps::<2>(quads),
+            unit._mm512_extractf32x4_ps::<3>(quads),
+        ];
+        for (group, quad) in groups.iter().enumerate() {
+            if 4 * group + i < n_rows {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let dst = dst.add((4 * group + i) * stride);
+                    if n_columns == 4 {
+                        self.sse._mm_storeu_ps(dst, *quad);
+                    } else {
+                        unit._mm_mask_storeu_ps(dst, (1 << n_columns) - 1, *quad);
+                    }
+                }
+            }
+        }
     }
 
     #[inline(always)]

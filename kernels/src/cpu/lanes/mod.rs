@@ -75,6 +75,21 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
         dst: *mut f32,
         step: usize,
     );
+    /// The way back: `dst[lane * stride + k] = src[k * step + lane]` for `lane < n_rows`.
+    ///
+    /// # Safety
+    ///
+    /// `src` is readable at `k * step + lane` for every lane and `k < depth`; `dst` is writable at
+    /// `lane * stride + k` for `lane < n_rows`, `k < depth`.
+    unsafe fn unpack_rows(
+        self,
+        src: *const f32,
+        step: usize,
+        n_rows: usize,
+        depth: usize,
+        dst: *mut f32,
+        stride: usize,
+    );
 
     /// The same value in every lane.
     fn splat(self, value: f32) -> Self::F32;
@@ -86,12 +101,16 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `a / b`
     fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a < b ? b : a`
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `a * b + c`, rounded once.
     fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
     /// The square root, correctly rounded.
     fn sqrt(self, a: Self::F32) -> Self::F32;
     /// `a < b`, false where either is NaN.
     fn less(self, a: Self::F32, b: Self::F32) -> Self::Mask;
+    /// `a <= b`, false where either is NaN.
+    fn less_equal(self, a: Self::F32, b: Self::F32) -> Self::Mask;
     /// Where `a` is NaN.
     fn is_nan(self, a: Self::F32) -> Self::Mask;
     /// `mask ? a : b`

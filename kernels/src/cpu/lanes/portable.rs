@@ -62,6 +62,22 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn unpack_rows(
+        self,
+        src: *const f32,
+        step: usize,
+        _n_rows: usize,
+        depth: usize,
+        dst: *mut f32,
+        _stride: usize,
+    ) {
+        for k in 0..depth {
+            // SAFETY: with one lane there is one row; the caller's promise.
+            unsafe { dst.add(k).write(src.add(k * step).read()) }
+        }
+    }
+
+    #[inline(always)]
     fn splat(self, value: f32) -> f32 {
         value
     }
@@ -82,6 +98,10 @@ impl Lanes for Portable {
         a / b
     }
     #[inline(always)]
+    fn max(self, a: f32, b: f32) -> f32 {
+        if a < b { b } else { a }
+    }
+    #[inline(always)]
     fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
         a.mul_add(b, c)
     }
@@ -92,6 +112,10 @@ impl Lanes for Portable {
     #[inline(always)]
     fn less(self, a: f32, b: f32) -> bool {
         a < b
+    }
+    #[inline(always)]
+    fn less_equal(self, a: f32, b: f32) -> bool {
+        a <= b
     }
     #[inline(always)]
     fn is_nan(self, a: f32) -> bool {

@@ -43,6 +43,11 @@ impl<L: Lanes> Vector<L> {
         self.lanes.less(self.raw, b.raw)
     }
 
+    #[inline(always)]
+    pub(crate) fn less_equal(self, b: Self) -> L::Mask {
+        self.lanes.less_equal(self.raw, b.raw)
+    }
+
     /// `mask ? self : other`
     #[inline(always)]
     pub(crate) fn select(self, mask: L::Mask, other: Self) -> Self {
@@ -52,7 +57,7 @@ impl<L: Lanes> Vector<L> {
     /// `other` where it is larger, `self` elsewhere; a NaN in `other` is ignored.
     #[inline(always)]
     pub(crate) fn max(self, other: Self) -> Self {
-        other.select(self.less(other), self)
+        Self { raw: self.lanes.max(self.raw, other.raw), ..self }
     }
 
     #[inline(always)]
@@ -67,6 +72,24 @@ impl<L: Lanes> Vector<L> {
         let lanes = self.lanes;
         let sign = lanes.and(lanes.bits_of(sign.raw), lanes.splat_u32(SIGN));
         Self { raw: lanes.of_bits(lanes.or(lanes.bits_of(self.abs().raw), sign)), lanes }
+    }
+
+    /// Reads `LANES` values.
+    #[inline(always)]
+    pub(crate) fn load(lanes: L, src: &[f32]) -> Self {
+        assert!(L::LANES <= src.len());
+        // SAFETY: the slice holds `LANES` values.
+        Self { raw: unsafe { lanes.load(src.as_ptr()) }, lanes }
+    }
+
+    /// Writes as many values as `dst` has, at most `LANES`.
+    #[inline(always)]
+    pub(crate) fn store_first(self, dst: &mut [f32]) {
+        assert!(dst.len() <= L::LANES);
+        // SAFETY: the mask ends where the slice does.
+        unsafe {
+            self.lanes.store_masked(self.lanes.first(dst.len()), dst.as_mut_ptr(), self.raw);
+        }
     }
 
     /// Writes `LANES` values.

@@ -15,7 +15,7 @@ use esper_engine::world::{
 use super::{batch_of, blueprint, contract, filled, measured, place, validated};
 use crate::urza::{
     BLOB_MAX_BYTES, Batch, BlobRef, KernelQuery, LibraryErrorKind, LibraryStore, TAGS_MAX,
-    Validation, ls,
+    Validation, ls, verify,
 };
 
 #[test]
@@ -229,4 +229,53 @@ fn an_unknown_kernel_has_no_bytes_and_a_lying_length_is_refused() {
     assert!(store.blob(huge).is_err());
     assert!(store.blob(BlobRef { digest, len_bytes: 1 }).is_err());
     assert!(store.commit(&Batch::new("run-c")).unwrap().n_records == 0);
+}
+
+/// A copy taken while the library is open is what a killed run leaves behind.
+#[test]
+fn a_library_whose_run_was_killed_opens_again_with_everything_committed() {
+    let (dir, path) = place();
+    let (store, _) = filled(&path);
+    let expected = store.list(&KernelQuery::default()).unwrap();
+    let copies = ["read.redb", "written.redb", "verified.redb"].map(|name| dir.path().join(name));
+    for copy in &copies {
+        fs::copy(&path, copy).unwrap();
+    }
+    assert_eq!(ls(&copies[0], &KernelQuery::default()).unwrap(), expected);
+    let again = LibraryStore::open(&copies[1]).unwrap();
+    assert_eq!(again.list(&KernelQuery::default()).unwrap(), expected);
+    again.commit(&validated("run-b", "swish", 5, &[])).unwrap();
+    let left = fs::read(&copies[2]).unwrap();
+    assert_eq!(verify(&copies[2], None).unwrap(), []);
+    assert_eq!(fs::read(&copies[2]).unwrap(), left, "verifying repairs nothing");
+}
+
+#[test]
+fn a_new_library_that_was_cut_short_is_refused_and_an_empty_file_is_filled() {
+    let (_dir, path) = place();
+    fs::write(&path, b"").unwrap();
+    let store = LibraryStore::open(&path).unwrap();
+    store.sync().unwrap();
+    drop(store);
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let error = LibraryStore::open(&path).unwrap_err();
+    assert!(matches!(error.kind, LibraryErrorKind::Damaged(_)), "{error}");
+}
+
+#[test]
+fn what_the_operating_system_refuses_is_said_with_what_to_do_about_it() {
+    use std::io::{Error, ErrorKind};
+    for (kind, advice) in [
+        (ErrorKind::StorageFull, "free some"),
+        (ErrorKind::QuotaExceeded, "free some"),
+        (ErrorKind::PermissionDenied, "make the file and its folder writable"),
+        (ErrorKind::ReadOnlyFilesystem, "make the file and its folder writable"),
+        (ErrorKind::NotFound, "check the path"),
+    ] {
+        let direct = LibraryErrorKind::from(Error::from(kind)).to_string();
+        let stored = redb::StorageError::Io(Error::from(kind));
+        assert_eq!(LibraryErrorKind::from(stored).to_string(), direct);
+        assert!(direct.contains(advice), "{direct}");
+    }
 }

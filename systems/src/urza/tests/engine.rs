@@ -17,7 +17,7 @@ use crate::{
     oona::{KernelJudged, OonaPlugin, StageChanged},
     urza::{
         KernelQuery, LibraryErrorKind, LibraryPlace, LibraryStore, OpenLibrary, UrzaConfig,
-        UrzaPlugin, verify,
+        UrzaPlugin, components::Unread, verify,
     },
 };
 
@@ -211,4 +211,18 @@ fn a_run_that_is_not_kept_has_a_library_all_the_same() {
     engine.tick();
     let library = engine.world().resource::<Library>();
     assert!(library.0.kernel_bytes(name).unwrap().is_some());
+}
+
+#[test]
+fn a_resumed_run_looks_for_no_program_that_the_library_has() {
+    let (_dir, path) = place();
+    for has_program in [true, false] {
+        let mut engine = engine(&path, "run-a");
+        spawn(engine.world_mut(), "glu");
+        if !has_program {
+            engine.world_mut().resource_mut::<KernelCache>().retain(|_| false);
+        }
+        engine.tick();
+        assert!(engine.world().resource::<Unread>().0.is_empty());
+    }
 }

@@ -7,6 +7,8 @@ use esper_engine::world::{
     digest::Digest,
 };
 
+use proptest::prelude::*;
+
 use super::{batch_of, filled, place, validated};
 use crate::urza::{
     KernelQuery, LibraryErrorKind, LibraryStore, Transferred, bundle::Bundle, export, import, ls,
@@ -151,4 +153,22 @@ fn a_forged_record_is_refused_by_name_or_signature() {
         },
         "can not be decoded",
     );
+}
+
+proptest! {
+    /// A head that is sealed in order and makes no sense.
+    #[test]
+    fn no_head_of_random_bytes_is_imported_or_panics(head in prop::collection::vec(any::<u8>(), 0..200), rest in 0..40_usize) {
+        let len = (head.len() as u64).to_le_bytes();
+        let body = [len.as_slice(), &head, &vec![0; rest]].concat();
+        let prefix = [b"esperlib".as_slice(), &1_u32.to_le_bytes(), &Digest::of(&body).0].concat();
+        if let Ok(bundle) = Bundle::decode(&[prefix, body].concat()) {
+            prop_assert!(bundle.head.kernels.is_empty(), "32 bytes that sign themselves by chance");
+        }
+    }
+
+    #[test]
+    fn no_bytes_at_all_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        prop_assert!(Bundle::decode(&bytes).is_err());
+    }
 }

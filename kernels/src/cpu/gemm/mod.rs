@@ -1,0 +1,279 @@
+//! The matrix product: one chain of fused multiply-adds per output element.
+//!
+//! `C[m, n]` is cut into tiles that stay in registers while `k` runs from first to last, and vectors
+//! lie along `n`, so that the chain of an element never depends on the tile it fell into, nor on the
+//! vector unit. A deep product runs in blocks of `k`, each going on from the sums of the one before:
+//! the same chain, with a stop in memory.
+
+mod pack;
+mod tile;
+
+use super::lanes::Lanes;
+use pack::{pack_left, pack_plain, pack_transposed};
+use tile::Tile;
+
+/// `A[m, k]` by its strides, one of them 1: element `(i, l)` is at `i * row + l * column`.
+#[derive(Clone, Copy)]
+pub(crate) struct Left<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) row: usize,
+    pub(crate) column: usize,
+}
+
+/// `B[k, n]`.
+#[derive(Clone, Copy)]
+pub(crate) enum Right<'a> {
+    /// Row-major, `f32[k, n]`.
+    Plain(&'a [f32]),
+    /// By its transpose, `f32[n, k]`.
+    Transposed(&'a [f32]),
+}
+
+/// What becomes of `C`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// The chains start from zero and replace what was there.
+    Replace,
+    /// The chains start from zero and, finished, are added to what was there.
+    Add,
+    /// The chains go on from what was there.
+    Continue,
+}
+
+/// What is done to the finished sums as they leave the registers.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Finish<'a> {
+    /// Added to each row: `f32[n]`.
+    pub(crate) bias: Option<&'a [f32]>,
+    /// Whether negative numbers then become zero.
+    pub(crate) rectify: bool,
+}
+
+/// Rows, columns and depth of a product.
+#[derive(Clone, Copy)]
+pub(crate) struct Extent {
+    pub(crate) m: usize,
+    pub(crate) n: usize,
+    pub(crate) k: usize,
+}
+
+/// Columns of the widest tile of any vector unit.
+const PANEL_COLUMNS: usize = 32;
+
+/// Depth of a block: a panel of `B` this deep takes half of a first-level cache of 48 KiB.
+///
+/// Measured best of 96, 128, 160, 192, 224 and 256 on `128 x 784 x 128`.
+const BLOCK_DEPTH: usize = 256;
+
+/// Scratch that [`product`] needs for `m` rows and a depth of `k`: a panel of `B`, a block of `A`, and
+/// slack to align them.
+pub(crate) fn scratch_len(m: usize, k: usize) -> usize {
+    PANEL_COLUMNS * (k + 1) + m * k.min(BLOCK_DEPTH)
+}
+
+/// `C = A B`, with `C` row-major, `f32[m, n]`.
+#[inline(always)]
+pub(crate) fn product<L: Lanes>(
+    lanes: L,
+    extent: Extent,
+    a: Left<'_>,
+    b: Right<'_>,
+    c: &mut [f32],
+    output: Output,
+    scratch: &mut [f32],
+) {
+    finished_product(lanes, extent, a, b, c, output, Finish::default(), scratch);
+}
+
+/// [`product`], with its sums finished on the way.
+#[inline(always)]
+pub(crate) fn finished_product<L: Lanes>(
+    lanes: L,
+    extent: Extent,
+    a: Left<'_>,
+    b: Right<'_>,
+    c: &mut [f32],
+    output: Output,
+    finish: Finish<'_>,
+    scratch: &mut [f32],
+) {
+    let Extent { m, n, k } = extent;
+    let elements = |x: usize, y: usize| x.checked_mul(y).expect("a matrix fits in memory");
+    assert_eq!(c.len(), elements(m, n), "C is f32[m, n]");
+    assert!(a.row == 1 || a.column == 1, "A lies by rows or by columns");
+    let (Right::Plain(b_values) | Right::Transposed(b_values)) = b;
+    assert_eq!(b_values.len(), elements(k, n), "B is f32[k, n]");
+    assert!(finish.bias.is_none_or(|bias| bias.len() == n), "a bias is f32[n]");
+    assert!(scratch_len(m, k) <= scratch.len(), "scratch is too short");
+    if m == 0 || n == 0 {
+        return;
+    }
+    if 0 < k {
+        let last = elements(m - 1, a.row) + elements(k - 1, a.column);
+        assert!(last < a.values.len(), "A is f32[m, k]");
+    }
+    // Sums that are added to C when finished can not stop in C.
+    let n_blocks = if output == Output::Add { 1 } else { k.div_ceil(BLOCK_DEPTH).max(1) };
+    let depth = k.div_ceil(n_blocks).next_multiple_of(4);
+    let mut output = output;
+    let mut from = 0;
+    loop {
+        let last = k <= from + depth;
+        let finish = if last { finish } else { Finish::default() };
+        let block = Block { extent, from, depth: depth.min(k - from), a, b, output, finish };
+        // SAFETY: A, B, C and the scratch have the lengths asserted above; blocks end at `k`.
+        unsafe { block.run(lanes, c.as_mut_ptr(), scratch) };
+        if last {
+            break;
+        }
+        from += depth;
+        output = Output::Continue;
+    }
+}
+
+/// One block of `k`.
+#[derive(Clone, Copy)]
+struct Block<'a> {
+    extent: Extent,
+    from: usize,
+    depth: usize,
+    a: Left<'a>,
+    b: Right<'a>,
+    output: Output,
+    finish: Finish<'a>,
+}
+
+impl Block<'_> {
+    /// # Safety
+    ///
+    /// `A`, `B` and `c` have the lengths of the extent, which `from + depth` does not exceed, and
+    /// `scratch` the length that [`scratch_len`] tells.
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self, lanes: L, c: *mut f32, scratch: &mut [f32]) {
+        let Extent { m, n, .. } = self.extent;
+        let width = L::LANES * L::TILE_ROWS.len();
+        let (panel, left) = aligned(scratch).split_at_mut(width * self.depth);
+        let left = self.copies_left(width).then_some(left);
+        // SAFETY: the caller's promise; the panel holds `width * depth` values.
+        unsafe {
+            let left = left.map(|left| self.pack_left(lanes, left));
+            for column in (0..n).step_by(width) {
+                let n_columns = width.min(n - column);
+                let (b, b_row, b_masked) =
+                    self.right(lanes, column, n_columns, panel.as_mut_ptr(), width);
+                let a = self.a.values.as_ptr().wrapping_add(self.from * self.a.column);
+                let mut tile = Tile {
+                    k: self.depth,
+                    a: left.unwrap_or(a),
+                    a_row: self.a.row,
+                    a_column: self.a.column,
+                    b,
+                    b_row,
+                    c: c.add(column),
+                    c_row: n,
+                    n_columns,
+                    b_masked,
+                    output: self.output,
+                    bias: self.finish.bias.map(|bias| bias.as_ptr().wrapping_add(column)),
+                    rectify: self.finish.rectify,
+                };
+                // Copies of `A` are cut for the tiles of two vectors.
+                let one_vector = n_columns <= L::LANES && left.is_none();
+                for n_rows in heights(m, L::TILE_ROWS[usize::from(!one_vector)]) {
+                    let step = if left.is_some() {
+                        tile.a_column = n_rows;
+                        n_rows * self.depth
+                    } else {
+                        n_rows * self.a.row
+                    };
+                    tile::run(lanes, n_rows, tile);
+                    tile.a = tile.a.wrapping_add(step);
+                    tile.c = tile.c.wrapping_add(n_rows * n);
+                }
+            }
+        }
+    }
+
+    /// Whether `A` lies by columns, is read by many panels and does not stay in the first-level cache:
+    /// then a copy, tile after tile, is read faster.
+    fn copies_left(&self, width: usize) -> bool {
+        let Extent { m, n, .. } = self.extent;
+        self.a.row == 1 && 4 * width <= n && 4096 <= m * self.depth
+    }
+
+    /// Copies `A` for the tiles of two vectors.
+    ///
+    /// # Safety
+    ///
+    /// `A` has the length of the extent; `copy` holds `m * depth` values.
+    #[inline(always)]
+    unsafe fn pack_left<L: Lanes>(&self, lanes: L, copy: &mut [f32]) -> *const f32 {
+        let mut src = self.a.values.as_ptr().wrapping_add(self.from * self.a.column);
+        let mut dst = copy.as_mut_ptr();
+        for n_rows in heights(self.extent.m, L::TILE_ROWS[1]) {
+            // SAFETY: the caller's promise; the heights add up to `m`.
+            unsafe { pack_left(lanes, src, self.a.column, n_rows, self.depth, dst) };
+            src = src.wrapping_add(n_rows);
+            dst = dst.wrapping_add(n_rows * self.depth);
+        }
+        copy.as_ptr()
+    }
+
+    /// Columns of `B`, in place or copied to `panel`: where, how far apart its rows lie, and whether
+    /// the last register of a row ends beyond it.
+    ///
+    /// # Safety
+    ///
+    /// `B` has the length of the extent; `panel` is writable for `width * depth` values, and
+    /// `n_columns <= width`.
+    #[inline(always)]
+    unsafe fn right<L: Lanes>(
+        &self,
+        lanes: L,
+        column: usize,
+        n_columns: usize,
+        panel: *mut f32,
+        width: usize,
+    ) -> (*const f32, usize, bool) {
+        let (Extent { n, k, .. }, depth) = (self.extent, self.depth);
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.b {
+                Right::Transposed(b) => {
+                    let src = b.as_ptr().add(column * k + self.from);
+                    pack_transposed(lanes, src, k, n_columns, depth, panel, width);
+                }
+                Right::Plain(b) => {
+                    let src = b.as_ptr().wrapping_add(self.from * n + column);
+                    if !self.copies_right() {
+                        return (src, n, !n_columns.is_multiple_of(L::LANES));
+                    }
+                    pack_plain(lanes, src, n, n_columns, depth, panel, width);
+                }
+            }
+        }
+        (panel, width, false)
+    }
+
+    /// Whether the rows of a panel of a plain `B`, read by several tiles, would push each other out of a
+    /// first-level cache of twelve ways of 4 KiB.
+    fn copies_right(&self) -> bool {
+        const WAY_BYTES: usize = 4096;
+        let stride_bytes = size_of::<f32>() * self.extent.n;
+        let apart_bytes = WAY_BYTES.min(1 << stride_bytes.trailing_zeros());
+        // Eight ways for B leave four for A and C.
+        36 <= self.extent.m && 8 * WAY_BYTES < self.depth * apart_bytes
+    }
+}
+
+/// The heights of tiles that cover `m` rows: as few as `highest` allows, and nearly alike.
+fn heights(m: usize, highest: usize) -> impl Iterator<Item = usize> {
+    let n_tiles = m.div_ceil(highest);
+    (0..n_tiles).map(move |i| m / n_tiles + usize::from(i < m % n_tiles))
+}
+
+/// `scratch` from a cache line on.
+fn aligned(scratch: &mut [f32]) -> &mut [f32] {
+    let skip = scratch.as_ptr().align_offset(64).min(PANEL_COLUMNS);
+    &mut scratch[skip..]
+}

@@ -1,0 +1,229 @@
+//! Softmax cross-entropy, per example, with the gradient of its mean over the batch.
+
+use super::dispatch::dispatch;
+use super::lanes::{Lanes, Portable, REDUCTION_LANES, Vector};
+use super::math::{exp, ln};
+use super::sweep::{fold, fold_sums, map};
+
+/// Softmax cross-entropy of class labels; gives the number of examples that are right.
+///
+/// `losses[r] = ln(sum_j e^(logits[r, j])) - logits[r, labels[r]]`, by way of the row's largest logit.
+/// `dlogits = (softmax(logits) - one_hot(labels)) / rows`. `logits`, `dlogits`: `f32[rows, classes]`;
+/// `labels`: below `classes`, and `losses`: `f32[rows]`.
+///
+/// An example is right if its label's logit is larger than those before it and no smaller than those
+/// after it: PyTorch's `argmax`, the first on ties; a NaN in the row is never right.
+pub fn softmax_cross_entropy(
+    rows: usize,
+    classes: usize,
+    logits: &[f32],
+    labels: &[u32],
+    losses: &mut [f32],
+    dlogits: Option<&mut [f32]>,
+) -> usize {
+    assert!(0 < classes, "there is a class");
+    assert_eq!(logits.len(), rows * classes, "logits are f32[rows, classes]");
+    assert_eq!([labels.len(), losses.len()], [rows; 2], "labels and losses are [rows]");
+    assert!(labels.iter().all(|label| (*label as usize) < classes), "labels are below `classes`");
+    if let Some(dlogits) = &dlogits {
+        assert_eq!(dlogits.len(), logits.len(), "dlogits are f32[rows, classes]");
+    }
+    let batch = Batch { rows, classes, logits, labels };
+    dispatch!(lanes => if classes <= REDUCTION_LANES {
+        batch.narrow(lanes, losses, dlogits)
+    } else {
+        batch.wide(lanes, losses, dlogits)
+    })
+}
+
+#[derive(Clone, Copy)]
+struct Batch<'a> {
+    rows: usize,
+    classes: usize,
+    logits: &'a [f32],
+    labels: &'a [u32],
+}
+
+/// A number for each class of a register of examples.
+type ByClass<L> = [Vector<L>; REDUCTION_LANES];
+
+impl Batch<'_> {
+    /// Row after row, vectors along the classes.
+    #[inline(always)]
+    fn wide<L: Lanes>(
+        self,
+        lanes: L,
+        losses: &mut [f32],
+        mut dlogits: Option<&mut [f32]>,
+    ) -> usize {
+        let inverse_rows = 1.0 / self.rows as f32;
+        let mut n_right = 0;
+        let rows = self.logits.chunks_exact(self.classes).zip(self.labels).zip(losses);
+        for (i, ((row, label), loss)) in rows.enumerate() {
+            let label = *label as usize;
+            n_right += usize::from(is_first_largest(row, label));
+            let max = largest(lanes, row);
+            let shift = Vector::splat(lanes, max);
+            let [total] = fold_sums(
+                lanes,
+                [row],
+                #[inline(always)]
+                |[sum], [x]| [sum + exp(x - shift)],
+            );
+            *loss = ln(Vector::splat(Portable, total)).raw - (row[label] - max);
+            if let Some(dlogits) = &mut dlogits {
+                let dlogits = &mut dlogits[i * self.classes..][..self.classes];
+                let share = Vector::splat(lanes, inverse_rows / total);
+                map(
+                    lanes,
+                    [row],
+                    [&mut *dlogits],
+                    #[inline(always)]
+                    |[x], _| [exp(x - shift) * share],
+                );
+                dlogits[label] -= inverse_rows;
+            }
+        }
+        n_right
+    }
+
+    /// A register of rows at a time, vectors along the rows: for classes no more than the partial sums
+    /// of a reduction, so that sums have the order they have in [`Self::wide`].
+    #[inline(always)]
+    fn narrow<L: Lanes>(
+        self,
+        lanes: L,
+        losses: &mut [f32],
+        mut dlogits: Option<&mut [f32]>,
+    ) -> usize {
+        let zero = Vector::splat(lanes, 0.0);
+        let one_row = Vector::splat(lanes, 1.0 / self.rows as f32);
+        let mut n_right = zero;
+        for first in (0..self.rows).step_by(L::LANES) {
+            let n_rows = L::LANES.min(self.rows - first);
+            let labels = self.labels(lanes, first, n_rows);
+            let logits = self.columns(lanes, first, n_rows);
+            let (mut max, mut chosen) = (logits[0], logits[0]);
+            for (class, x) in logits[..self.classes].iter().enumerate().skip(1) {
+                max = max.max(*x);
+                chosen = x.select(lanes.equal_u32(labels, lanes.splat_u32(class as u32)), chosen);
+            }
+            let mut powers = [zero; REDUCTION_LANES];
+            for (power, x) in powers[..self.classes].iter_mut().zip(&logits) {
+                *power = exp(*x - max);
+            }
+            let total = tree_sum(powers);
+            (ln(total) - (chosen - max)).store_first(&mut losses[first..][..n_rows]);
+            n_right =
+                n_right + self.right(&logits, labels, chosen).select(lanes.first(n_rows), zero);
+            if let Some(dlogits) = &mut dlogits {
+                let share = one_row / total;
+                for (class, power) in powers[..self.classes].iter_mut().enumerate() {
+                    let hit = lanes.equal_u32(labels, lanes.splat_u32(class as u32));
+                    *power = *power * share - one_row.select(hit, zero);
+                }
+                let at = first * self.classes..(first + n_rows) * self.classes;
+                self.write_rows(&powers, n_rows, &mut dlogits[at]);
+            }
+        }
+        let mut flags = [0.0; REDUCTION_LANES];
+        n_right.store(&mut flags);
+        flags.iter().map(|n_right| *n_right as usize).sum()
+    }
+
+    /// The labels of a register of rows, zero where there are fewer.
+    #[inline(always)]
+    fn labels<L: Lanes>(self, lanes: L, first: usize, n_rows: usize) -> L::U32 {
+        let labels = &self.labels[first..][..n_rows];
+        // SAFETY: the mask ends where the slice does; a load moves bits, whatever they stand for.
+        lanes.bits_of(unsafe { lanes.load_masked(lanes.first(n_rows), labels.as_ptr().cast()) })
+    }
+
+    /// The logits of a register of rows, class by class; where there are fewer rows, copies of the last.
+    #[inline(always)]
+    fn columns<L: Lanes>(self, lanes: L, first: usize, n_rows: usize) -> ByClass<L> {
+        let mut columns = [0.0; REDUCTION_LANES * REDUCTION_LANES];
+        let rows = &self.logits[first * self.classes..][..n_rows * self.classes];
+        // SAFETY: there are `n_rows` rows of `classes` values, at least one; `columns` holds a register
+        // for each of up to sixteen classes.
+        unsafe {
+            let dst = columns.as_mut_ptr();
+            lanes.pack_rows(
+                rows.as_ptr(),
+                self.classes,
+                n_rows,
+                self.classes,
+                dst,
+                REDUCTION_LANES,
+            );
+        }
+        let mut logits = [Vector::splat(lanes, 0.0); REDUCTION_LANES];
+        for (x, column) in logits.iter_mut().zip(columns.chunks_exact(REDUCTION_LANES)) {
+            *x = Vector::load(lanes, column);
+        }
+        logits
+    }
+
+    /// One where a row's label has the first largest logit, else zero.
+    #[inline(always)]
+    fn right<L: Lanes>(self, logits: &ByClass<L>, labels: L::U32, chosen: Vector<L>) -> Vector<L> {
+        let zero = chosen.constant(0.0);
+        let labels = Vector::new(chosen.lanes, chosen.lanes.of_i32(labels));
+        let mut right = chosen.constant(1.0);
+        for (class, x) in logits[..self.classes].iter().enumerate() {
+            let below = right.select(x.less(chosen), zero);
+            let not_above = right.select(x.less_equal(chosen), zero);
+            right = below.select(chosen.constant(class as f32).less(labels), not_above);
+        }
+        right
+    }
+
+    /// Writes numbers by class as rows.
+    #[inline(always)]
+    fn write_rows<L: Lanes>(self, by_class: &ByClass<L>, n_rows: usize, rows: &mut [f32]) {
+        let lanes = by_class[0].lanes;
+        assert_eq!(rows.len(), n_rows * self.classes);
+        let mut columns = [0.0; REDUCTION_LANES * REDUCTION_LANES];
+        for (value, column) in by_class.iter().zip(columns.chunks_exact_mut(REDUCTION_LANES)) {
+            value.store(column);
+        }
+        // SAFETY: `columns` holds a register for each of up to sixteen classes; there are `n_rows` rows
+        // of `classes` values.
+        unsafe {
+            let (src, dst) = (columns.as_ptr(), rows.as_mut_ptr());
+            lanes.unpack_rows(src, REDUCTION_LANES, n_rows, self.classes, dst, self.classes);
+        }
+    }
+}
+
+/// The tree by which sixteen partial sums are joined, here along the array.
+#[inline(always)]
+fn tree_sum<L: Lanes>(mut parts: ByClass<L>) -> Vector<L> {
+    let mut half = REDUCTION_LANES / 2;
+    while 0 < half {
+        for part in 0..half {
+            parts[part] = parts[part] + parts[part + half];
+        }
+        half /= 2;
+    }
+    parts[0]
+}
+
+#[inline(always)]
+fn largest<L: Lanes>(lanes: L, row: &[f32]) -> f32 {
+    let [max] = fold(
+        lanes,
+        [row],
+        f32::NEG_INFINITY,
+        #[inline(always)]
+        |[max], [x]| [max.max(x)],
+        #[inline(always)]
+        |a, b| a.max(b),
+    );
+    max
+}
+
+fn is_first_largest(row: &[f32], label: usize) -> bool {
+    let value = row[label];
+    row[..label].iter().all(|x| *x < value) && row[label..].iter().all(|x| *x <= value)
+}

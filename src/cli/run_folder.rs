@@ -1,0 +1,62 @@
+//! The folder of a run that was made before.
+
+use std::path::Path;
+
+use esper::{
+    RunBuilder,
+    engine::{
+        scenario::ScenarioFile,
+        world::{
+            digest::Digest,
+            run_dir::{Manifest, RunDir},
+        },
+    },
+    load_data,
+};
+
+use super::{failure::Failure, source::read_text};
+
+/// A run's folder, and what is needed to run it again.
+pub struct RunFolder {
+    /// The folder.
+    pub dir: RunDir,
+    /// What the run was made with.
+    pub manifest: Manifest,
+    /// The scenario it keeps.
+    pub file: ScenarioFile,
+    /// Whether that is the scenario the run began with.
+    pub is_scenario_same: bool,
+}
+
+impl RunFolder {
+    /// Opens the folder at `root`.
+    pub fn open(root: &Path) -> Result<Self, Failure> {
+        let dir = RunDir::open(root)?;
+        let manifest = dir.read_manifest()?;
+        let text = read_text(&dir.scenario())?;
+        let file = ScenarioFile::parse(&text, &dir.scenario().to_string_lossy())
+            .map_err(|error| Failure::scenario(error, &text))?;
+        let is_scenario_same = Digest::of(text.as_bytes()) == manifest.scenario_digest;
+        Ok(Self { dir, manifest, file, is_scenario_same })
+    }
+
+    /// Has the run's scenario put together on the run's data.
+    pub fn builder(&self) -> Result<RunBuilder, Failure> {
+        let file = &self.file;
+        let scenario = file.resolve().map_err(|error| Failure::scenario(error, file.text()))?;
+        let root = self.dir.root();
+        let data = load_data(&scenario, root).map_err(|error| Failure::run(error, file))?;
+        let source = &scenario.data.source;
+        let now = Digest(data.digest);
+        match self.manifest.data_digests.get(source) {
+            Some(then) if *then != now => {
+                let message = format!(
+                    "`{source}` is not what the run began with: its BLAKE3 was {then} and is {now}"
+                );
+                let help = Some("put the data back as it was, or start a new run".to_owned());
+                Err(Failure::scenario(file.refuse("data.source", message, help), file.text()))
+            }
+            _ => Ok(RunBuilder::new(scenario).data(data)),
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! What a seed leaves behind: nothing, unless it is kept.
+
+use std::collections::BTreeMap;
+
+use bevy_ecs::prelude::*;
+use esper::{
+    engine::{
+        scenario::{Composition, Counterfactual, Incubation},
+        world::{digest::Digest, ids::HostId},
+    },
+    prelude::*,
+};
+use proptest::prelude::*;
+
+use crate::support::{brief, run};
+
+/// The host's digest after each tick, by its step.
+#[derive(Resource, Default)]
+struct Trace(BTreeMap<u64, Digest>);
+
+/// Every stage that a seed entered, in order.
+#[derive(Resource, Default)]
+struct Stages(Vec<StageChanged>);
+
+fn trace_hosts(
+    hosts: Query<(&HostId, &HostRole, &Runtime)>,
+    runtimes: Res<Runtimes>,
+    mut changes: MessageReader<StageChanged>,
+    mut trace: ResMut<Trace>,
+    mut stages: ResMut<Stages>,
+) {
+    for (_, role, Runtime(handle)) in &hosts {
+        if *role == HostRole::Principal {
+            let host = runtimes.get(*handle).unwrap();
+            trace.0.insert(host.state.step, host.weights_digest());
+        }
+    }
+    stages.0.extend(changes.read().cloned());
+}
+
+fn traced(builder: RunBuilder) -> Run {
+    builder
+        .extend(|engine| {
+            engine.world_mut().init_resource::<Trace>();
+            engine.world_mut().init_resource::<Stages>();
+            engine.add_systems(Tick, trace_hosts.in_set(TickSystems::Record));
+            Ok(())
+        })
+        .build()
+        .expect("it begins")
+}
+
+fn off() -> BTreeMap<u64, Digest> {
+    let mut scenario = brief();
+    scenario.tamiyo.policy = scenario::Policy::Off;
+    let mut run = traced(RunBuilder::new(scenario));
+    run.finish().unwrap();
+    run.engine_mut().world_mut().resource::<Trace>().0.clone()
+}
+
+/// Grows one seed at `hidden0` as far as `stage`, and culls it there.
+struct CullIn {
+    stage: Stage,
+    is_done: bool,
+}
+
+impl Policy for CullIn {
+    fn decide(&mut self, view: &View<'_>, commands: &mut Vec<SeedCommand>) {
+        if self.is_done {
+            return;
+        }
+        let Some(seed) = view.seeds.first() else {
+            let dormant = view.dormant().iter().find(|seed| seed.site == 1);
+            let offer = view.offers().iter().find(|offer| {
+                offer.is_ready
+                    && offer.family == "residual_mlp"
+                    && dormant.is_some_and(|seed| seed.contract == offer.contract)
+            });
+            if let (Some(seed), Some(offer)) = (dormant, offer) {
+                let action = SeedAction::Germinate { blueprint: offer.blueprint };
+                commands.push(SeedCommand { seed: seed.seed, action });
+            }
+            return;
+        };
+        let action = if seed.stage == self.stage && seed.stage_steps >= 8 {
+            self.is_done = true;
+            SeedAction::Cull
+        } else if seed.stage == Stage::Training {
+            SeedAction::Graft
+        } else if seed.stage == Stage::Evaluating && seed.judgement.has_passed(Gate::G5) {
+            SeedAction::FineTune
+        } else {
+            return;
+        };
+        commands.push(SeedCommand { seed: seed.seed, action });
+    }
+}
+
+#[test]
+fn a_seed_in_training_leaves_the_host_as_if_it_were_not_there() {
+    let alone = off();
+    for incubation in [Incubation::StraightThrough, Incubation::Shadow] {
+        for composition in Composition::ALL {
+            let mut scenario = brief();
+            scenario.kasmina.incubation = incubation;
+            scenario.kasmina.composition = *composition;
+            // Never grafted: the seed trains to the end of the run.
+            scenario.kasmina.train_max_steps = 10_000;
+            scenario.limits.grafts_max = 0;
+            let mut run = traced(RunBuilder::new(scenario));
+            let summary = run.finish().unwrap();
+            assert!(summary.seeds.germinated > 0 && summary.flops.seeds > 0);
+            let trace = &run.engine().world().resource::<Trace>().0;
+            assert_eq!(*trace, alone, "{incubation} {composition}");
+        }
+    }
+}
+
+#[test]
+fn a_cull_out_of_every_grafted_stage_leaves_the_host_that_never_grafted() {
+    let alone = off();
+    let grafted = [Stage::Grafting, Stage::Stabilization, Stage::Evaluating, Stage::FineTuning];
+    for stage in grafted {
+        let mut scenario = brief();
+        // Any gain passes, so that FINE_TUNING is reached.
+        scenario.kasmina.confidence = 0.5;
+        let policy = CullIn { stage, is_done: false };
+        let mut run = traced(RunBuilder::new(scenario).policy(policy));
+        let summary = run.finish().unwrap();
+        let world = run.engine().world();
+        let changes = &world.resource::<Stages>().0;
+        let culled = changes.iter().find(|change| change.to == Stage::Culled);
+        let culled = culled.unwrap_or_else(|| panic!("{stage}: {changes:?}"));
+        assert_eq!(culled.from, stage);
+        let grafted = changes.iter().find(|change| change.to == Stage::Grafting).unwrap();
+        let trace = &world.resource::<Trace>().0;
+        let between = grafted.step + 1..culled.step;
+        assert!(
+            between.clone().any(|step| trace.get(&step).is_some_and(|it| *it != alone[&step])),
+            "{stage}: the graft acted on the host while it was there"
+        );
+        for (step, digest) in trace.range(culled.step..) {
+            assert_eq!(*digest, alone[step], "{stage}: step {step}, culled at {}", culled.step);
+        }
+        assert_eq!(summary.seeds.culled, 1);
+    }
+}
+
+#[test]
+fn without_a_twin_a_cull_ramps_back_and_says_so() {
+    let mut scenario = brief();
+    scenario.kasmina.counterfactual = Counterfactual::Gate;
+    let policy = CullIn { stage: Stage::Evaluating, is_done: false };
+    let mut run = traced(RunBuilder::new(scenario).policy(policy));
+    let summary = run.finish().unwrap();
+    assert_eq!(summary.counterfactual, "gate");
+    let culled =
+        run.engine().world().resource::<Stages>().0.iter().rfind(|it| it.to == Stage::Culled);
+    assert_eq!(culled.expect("it was culled").reason, "alpha is back at 0");
+}
+
+#[test]
+fn direct_insertion_trains_its_module_with_the_host() {
+    let mut scenario = brief();
+    scenario.kasmina.incubation = Incubation::None;
+    let mut run = traced(RunBuilder::new(scenario));
+    let summary = run.finish().unwrap();
+    let changes = &run.engine().world().resource::<Stages>().0;
+    assert!(changes.iter().any(|change| change.to == Stage::Evaluating), "{changes:?}");
+    assert!(summary.flops.seeds > 0);
+}
+
+/// Obeys a script of arbitrary commands.
+struct Storm(Vec<(u8, u8, u8)>);
+
+impl Policy for Storm {
+    fn decide(&mut self, view: &View<'_>, commands: &mut Vec<SeedCommand>) {
+        let offers = view.offers();
+        for _ in 0..2 {
+            let Some((seed, what, which)) = self.0.pop() else { return };
+            let living: Vec<SeedId> = view.seeds.iter().map(|seed| seed.seed).collect();
+            let dormant: Vec<SeedId> = view.dormant().iter().map(|seed| seed.seed).collect();
+            let any = [living, dormant, vec![SeedId(u64::from(seed))]].concat();
+            let seed = any[seed as usize % any.len()];
+            let action = match what % 8 {
+                0 | 1 if !offers.is_empty() => {
+                    let blueprint = offers[which as usize % offers.len()].blueprint;
+                    SeedAction::Germinate { blueprint }
+                }
+                2 | 3 => SeedAction::Graft,
+                4 => SeedAction::FineTune,
+                5 => SeedAction::Fossilize,
+                6 => SeedAction::Cull,
+                _ => SeedAction::Cancel,
+            };
+            commands.push(SeedCommand { seed, action });
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_storm_of_commands_reaches_an_illegal_state_or_leaves_a_graft_behind(
+        commands in prop::collection::vec(any::<(u8, u8, u8)>(), 200..600),
+        is_twin in any::<bool>(),
+        seeds_per_site in 1_usize..4,
+    ) {
+        let mut scenario = brief();
+        scenario.run.epochs = 8;
+        scenario.kasmina.seeds_per_site = seeds_per_site;
+        scenario.kasmina.embargo_epochs = 0.1;
+        scenario.kasmina.train_min_steps = 8;
+        scenario.kasmina.counterfactual =
+            if is_twin { Counterfactual::Twin } else { Counterfactual::Gate };
+        let mut run = traced(RunBuilder::new(scenario).policy(Storm(commands)));
+        while run.is_running() {
+            run.engine_mut().tick();
+            check_world(run.engine_mut().world_mut());
+        }
+        run.finish().unwrap();
+        let world = run.engine_mut().world_mut();
+        let changes = &world.resource::<Stages>().0;
+        for change in changes {
+            prop_assert!(change.from.may_become(change.to), "{change:?}");
+        }
+        // Nothing is left but the host: no fork, no bound seed, no number of theirs.
+        prop_assert_eq!(world.resource::<Runtimes>().len(), 1);
+        let host = world.resource::<Runtimes>().iter().next().unwrap();
+        prop_assert!(host.seeds.is_empty());
+    }
+}
+
+/// What holds after every tick: bound seeds are those that should be, and at most one is blended and unjudged.
+fn check_world(world: &mut World) {
+    let mut seeds = world.query::<(&SeedId, &Stage)>();
+    let stages: BTreeMap<SeedId, Stage> =
+        seeds.iter(world).map(|(id, stage)| (*id, *stage)).collect();
+    let n_grafted = stages.values().filter(|stage| stage.is_grafted()).count();
+    let mut hosts = world.query::<(&HostRole, &Runtime)>();
+    let n_forks = hosts.iter(world).filter(|(role, _)| **role != HostRole::Principal).count();
+    assert!(n_grafted <= 1, "one graft at a time");
+    assert_eq!(n_forks, n_grafted, "a fork lives exactly as long as its graft");
+    for (role, Runtime(handle)) in hosts.iter(world) {
+        let host = world.resource::<Runtimes>().get(*handle).expect("the handle is live");
+        for seed in &host.seeds {
+            let stage = stages[&seed.state.id];
+            let is_alive =
+                stage == Stage::Training || stage.is_grafted() || stage == Stage::Fossilized;
+            assert!(is_alive, "{} is bound in {stage}", seed.state.id);
+            if *role != HostRole::Principal {
+                assert!(!stage.is_grafted(), "a fork is without the grafted seed");
+            }
+        }
+        let n_training = stages.values().filter(|stage| **stage == Stage::Training).count();
+        let n_bound_training =
+            host.seeds.iter().filter(|seed| stages[&seed.state.id] == Stage::Training).count();
+        if *role == HostRole::Principal {
+            assert_eq!(n_bound_training, n_training, "every training seed is bound");
+        }
+    }
+}
+
+#[test]
+fn a_seed_that_is_kept_makes_the_host_grow() {
+    let mut scenario = brief();
+    scenario.data.source = "mnist1d".to_owned();
+    scenario.host.layers = vec![40, 8, 10];
+    scenario.kasmina.confidence = 0.8;
+    let summary = run(&scenario);
+    assert!(summary.seeds.fossilized > 0, "{:?}", summary.seeds);
+    assert!(summary.params_final > summary.params_initial);
+}

@@ -1,0 +1,171 @@
+//! Harm is undone: parameters, moments, random streams and data cursor, bit for bit.
+
+use bevy_ecs::prelude::*;
+use esper::{
+    engine::world::{digest::Digest, ids::HostId},
+    prelude::*,
+    systems::oona::{FaultReported, HostRolledBack},
+};
+
+use crate::support::brief;
+
+/// Does harm to a host's parameters, once, when a condition is met.
+#[derive(Resource)]
+struct Saboteur {
+    factor: f32,
+    /// Only while a seed is grafted, or only while none is.
+    in_graft: bool,
+    after_step: u64,
+    is_done: bool,
+}
+
+#[derive(Resource, Default)]
+struct Seen {
+    faults: Vec<FaultReported>,
+    rollbacks: Vec<HostRolledBack>,
+    stages: Vec<StageChanged>,
+    digests: Vec<(u64, Digest)>,
+}
+
+fn sabotage(
+    hosts: Query<(&HostRole, &Runtime, Has<esper::engine::world::components::Fork>)>,
+    mut runtimes: ResMut<Runtimes>,
+    mut saboteur: ResMut<Saboteur>,
+) {
+    for (role, Runtime(handle), is_grafted) in &hosts {
+        let host = runtimes.get_mut(*handle).unwrap();
+        let is_time = host.state.step >= saboteur.after_step && is_grafted == saboteur.in_graft;
+        if *role == HostRole::Principal && is_time && !saboteur.is_done {
+            saboteur.is_done = true;
+            host.state.params.iter_mut().for_each(|value| *value *= saboteur.factor);
+        }
+    }
+}
+
+fn watch(
+    mut faults: MessageReader<FaultReported>,
+    mut rollbacks: MessageReader<HostRolledBack>,
+    mut stages: MessageReader<StageChanged>,
+    hosts: Query<(&HostId, &HostRole, &Runtime)>,
+    runtimes: Res<Runtimes>,
+    mut seen: ResMut<Seen>,
+) {
+    seen.faults.extend(faults.read());
+    seen.rollbacks.extend(rollbacks.read().cloned());
+    seen.stages.extend(stages.read().cloned());
+    for (_, role, Runtime(handle)) in &hosts {
+        if *role == HostRole::Principal {
+            let host = runtimes.get(*handle).unwrap();
+            seen.digests.push((host.state.step, full_digest(host)));
+        }
+    }
+}
+
+/// Parameters, moments, cursor.
+fn full_digest(host: &HostRuntime) -> Digest {
+    let state = &host.state;
+    let numbers: Vec<f32> = [&state.params[..], &state.m, &state.v].concat();
+    Digest::of_value(&(
+        Digest::of_f32(&numbers),
+        state.step,
+        state.epoch,
+        state.position,
+        state.groups.clone(),
+    ))
+}
+
+fn run_with(scenario: Scenario, saboteur: Saboteur) -> (Run, Result<Summary, RunError>) {
+    let mut run = RunBuilder::new(scenario)
+        .extend(move |engine| {
+            engine.world_mut().insert_resource(saboteur);
+            engine.world_mut().init_resource::<Seen>();
+            engine.add_systems(
+                Tick,
+                (
+                    sabotage.after(TickSystems::Admit).before(TickSystems::Train),
+                    watch.in_set(TickSystems::Record),
+                ),
+            );
+            Ok(())
+        })
+        .build()
+        .unwrap();
+    let summary = run.finish();
+    (run, summary)
+}
+
+fn undisturbed(scenario: &Scenario) -> Vec<(u64, Digest)> {
+    let nobody = Saboteur { factor: 1.0, in_graft: false, after_step: u64::MAX, is_done: true };
+    let (run, _) = run_with(scenario.clone(), nobody);
+    run.engine().world().resource::<Seen>().digests.clone()
+}
+
+#[test]
+fn a_nan_in_the_middle_of_a_graft_makes_the_host_its_twin() {
+    harm_in_a_graft(f32::NAN, "non_finite_loss");
+}
+
+#[test]
+fn a_divergence_in_the_middle_of_a_graft_makes_the_host_its_twin() {
+    harm_in_a_graft(300.0, "divergence");
+}
+
+fn harm_in_a_graft(factor: f32, fault: &str) {
+    let scenario = brief();
+    let mut off = scenario.clone();
+    off.tamiyo.policy = scenario::Policy::Off;
+    let alone = undisturbed(&off);
+    let saboteur = Saboteur { factor, in_graft: true, after_step: 0, is_done: false };
+    let (run, summary) = run_with(scenario, saboteur);
+    let summary = summary.expect("the run goes on");
+    assert_eq!(summary.seeds.rolled_back, 1);
+    let seen = run.engine().world().resource::<Seen>();
+    assert_eq!(seen.faults[0].fault.name(), fault);
+    assert_eq!(seen.rollbacks[0].to, "twin");
+    let rolled_back = seen.stages.iter().find(|it| it.to == Stage::RolledBack).unwrap();
+    assert_eq!(rolled_back.reason, fault);
+    // From there on, until the next graft, the host is the one that never grafted.
+    let next_graft = seen.stages.iter().skip_while(|it| it.to != Stage::RolledBack);
+    let next_graft = next_graft.filter(|it| it.to == Stage::Grafting).map(|it| it.step).next();
+    let until = next_graft.unwrap_or(u64::MAX);
+    let mut n_compared = 0;
+    for (step, digest) in &seen.digests {
+        if rolled_back.step <= *step && *step <= until {
+            let (_, expected) = alone.iter().find(|(at, _)| at == step).unwrap();
+            assert_eq!(digest, expected, "step {step}");
+            n_compared += 1;
+        }
+    }
+    assert!(n_compared > 0, "something was compared");
+}
+
+#[test]
+fn a_host_alone_goes_back_to_its_snapshot_bit_for_bit() {
+    let mut scenario = brief();
+    scenario.tamiyo.policy = scenario::Policy::Off;
+    scenario.governor.snapshot_every_steps = 40;
+    scenario.governor.lr_backoff = 1.0;
+    let alone = undisturbed(&scenario);
+    let saboteur = Saboteur { factor: f32::NAN, in_graft: false, after_step: 150, is_done: false };
+    let (run, summary) = run_with(scenario, saboteur);
+    let summary = summary.expect("the run goes on");
+    let seen = run.engine().world().resource::<Seen>();
+    let rollback = &seen.rollbacks[0];
+    assert_eq!(rollback.to, "snapshot");
+    assert!(rollback.to_step < rollback.from_step && rollback.from_step - rollback.to_step <= 44);
+    // With an unchanged learning rate it repeats what an undisturbed run does, to the last step.
+    assert_eq!(seen.digests.last(), alone.last());
+    assert_eq!(summary.steps, alone.last().unwrap().0);
+}
+
+#[test]
+fn a_host_that_keeps_failing_ends_its_run_with_a_reason() {
+    let mut scenario = brief();
+    scenario.train.optimizer =
+        scenario::Optimizer::Sgd(scenario::Sgd { lr: 900.0, ..Default::default() });
+    scenario.governor.rollbacks_max = 2;
+    let error = RunBuilder::new(scenario).build().unwrap().finish().unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("rollbacks") && text.contains("train.optimizer.lr"), "{text}");
+    assert!(!error.is_usage());
+}
