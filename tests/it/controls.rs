@@ -21,7 +21,7 @@ fn judge(family: &str, seed: u64) -> (bool, f64) {
 
     let mut scenario = brief();
     scenario.run.seed = seed;
-    scenario.run.epochs = 12;
+    scenario.run.epochs = 20;
     scenario.data.source = "mnist1d".to_owned();
     scenario.host.layers = vec![40, 12, 10];
     scenario.tamiyo.policy = Policy::Fixed;
@@ -33,6 +33,10 @@ fn judge(family: &str, seed: u64) -> (bool, f64) {
     scenario.kasmina.verdict_after_steps = 140;
     scenario.kasmina.verdict_extend_steps = 100;
     scenario.kasmina.verdict_max_steps = 400;
+    scenario.kasmina.train_min_steps = 200;
+    scenario.kasmina.train_max_steps = 400;
+    scenario.kasmina.graft_steps = 50;
+    scenario.kasmina.stabilize_steps = 25;
     let appointment = |action, blueprint: Option<&str>| Appointment {
         epoch: 2.0,
         action,
