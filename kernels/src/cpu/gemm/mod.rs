@@ -118,6 +118,7 @@ pub(crate) fn finished_product<L: Lanes>(
     if m == 0 || n == 0 {
         return;
     }
+    assert!(m <= u32::MAX as usize, "rows are counted in 32 bits");
     if 0 < k {
         let last = elements(m - 1, a.row) + elements(k - 1, a.column);
         assert!(last < a.values.len(), "A is f32[m, k]");
@@ -129,8 +130,11 @@ pub(crate) fn finished_product<L: Lanes>(
     }
     // Sums that are added to C when finished can not stop in C; runs are not cut.
     let whole = output == Output::Add || matches!(b, Right::Sliding { .. });
-    let n_blocks = if whole { 1 } else { k.div_ceil(BLOCK_DEPTH).max(1) };
-    let depth = k.div_ceil(n_blocks).next_multiple_of(4);
+    let depth = if whole || k <= BLOCK_DEPTH {
+        k
+    } else {
+        k.div_ceil(k.div_ceil(BLOCK_DEPTH)).next_multiple_of(4)
+    };
     let mut output = output;
     let mut from = 0;
     loop {
@@ -200,7 +204,7 @@ impl Block<'_> {
                 };
                 // Copies of `A` are cut for the tiles of two vectors.
                 let one_vector = n_columns <= L::LANES && left.is_none();
-                for n_rows in heights(m, L::TILE_ROWS[usize::from(!one_vector)]) {
+                for n_rows in heights::<L>(m, one_vector) {
                     let step = if left.is_some() {
                         tile.a_column = n_rows;
                         n_rows * self.depth
@@ -232,7 +236,7 @@ impl Block<'_> {
     unsafe fn pack_left<L: Lanes>(&self, lanes: L, copy: &mut [f32]) -> *const f32 {
         let mut src = self.a.values.as_ptr().wrapping_add(self.from * self.a.column);
         let mut dst = copy[..self.extent.m * self.depth].as_mut_ptr();
-        for n_rows in heights(self.extent.m, L::TILE_ROWS[1]) {
+        for n_rows in heights::<L>(self.extent.m, false) {
             // SAFETY: the caller's promise; the heights add up to `m`.
             unsafe { pack_left(lanes, src, self.a.column, n_rows, self.depth, dst) };
             src = src.wrapping_add(n_rows);
@@ -305,10 +309,15 @@ struct Columns {
     masked: bool,
 }
 
-/// The heights of tiles that cover `m` rows: as few as `highest` allows, and nearly alike.
-fn heights(m: usize, highest: usize) -> impl Iterator<Item = usize> {
-    let n_tiles = m.div_ceil(highest);
-    (0..n_tiles).map(move |i| m / n_tiles + usize::from(i < m % n_tiles))
+/// The heights of tiles that cover `m` rows: as few as the unit allows, and nearly alike.
+#[inline(always)]
+fn heights<L: Lanes>(m: usize, one_vector: bool) -> impl Iterator<Item = usize> {
+    // Divisions by constants, and one of 32 bits: they are a part of the cost of a small product.
+    let n_tiles =
+        if one_vector { m.div_ceil(L::TILE_ROWS[0]) } else { m.div_ceil(L::TILE_ROWS[1]) };
+    let (rows, tiles) = (m as u32, n_tiles as u32);
+    let (height, n_taller) = (rows / tiles, rows % tiles);
+    (0..tiles).map(move |tile| (height + u32::from(tile < n_taller)) as usize)
 }
 
 /// `scratch` from a cache line on.
