@@ -124,6 +124,7 @@ fn a_cull_out_of_every_grafted_stage_leaves_the_host_that_never_grafted() {
         let mut scenario = brief();
         // Any gain passes, so that FINE_TUNING is reached.
         scenario.kasmina.confidence = 0.5;
+        scenario.kasmina.verdict_extend_steps = 8;
         let policy = CullIn { stage, is_done: false };
         let mut run = traced(RunBuilder::new(scenario).policy(policy));
         let summary = run.finish().unwrap();

@@ -3,6 +3,7 @@
 mod bad_input;
 mod cli;
 mod command;
+mod controls;
 mod determinism;
 mod extension;
 mod faults;

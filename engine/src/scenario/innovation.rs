@@ -148,7 +148,7 @@ impl Default for Tezzeret {
             mode: Mode::Strict,
             n_workers: 1,
             queue_max: 64,
-            latency_ticks: 20,
+            latency_ticks: 4,
             timeout_ms: 60_000,
         }
     }
@@ -158,7 +158,7 @@ impl Default for Urabrask {
     fn default() -> Self {
         Self {
             n_workers: 1,
-            latency_ticks: 20,
+            latency_ticks: 4,
             bench_repeats: 15,
             latency_max_us: 50_000,
             memory_max_bytes: 64 << 20,

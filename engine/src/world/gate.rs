@@ -41,6 +41,8 @@ pub struct Judgement {
     pub last: Option<(Gate, GateVerdict)>,
     /// The host's step count from which it is judged next.
     pub next_step: u64,
+    /// Looks in a row in which G5's lower bound was above its threshold.
+    pub n_above: u32,
 }
 
 impl Judgement {

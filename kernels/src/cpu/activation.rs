@@ -40,11 +40,11 @@ impl Activation {
     pub const fn flops_per_elem(self) -> u64 {
         match self {
             Self::Relu => 1,
-            Self::Gelu => 53,
-            Self::GeluTanh => 39,
-            Self::Silu => 29,
-            Self::Tanh => 30,
-            Self::Sigmoid => 28,
+            Self::Gelu => 58,
+            Self::GeluTanh => 35,
+            Self::Silu => 25,
+            Self::Tanh => 28,
+            Self::Sigmoid => 24,
         }
     }
 
@@ -52,9 +52,9 @@ impl Activation {
     pub const fn grad_flops_per_elem(self) -> u64 {
         match self {
             Self::Relu => 1,
-            Self::Gelu => 84,
-            Self::GeluTanh => 48,
-            Self::Silu => 33,
+            Self::Gelu => 85,
+            Self::GeluTanh => 44,
+            Self::Silu => 29,
             Self::Tanh | Self::Sigmoid => 3,
         }
     }

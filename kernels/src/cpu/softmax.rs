@@ -12,7 +12,7 @@ use super::sweep::{fold, fold_sums, map};
 /// `labels`: below `classes`, and `losses`: `f32[rows]`.
 ///
 /// An example is right if its label's logit is larger than those before it and no smaller than those
-/// after it: PyTorch's `argmax`, the first on ties; a NaN in the row is never right.
+/// after it: PyTorch's `argmax`, the first on ties. One whose loss is NaN is never right.
 pub fn softmax_cross_entropy(
     rows: usize,
     classes: usize,
@@ -61,7 +61,6 @@ impl Batch<'_> {
         let rows = self.logits.chunks_exact(self.classes).zip(self.labels).zip(losses);
         for (i, ((row, label), loss)) in rows.enumerate() {
             let label = *label as usize;
-            n_right += usize::from(is_first_largest(row, label));
             let max = largest(lanes, row);
             let shift = Vector::splat(lanes, max);
             let [total] = fold_sums(
@@ -71,6 +70,7 @@ impl Batch<'_> {
                 |[sum], [x]| [sum + exp(x - shift)],
             );
             *loss = ln(Vector::splat(Portable, total)).raw - (row[label] - max);
+            n_right += usize::from(!loss.is_nan() && is_first_largest(row, label));
             if let Some(dlogits) = &mut dlogits {
                 let dlogits = &mut dlogits[i * self.classes..][..self.classes];
                 let share = Vector::splat(lanes, inverse_rows / total);
@@ -96,16 +96,20 @@ impl Batch<'_> {
         losses: &mut [f32],
         mut dlogits: Option<&mut [f32]>,
     ) -> usize {
-        let zero = Vector::splat(lanes, 0.0);
+        let (zero, one) = (Vector::splat(lanes, 0.0), Vector::splat(lanes, 1.0));
         let one_row = Vector::splat(lanes, 1.0 / self.rows as f32);
         let mut n_right = zero;
         for first in (0..self.rows).step_by(L::LANES) {
             let n_rows = L::LANES.min(self.rows - first);
             let labels = self.labels(lanes, first, n_rows);
             let logits = self.columns(lanes, first, n_rows);
-            let (mut max, mut chosen) = (logits[0], logits[0]);
+            let class_bits =
+                |class: usize| Vector::new(lanes, lanes.of_bits(lanes.splat_u32(class as u32)));
+            let (mut max, mut largest, mut chosen) = (logits[0], class_bits(0), logits[0]);
             for (class, x) in logits[..self.classes].iter().enumerate().skip(1) {
-                max = max.max(*x);
+                let above = max.less(*x);
+                max = x.select(above, max);
+                largest = class_bits(class).select(above, largest);
                 chosen = x.select(lanes.equal_u32(labels, lanes.splat_u32(class as u32)), chosen);
             }
             let mut powers = [zero; REDUCTION_LANES];
@@ -113,9 +117,11 @@ impl Batch<'_> {
                 *power = exp(*x - max);
             }
             let total = tree_sum(powers);
-            (ln(total) - (chosen - max)).store_first(&mut losses[first..][..n_rows]);
-            n_right =
-                n_right + self.right(&logits, labels, chosen).select(lanes.first(n_rows), zero);
+            let loss = ln(total) - (chosen - max);
+            loss.store_first(&mut losses[first..][..n_rows]);
+            let right = one.select(lanes.equal_u32(lanes.bits_of(largest.raw), labels), zero);
+            let right = right.select(loss.less_equal(loss), zero);
+            n_right = n_right + right.select(lanes.first(n_rows), zero);
             if let Some(dlogits) = &mut dlogits {
                 let share = one_row / total;
                 for (class, power) in powers[..self.classes].iter_mut().enumerate() {
@@ -162,20 +168,6 @@ impl Batch<'_> {
             *x = Vector::load(lanes, column);
         }
         logits
-    }
-
-    /// One where a row's label has the first largest logit, else zero.
-    #[inline(always)]
-    fn right<L: Lanes>(self, logits: &ByClass<L>, labels: L::U32, chosen: Vector<L>) -> Vector<L> {
-        let zero = chosen.constant(0.0);
-        let labels = Vector::new(chosen.lanes, chosen.lanes.of_i32(labels));
-        let mut right = chosen.constant(1.0);
-        for (class, x) in logits[..self.classes].iter().enumerate() {
-            let below = right.select(x.less(chosen), zero);
-            let not_above = right.select(x.less_equal(chosen), zero);
-            right = below.select(chosen.constant(class as f32).less(labels), not_above);
-        }
-        right
     }
 
     /// Writes numbers by class as rows.

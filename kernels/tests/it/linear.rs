@@ -9,7 +9,7 @@ use esper_kernels::cpu::{
 use esper_kernels::oracle;
 use proptest::prelude::*;
 
-const SIZES: [[usize; 3]; 16] = [
+const SIZES: [[usize; 3]; 17] = [
     [1, 1, 1],
     [1, 3, 7],
     [3, 1, 17],
@@ -26,6 +26,7 @@ const SIZES: [[usize; 3]; 16] = [
     [0, 4, 5],
     [128, 100, 130],
     [130, 70, 129],
+    [300, 140, 40],
 ];
 
 fn shape([rows, inputs, outputs]: [usize; 3]) -> LinearShape {

@@ -35,6 +35,28 @@ fn cross_entropy_agrees_with_the_oracle_with_and_without_its_gradient() {
 }
 
 #[test]
+fn classes_that_can_not_be_change_no_bit() {
+    let (rows, classes, padded) = (37, 10, 23);
+    let labels = labels(rows, classes);
+    let run = |width: usize| {
+        let mut logits = vec![f32::NEG_INFINITY; rows * width];
+        for (row, numbers) in
+            logits.chunks_exact_mut(width).zip(numbers(4, rows * classes).chunks_exact(classes))
+        {
+            row[..classes].copy_from_slice(numbers);
+        }
+        let (mut losses, mut dlogits) = (unwritten(rows), unwritten(rows * width));
+        let dlogits_out = Some(&mut dlogits[..]);
+        let n_right =
+            softmax_cross_entropy(rows, width, &logits, &labels, &mut losses, dlogits_out);
+        losses.push(n_right as f32);
+        losses.extend(dlogits.chunks_exact(width).flat_map(|row| &row[..classes]));
+        losses
+    };
+    assert_eq!(bits(&on_every_unit(|| run(classes))), bits(&on_every_unit(|| run(padded))));
+}
+
+#[test]
 fn the_first_largest_logit_is_the_answer_and_nan_is_never_right() {
     let n_right = |row: &[f32], label: u32| {
         softmax_cross_entropy(1, row.len(), row, &[label], &mut [0.0], None)
@@ -42,6 +64,13 @@ fn the_first_largest_logit_is_the_answer_and_nan_is_never_right() {
     assert_eq!([n_right(&[1.0, 3.0, 2.0], 1), n_right(&[1.0, 3.0, 2.0], 2)], [1, 0]);
     assert_eq!([n_right(&[2.0, 2.0], 0), n_right(&[2.0, 2.0], 1)], [1, 0]);
     assert_eq!([n_right(&[f32::NAN, 1.0], 0), n_right(&[f32::NAN, 1.0], 1)], [0, 0]);
+    let wide = |at: usize, value: f32, label: u32| {
+        let mut row = [0.0; 40];
+        row[at] = value;
+        n_right(&row, label)
+    };
+    assert_eq!([wide(30, 1.0, 30), wide(30, 1.0, 0), wide(30, 0.0, 0)], [1, 0, 1]);
+    assert_eq!([wide(0, f32::NAN, 0), wide(3, f32::NAN, 0)], [0, 0]);
 }
 
 #[test]

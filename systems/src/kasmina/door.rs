@@ -60,7 +60,7 @@ pub fn step_to(
     let grafted_step = if to == Stage::Grafting { Some(step) } else { before.grafted_step };
     let clock = StageClock { entered_tick: tick, entered_step: step, grafted_step };
     let mut entity = world.entity_mut(seed);
-    entity.insert((to, clock, Judgement { last: None, next_step: step }));
+    entity.insert((to, clock, Judgement { next_step: step, ..Judgement::default() }));
     if to == Stage::Germinated {
         entity.insert((Active, Alpha(0.0), Telemetry::default()));
     }

@@ -129,7 +129,7 @@ fn fine_tune(world: &mut World, seed: Entity) -> Result<(), Refusal> {
     let n_steps = world.resource::<KasminaConfig>().kasmina.fine_tune_steps;
     let at = world.get::<esper_engine::world::components::StageClock>(seed);
     let next_step = at.expect("an active seed has a clock").entered_step + n_steps;
-    world.entity_mut(seed).insert(Judgement { last: None, next_step });
+    world.entity_mut(seed).insert(Judgement { next_step, ..Judgement::default() });
     Ok(())
 }
 

@@ -155,7 +155,7 @@ fn end_stabilization(world: &mut World, seed: Entity, host: Entity, step: u64) {
     step_to(world, seed, Stage::Evaluating, "stable").expect("a settled seed may be evaluated");
     let began = clock.grafted_step.expect("a grafted seed knows when");
     let next_step = (began + config.verdict_after_steps).max(step);
-    world.entity_mut(seed).insert(Judgement { last: None, next_step });
+    world.entity_mut(seed).insert(Judgement { next_step, ..Judgement::default() });
 }
 
 fn end_refused(world: &mut World, seed: Entity) {

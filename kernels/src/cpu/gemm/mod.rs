@@ -27,6 +27,8 @@ pub(crate) enum Right<'a> {
     Plain(&'a [f32]),
     /// By its transpose, `f32[n, k]`.
     Transposed(&'a [f32]),
+    /// Row `l` is the `n` values from `l / taps * channel + l % taps` on.
+    Sliding { values: &'a [f32], taps: usize, channel: usize },
 }
 
 /// What becomes of `C`.
@@ -101,13 +103,22 @@ pub(crate) fn finished_product<L: Lanes>(
     let elements = |x: usize, y: usize| x.checked_mul(y).expect("a matrix fits in memory");
     assert_eq!(c.len(), elements(m, n), "C is f32[m, n]");
     assert!(a.row == 1 || a.column == 1, "A lies by rows or by columns");
-    let (Right::Plain(b_values) | Right::Transposed(b_values)) = b;
-    assert_eq!(b_values.len(), elements(k, n), "B is f32[k, n]");
+    match b {
+        Right::Plain(b) | Right::Transposed(b) => {
+            assert_eq!(b.len(), elements(k, n), "B is f32[k, n]");
+        }
+        Right::Sliding { values, taps, channel } => {
+            assert!(0 < taps && taps <= channel && k.is_multiple_of(taps), "runs are whole");
+            let last = (k / taps).saturating_sub(1) * channel + taps - 1;
+            assert!(k == 0 || last + n <= values.len(), "windows lie within B");
+        }
+    }
     assert!(finish.bias.is_none_or(|bias| bias.len() == n), "a bias is f32[n]");
     assert!(scratch_len(m, k) <= scratch.len(), "scratch is too short");
     if m == 0 || n == 0 {
         return;
     }
+    assert!(m <= u32::MAX as usize, "rows are counted in 32 bits");
     if 0 < k {
         let last = elements(m - 1, a.row) + elements(k - 1, a.column);
         assert!(last < a.values.len(), "A is f32[m, k]");
@@ -117,9 +128,13 @@ pub(crate) fn finished_product<L: Lanes>(
         let lanes = lanes.narrower();
         return finished_product(lanes, extent, a, b, c, output, finish, scratch);
     }
-    // Sums that are added to C when finished can not stop in C.
-    let n_blocks = if output == Output::Add { 1 } else { k.div_ceil(BLOCK_DEPTH).max(1) };
-    let depth = k.div_ceil(n_blocks).next_multiple_of(4);
+    // Sums that are added to C when finished can not stop in C; runs are not cut.
+    let whole = output == Output::Add || matches!(b, Right::Sliding { .. });
+    let depth = if whole || k <= BLOCK_DEPTH {
+        k
+    } else {
+        k.div_ceil(k.div_ceil(BLOCK_DEPTH)).next_multiple_of(4)
+    };
     let mut output = output;
     let mut from = 0;
     loop {
@@ -164,27 +179,32 @@ impl Block<'_> {
             let left = left.map(|left| self.pack_left(lanes, left));
             for column in (0..n).step_by(width) {
                 let n_columns = width.min(n - column);
-                let (b, b_row, b_masked) =
-                    self.right(lanes, column, n_columns, panel.as_mut_ptr(), width);
+                let b = self.right(lanes, column, n_columns, panel.as_mut_ptr(), width);
                 let a = self.a.values.as_ptr().wrapping_add(self.from * self.a.column);
+                let (k, n_runs) = match self.b {
+                    Right::Sliding { taps, .. } => (taps, self.depth / taps),
+                    _ => (self.depth, 1),
+                };
                 let mut tile = Tile {
-                    k: self.depth,
+                    k,
+                    n_runs,
+                    b_jump: b.jump,
                     a: left.unwrap_or(a),
                     a_row: self.a.row,
                     a_column: self.a.column,
-                    b,
-                    b_row,
+                    b: b.first,
+                    b_row: b.row,
                     c: c.add(column),
                     c_row: n,
                     n_columns,
-                    b_masked,
+                    b_masked: b.masked,
                     output: self.output,
                     bias: self.finish.bias.map(|bias| bias.as_ptr().wrapping_add(column)),
                     rectify: self.finish.rectify,
                 };
                 // Copies of `A` are cut for the tiles of two vectors.
                 let one_vector = n_columns <= L::LANES && left.is_none();
-                for n_rows in heights(m, L::TILE_ROWS[usize::from(!one_vector)]) {
+                for n_rows in heights::<L>(m, one_vector) {
                     let step = if left.is_some() {
                         tile.a_column = n_rows;
                         n_rows * self.depth
@@ -203,19 +223,20 @@ impl Block<'_> {
     /// then a copy, tile after tile, is read faster.
     fn copies_left(&self, width: usize) -> bool {
         let Extent { m, n, .. } = self.extent;
-        self.a.row == 1 && 4 * width <= n && 4096 <= m * self.depth
+        let fits = self.depth <= BLOCK_DEPTH;
+        self.a.row == 1 && fits && 4 * width <= n && 4096 <= m * self.depth
     }
 
     /// Copies `A` for the tiles of two vectors.
     ///
     /// # Safety
     ///
-    /// `A` has the length of the extent; `copy` holds `m * depth` values.
+    /// `A` has the length of the extent.
     #[inline(always)]
     unsafe fn pack_left<L: Lanes>(&self, lanes: L, copy: &mut [f32]) -> *const f32 {
         let mut src = self.a.values.as_ptr().wrapping_add(self.from * self.a.column);
-        let mut dst = copy.as_mut_ptr();
-        for n_rows in heights(self.extent.m, L::TILE_ROWS[1]) {
+        let mut dst = copy[..self.extent.m * self.depth].as_mut_ptr();
+        for n_rows in heights::<L>(self.extent.m, false) {
             // SAFETY: the caller's promise; the heights add up to `m`.
             unsafe { pack_left(lanes, src, self.a.column, n_rows, self.depth, dst) };
             src = src.wrapping_add(n_rows);
@@ -224,8 +245,7 @@ impl Block<'_> {
         copy.as_ptr()
     }
 
-    /// Columns of `B`, in place or copied to `panel`: where, how far apart its rows lie, and whether
-    /// the last register of a row ends beyond it.
+    /// Columns of `B`, in place or copied to `panel`.
     ///
     /// # Safety
     ///
@@ -239,8 +259,9 @@ impl Block<'_> {
         n_columns: usize,
         panel: *mut f32,
         width: usize,
-    ) -> (*const f32, usize, bool) {
+    ) -> Columns {
         let (Extent { n, k, .. }, depth) = (self.extent, self.depth);
+        let masked = !n_columns.is_multiple_of(L::LANES);
         // SAFETY: the caller's promise.
         unsafe {
             match self.b {
@@ -249,15 +270,19 @@ impl Block<'_> {
                     pack_transposed(lanes, src, k, n_columns, depth, panel, width);
                 }
                 Right::Plain(b) => {
-                    let src = b.as_ptr().wrapping_add(self.from * n + column);
+                    let first = b.as_ptr().wrapping_add(self.from * n + column);
                     if !self.copies_right() {
-                        return (src, n, !n_columns.is_multiple_of(L::LANES));
+                        return Columns { first, row: n, jump: 0, masked };
                     }
-                    pack_plain(lanes, src, n, n_columns, depth, panel, width);
+                    pack_plain(lanes, first, n, n_columns, depth, panel, width);
+                }
+                Right::Sliding { values, taps, channel } => {
+                    let first = values.as_ptr().wrapping_add(column);
+                    return Columns { first, row: 1, jump: channel - taps, masked };
                 }
             }
         }
-        (panel, width, false)
+        Columns { first: panel, row: width, jump: 0, masked: false }
     }
 
     /// Whether the rows of a panel of a plain `B`, read by several tiles, would push each other out of a
@@ -273,10 +298,26 @@ impl Block<'_> {
     }
 }
 
-/// The heights of tiles that cover `m` rows: as few as `highest` allows, and nearly alike.
-fn heights(m: usize, highest: usize) -> impl Iterator<Item = usize> {
-    let n_tiles = m.div_ceil(highest);
-    (0..n_tiles).map(move |i| m / n_tiles + usize::from(i < m % n_tiles))
+/// Columns of `B` as a tile reads them.
+struct Columns {
+    first: *const f32,
+    /// How far apart rows lie.
+    row: usize,
+    /// How much further the first row of a run lies from the last of the one before.
+    jump: usize,
+    /// Whether the last register of a row ends beyond it.
+    masked: bool,
+}
+
+/// The heights of tiles that cover `m` rows: as few as the unit allows, and nearly alike.
+#[inline(always)]
+fn heights<L: Lanes>(m: usize, one_vector: bool) -> impl Iterator<Item = usize> {
+    // Divisions by constants, and one of 32 bits: they are a part of the cost of a small product.
+    let n_tiles =
+        if one_vector { m.div_ceil(L::TILE_ROWS[0]) } else { m.div_ceil(L::TILE_ROWS[1]) };
+    let (rows, tiles) = (m as u32, n_tiles as u32);
+    let (height, n_taller) = (rows / tiles, rows % tiles);
+    (0..tiles).map(move |tile| (height + u32::from(tile < n_taller)) as usize)
 }
 
 /// `scratch` from a cache line on.

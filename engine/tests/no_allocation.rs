@@ -1,0 +1,104 @@
+//! A step allocates nothing: proved by an allocator that counts.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    path::Path,
+    sync::Arc,
+};
+
+use esper_engine::{
+    data::{DataConfig, load},
+    device::Cpu,
+    graph::{Init, Loss, MlpConfig, NetworkGraph, Op},
+    program::{CompileOptions, Program},
+    runtime::{HostConfig, HostRuntime, Ramp, SeedMode, SeedState},
+    scenario::{Curve, Incubation, Scenario},
+    world::{
+        digest::Digest,
+        ids::{KernelId, SeedId},
+        rng::Purpose,
+    },
+};
+use esper_kernels::cpu::Activation;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: every call is passed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // A thread that is being torn down has no counter left, and takes no steps either.
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's layout is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the pointer came from `alloc` with this layout.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.get();
+    work();
+    ALLOCATIONS.get() - before
+}
+
+fn host() -> HostRuntime {
+    let data = Arc::new(load(&DataConfig::new("digits"), Path::new(".")).unwrap());
+    let mut scenario = Scenario::default();
+    scenario.run.epochs = 20;
+    scenario.train.clip_norm = Some(1.0);
+    let mlp = MlpConfig {
+        layers: vec![64, 8, 10],
+        activation: Activation::Gelu,
+        dropout: 0.1,
+        sites: vec!["input".into(), "hidden0".into()],
+        ..MlpConfig::default()
+    };
+    let graph = NetworkGraph::mlp(&mlp, Loss::CrossEntropy).unwrap();
+    let program = Program::compile(&graph, CompileOptions::HOST).unwrap();
+    let config = HostConfig::new(&scenario, 0, data, Arc::new(Cpu));
+    HostRuntime::new(Arc::new(config), Arc::new(graph), Arc::new(program))
+}
+
+fn bind(host: &mut HostRuntime, id: u64, incubation: Incubation) {
+    let mut module = NetworkGraph::new();
+    let x = module.add("x", Op::Input { shape: vec![8] }, &[]).unwrap();
+    let h = module.add("up", Op::linear(16), &[x]).unwrap();
+    let h = module.add("act", Op::Activation(Activation::Gelu), &[h]).unwrap();
+    module.add("down", Op::Linear { outputs: 8, bias: true, init: Init::ZERO }, &[h]).unwrap();
+    let program = Arc::new(Program::compile(&module, CompileOptions::MODULE).unwrap());
+    let params = program.draw_params(0, Purpose::SeedInit, id);
+    let kernel = KernelId(Digest::of(b"test"));
+    let state = SeedState::at_birth(SeedId(id), 1, kernel, incubation, params, true, 0, true);
+    host.bind(state, program);
+}
+
+#[test]
+fn a_step_allocates_nothing_with_or_without_seeds() {
+    let mut host = host();
+    // An epoch first, so that everything that grows has grown.
+    (0..60).for_each(|_| host.step().unwrap());
+    assert_eq!(allocations(|| (0..120).for_each(|_| host.step().unwrap())), 0, "host alone");
+
+    bind(&mut host, 1, Incubation::StraightThrough);
+    bind(&mut host, 2, Incubation::Shadow);
+    (0..60).for_each(|_| host.step().unwrap());
+    assert_eq!(allocations(|| (0..120).for_each(|_| host.step().unwrap())), 0, "incubating");
+
+    let start_step = host.state.step;
+    let ramp = Ramp { start_step, n_steps: 50, from: 0.0, to: 1.0, curve: Curve::Cosine };
+    host.seed_mut(SeedId(1)).unwrap().state.mode = SeedMode::Blended { ramp, trains: true };
+    (0..60).for_each(|_| host.step().unwrap());
+    assert_eq!(allocations(|| (0..120).for_each(|_| host.step().unwrap())), 0, "grafted");
+    assert!(0 < allocations(|| drop(std::hint::black_box(vec![0_u8; 16]))), "the counter counts");
+}
