@@ -10,9 +10,6 @@ use esper::engine::{
 };
 use support::hosts::{Shape, flops_per_step, graft, plant, residual_mlp};
 
-/// Longer than the measurement: alpha is above 0 and below 1 all the time.
-const RAMP_STEPS: u64 = 1_000_000_000;
-
 /// Throughput is in floating-point operations.
 fn time_steps(criterion: &mut Criterion, group: &str, name: &str, host: &mut HostRuntime) {
     let mut group = criterion.benchmark_group(group);
@@ -45,7 +42,7 @@ fn steps_with_a_seed(criterion: &mut Criterion) {
         let mut host = shape.host(16);
         plant(&mut host, 1, &residual_mlp(32, 32), incubation);
         if is_grafted {
-            graft(&mut host, RAMP_STEPS);
+            graft(&mut host);
         }
         time_steps(criterion, "seed_step", name, &mut host);
     }

@@ -138,10 +138,10 @@ pub fn seed_state(
     )
 }
 
-/// Moves the seed of `host` to GRAFTING, at the first of `n_steps` steps of its ramp.
-pub fn graft(host: &mut HostRuntime, n_steps: u64) {
+/// Moves the seed of `host` to the middle of GRAFTING: half of it acts, and alpha moves too little to matter.
+pub fn graft(host: &mut HostRuntime) {
     let start_step = host.state.step;
-    let ramp = Ramp { start_step, n_steps, from: 0.0, to: 1.0, curve: Curve::Linear };
+    let ramp = Ramp { start_step, n_steps: 1 << 40, from: 0.5, to: 1.0, curve: Curve::Linear };
     let seed = host.seed_mut(SEED).expect("a seed was planted");
     seed.state.mode = SeedMode::Blended { ramp, trains: true };
 }

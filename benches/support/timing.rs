@@ -27,3 +27,24 @@ pub fn seconds_per_call(n_rounds: usize, n_calls: usize, mut work: impl FnMut())
     let round = || seconds(|| (0..n_calls).for_each(|_| work())) / n_calls as f64;
     median(std::iter::repeat_with(round).take(n_rounds).collect())
 }
+
+/// The same pieces of work, timed over and over: interruptions hit some of the times of a piece, and its median
+/// none of them.
+#[derive(Default)]
+pub struct Pieces(Vec<Vec<f64>>);
+
+impl Pieces {
+    /// Times `work` as piece `i`. A piece is first timed after those before it.
+    pub fn time(&mut self, i: usize, work: impl FnOnce()) {
+        let taken = seconds(work);
+        match self.0.get_mut(i) {
+            Some(times) => times.push(taken),
+            None => self.0.push(vec![taken]),
+        }
+    }
+
+    /// Seconds that each piece takes.
+    pub fn seconds(&self) -> Vec<f64> {
+        self.0.iter().map(|times| median(times.clone())).collect()
+    }
+}

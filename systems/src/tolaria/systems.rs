@@ -60,12 +60,16 @@ pub(super) fn report_faults(
     runtimes: Res<Runtimes>,
     mut faults: MessageWriter<FaultReported>,
 ) {
-    for (host, Runtime(handle)) in hosts.iter().sort::<&HostId>() {
-        let runtime = runtimes.get(*handle).expect("the handle is live");
-        if let Some(fault) = runtime.fault {
-            faults.write(FaultReported { host: *host, step: runtime.state.step, fault });
-        }
-    }
+    let mut found: Vec<FaultReported> = hosts
+        .iter()
+        .filter_map(|(host, Runtime(handle))| {
+            let runtime = runtimes.get(*handle).expect("the handle is live");
+            let (step, fault) = (runtime.state.step, runtime.fault?);
+            Some(FaultReported { host: *host, step, fault })
+        })
+        .collect();
+    found.sort_unstable_by_key(|it| it.host);
+    faults.write_batch(found);
 }
 
 /// Validates every host whose epoch ended in this tick, in parallel, and reports sorted by [`HostId`].
