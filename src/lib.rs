@@ -32,6 +32,7 @@ pub use error::RunError;
 pub use plan::{Layer, Plan};
 pub use run::{Run, Stop, seal_library};
 
+pub use bevy_ecs;
 pub use esper_engine as engine;
 pub use esper_kernels as kernels;
 pub use esper_systems as systems;
@@ -57,7 +58,9 @@ pub mod prelude {
     pub use esper_systems::{
         karn::{BlueprintFamily, KarnExt},
         nissa::{ProgressMode, Summary},
-        oona::{EpochEnded, HostReport, SeedAction, SeedCommand, SeedReport, StageChanged},
-        tamiyo::{Policy, View},
+        oona::{
+            EpochEnded, GateJudged, HostReport, SeedAction, SeedCommand, SeedReport, StageChanged,
+        },
+        tamiyo::{DormantSeed, Offer, Policy, View},
     };
 }

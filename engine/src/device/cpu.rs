@@ -198,8 +198,6 @@ impl Run<'_, '_> {
         y: TensorId,
     ) {
         let shape = self.shape(x, y);
-        let Tensors { params, scratch, .. } = &mut *self.tensors;
-        let _ = (params, scratch);
         let ranges = (self.range(x), pre.map(|pre| self.range(pre)), self.range(y));
         let params = self.tensors.params;
         let bias = bias.map(|bias| &params[bias.range()]);

@@ -1,6 +1,6 @@
 //! How a host takes a seed's module in for good, and how it goes back to a snapshot.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use super::host::HostRuntime;
 use crate::{data::Order, graph::NetworkGraph, program::Program, world::ids::SeedId};
@@ -31,24 +31,20 @@ impl HostRuntime {
         state.v = if has_second { vec![0.0; n] } else { Vec::new() };
         for param in &program.params {
             let name = &param.spec.name;
-            let (from, range) = match name.strip_prefix(&prefix) {
+            let (params, m, v, range) = match name.strip_prefix(&prefix) {
                 Some(own) => {
-                    let found = seed.program.params.iter().find(|other| other.spec.name == own);
-                    let found = found.expect("the module's parameters are the seed's");
-                    let SeedBlocks { params, m, v } = SeedBlocks::of(&seed.state);
-                    ((params, m, v), found.range())
+                    let from = &seed.state;
+                    (&from.params, &from.m, &from.v, place_of(&seed.program, own))
                 }
                 None => {
-                    let found = old.params.iter().find(|other| other.spec.name == *name);
-                    let found = found.expect("every other parameter is the host's");
-                    let HostBlocks { params, m, v } = HostBlocks::of(&self.state);
-                    ((params, m, v), found.range())
+                    let from = &self.state;
+                    (&from.params, &from.m, &from.v, place_of(&old, name))
                 }
             };
-            state.params[param.range()].copy_from_slice(&from.0[range.clone()]);
-            state.m[param.range()].copy_from_slice(&from.1[range.clone()]);
+            state.params[param.range()].copy_from_slice(&params[range.clone()]);
+            state.m[param.range()].copy_from_slice(&m[range.clone()]);
             if has_second {
-                state.v[param.range()].copy_from_slice(&from.2[range]);
+                state.v[param.range()].copy_from_slice(&v[range]);
             }
         }
         let mut group = seed.state.group;
@@ -123,28 +119,8 @@ impl HostRuntime {
     }
 }
 
-/// Borrowed parameter and moment blocks of a host.
-struct HostBlocks<'a> {
-    params: &'a [f32],
-    m: &'a [f32],
-    v: &'a [f32],
-}
-
-impl<'a> HostBlocks<'a> {
-    fn of(state: &'a super::host::HostState) -> Self {
-        Self { params: &state.params, m: &state.m, v: &state.v }
-    }
-}
-
-/// Borrowed parameter and moment blocks of a seed.
-struct SeedBlocks<'a> {
-    params: &'a [f32],
-    m: &'a [f32],
-    v: &'a [f32],
-}
-
-impl<'a> SeedBlocks<'a> {
-    fn of(state: &'a super::seed::SeedState) -> Self {
-        Self { params: &state.params, m: &state.m, v: &state.v }
-    }
+/// Where the parameter called `name` lies in the block of `program`.
+fn place_of(program: &Program, name: &str) -> Range<usize> {
+    let found = program.params.iter().find(|param| param.spec.name == name);
+    found.expect("a grown program has its host's parameters and its module's").range()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
-    program::{CompileOptions, Program},
+    program::Program,
     runtime::{Runtimes, SeedState, has_second_moment},
     world::{
         catalog::{
@@ -163,7 +163,6 @@ fn deploy(
     state: SeedState,
     program: Arc<Program>,
 ) {
-    debug_assert!(program.input_gradient.is_some() || CompileOptions::MODULE.input_gradient);
     let SeedOf(host) = *world.get::<SeedOf>(seed).expect("every seed has a host");
     for entity in [Some(host), fork_of(world, host)].into_iter().flatten() {
         let Runtime(handle) = *world.get::<Runtime>(entity).expect("every host has numbers");
