@@ -25,7 +25,7 @@ use esper_kernels::cpu::Activation;
 use esper_systems::{
     karn::{BlueprintFamily, Catalogue, KarnConfig, KarnExt, KarnPlugin},
     kasmina::{KasminaConfig, KasminaPlugin},
-    nissa::{self, NissaConfig, NissaPlugin, ProgressMode, RunStarted},
+    nissa::{self, KernelAdopted, NissaConfig, NissaPlugin, ProgressMode, RunStarted},
     oona::OonaPlugin,
     tamiyo::{ActivePolicy, Policy, TamiyoConfig, TamiyoPlugin},
     tezzeret::TezzeretPlugin,
@@ -34,7 +34,7 @@ use esper_systems::{
     urza::{LibraryPlace, UrzaConfig, UrzaPlugin},
 };
 
-use crate::{Plan, Run, RunError};
+use crate::{Plan, Run, RunError, adoption};
 
 /// Something to do to the engine after Esper's plugins are in and before the first tick.
 type Extension = Box<dyn FnOnce(&mut Engine) -> Result<(), BuildError>>;
@@ -48,6 +48,8 @@ pub struct RunBuilder {
     progress: ProgressMode,
     policy: Option<Box<dyn Policy>>,
     scripts: Option<Scripts>,
+    /// What the run that is replayed adopted.
+    adopted: Vec<KernelAdopted>,
     /// Whether the library stays in memory, even where the scenario names a shared one.
     is_apart: bool,
     graph: Option<NetworkGraph>,
@@ -68,6 +70,7 @@ impl RunBuilder {
             progress: ProgressMode::Quiet,
             policy: None,
             scripts: None,
+            adopted: Vec::new(),
             is_apart: false,
             graph: None,
             preparations: Vec::new(),
@@ -122,6 +125,15 @@ impl RunBuilder {
     #[must_use]
     pub fn scripts(mut self, scripts: Scripts) -> Self {
         self.scripts = Some(scripts);
+        self.is_apart = true;
+        self
+    }
+
+    /// Adopts those kernels, as the run that they were read from did: replay. They are compiled again, as a replay does
+    /// not open the shared library that they lay in.
+    #[must_use]
+    pub fn adopted(mut self, kernels: Vec<KernelAdopted>) -> Self {
+        self.adopted = kernels;
         self.is_apart = true;
         self
     }
@@ -185,10 +197,12 @@ impl RunBuilder {
     ///
     /// Fails when the scenario is not sound, its data can not be had or does not fit it, or its folder can not be
     /// written.
-    pub fn build(self) -> Result<Run, RunError> {
+    pub fn build(mut self) -> Result<Run, RunError> {
+        let recorded = self.is_apart.then(|| std::mem::take(&mut self.adopted));
         let (mut run, graph) = self.assemble()?;
         let scenario = run.scenario.clone();
         spawn_hosts(run.engine_mut(), &scenario, &graph);
+        let adopted = adopt(run.engine_mut(), &scenario, recorded.as_deref())?;
         let started = RunStarted {
             scenario: scenario.run.name.clone(),
             scenario_digest: Digest(scenario.digest()),
@@ -197,6 +211,7 @@ impl RunBuilder {
         };
         let dir = run.dir.clone();
         nissa::start(run.engine_mut().world_mut(), dir.as_ref(), &started)?;
+        nissa::record_adoptions(run.engine_mut().world_mut(), &adopted)?;
         tolaria::begin(run.engine_mut().world_mut(), dir.as_ref().map(RunDir::checkpoints))?;
         Ok(run)
     }
@@ -412,5 +427,22 @@ fn spawn_hosts(engine: &mut Engine, scenario: &Scenario, graph: &Arc<NetworkGrap
         let runtime = HostRuntime::new(config, graph.clone(), program.clone());
         let handle = world.resource_mut::<Runtimes>().insert(runtime);
         world.spawn((HostId(replica), HostRole::Principal, Runtime(handle)));
+    }
+}
+
+/// Adopts what a record says or, without one, what other runs left in the library that the scenario shares with them.
+fn adopt(
+    engine: &mut Engine,
+    scenario: &Scenario,
+    recorded: Option<&[KernelAdopted]>,
+) -> Result<Vec<KernelAdopted>, RunError> {
+    let world = engine.world_mut();
+    if !world.resource::<KasminaConfig>().plants_seeds {
+        return Ok(Vec::new());
+    }
+    match recorded {
+        Some(recorded) => Ok(adoption::adopt_recorded(world, recorded)),
+        None if scenario.urza.path.is_some() => Ok(adoption::adopt_known(world, scenario)?),
+        None => Ok(Vec::new()),
     }
 }

@@ -21,6 +21,7 @@
 //! # Ok::<(), esper::RunError>(())
 //! ```
 
+mod adoption;
 mod assembly;
 mod error;
 mod plan;

@@ -9,7 +9,7 @@
 //!
 //! - A matrix product runs over `k` from first to last, one fused multiply-add after the other, from
 //!   zero. Vector lanes lie along the other axis; the chain is never split.
-//! - A sum over a row or a whole slice keeps sixteen partial sums (element `i` goes to number
+//! - A sum over a row, a whole slice or positions keeps sixteen partial sums (element `i` goes to number
 //!   `i % 16`) and joins them by one fixed tree, on machines with sixteen lanes, eight, or one.
 //! - A sum over the batch (bias, scale and normalization gradients) runs over rows in order.
 //! - Elementary functions are polynomials in multiply-adds; no library function is called.

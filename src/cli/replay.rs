@@ -7,9 +7,9 @@ use esper::{
     engine::world::{
         digest::Digest,
         forge::{Scripts, Ticket},
-        journal::{self, Event, Journal},
+        journal::{self, Journal},
     },
-    systems::nissa::{Recorded, RunEnded},
+    systems::nissa::{KernelAdopted, Recorded, RunEnded},
 };
 use serde::Serialize;
 
@@ -46,13 +46,15 @@ struct Record {
     bytes: Vec<u8>,
     last_tick: u64,
     is_complete: bool,
+    /// What the run adopted from a shared library.
+    adopted: Vec<KernelAdopted>,
 }
 
 /// Replays a run.
 pub fn execute(args: &Args, voice: Voice) -> Result<(), Failure> {
     let folder = RunFolder::open(&args.dir)?;
     let record = read(&folder)?;
-    let builder = folder.builder()?.scripts(scripts(&folder)?);
+    let builder = folder.builder()?.scripts(scripts(&folder)?).adopted(record.adopted.clone());
     let mut run = builder.build().map_err(|error| Failure::run(error, &folder.file))?;
     // A replay that goes astray may never come to its end; the record's is far enough to see that.
     let summary = run.finish_unless(|tick| tick >= record.last_tick)?;
@@ -66,13 +68,17 @@ pub fn execute(args: &Args, voice: Voice) -> Result<(), Failure> {
 
 fn read(folder: &RunFolder) -> Result<Record, Failure> {
     let path = folder.dir.events();
-    let mut record = Record { bytes: Vec::new(), last_tick: 0, is_complete: false };
+    let mut record =
+        Record { bytes: Vec::new(), last_tick: 0, is_complete: false, adopted: Vec::new() };
     let mut n_events = 0;
     for event in journal::read(&path).map_err(Failure::failed)? {
         match event {
-            Ok(Event { tick, kind, .. }) => {
-                record.last_tick = tick;
-                record.is_complete = kind == RunEnded::KIND;
+            Ok(event) => {
+                record.last_tick = event.tick;
+                record.is_complete = event.kind == RunEnded::KIND;
+                if event.kind == KernelAdopted::KIND {
+                    record.adopted.push(event.to().map_err(Failure::failed)?);
+                }
                 n_events += 1;
             }
             Err(error) if error.is_torn_end() => break,

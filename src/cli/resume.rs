@@ -14,7 +14,7 @@ use esper::{
         run_dir::{FileError, RunDir},
     },
     systems::{
-        nissa::{RunEnd, Summary},
+        nissa::{KernelAdopted, Recorded, RunEnd, RunStarted, Summary},
         tolaria,
     },
 };
@@ -85,12 +85,10 @@ fn take_up(builder: RunBuilder, dir: &RunDir) -> Result<(Run, Vec<String>), Take
 
 /// Whether the run has no checkpoint because it did not live to its first, rather than because somebody removed them.
 fn was_killed_at_birth(dir: &RunDir) -> bool {
-    let n_events_max = 2;
-    let n_events = match journal::read(&dir.events()) {
-        Ok(events) => events.take(n_events_max).filter(Result::is_ok).count(),
-        Err(_) => 0,
-    };
-    n_events < n_events_max && tolaria::list_checkpoints(&dir.checkpoints()).is_empty()
+    let birth = [RunStarted::KIND, KernelAdopted::KIND];
+    let has_lived = journal::read(&dir.events())
+        .is_ok_and(|events| events.flatten().any(|event| !birth.contains(&event.kind.as_str())));
+    !has_lived && tolaria::list_checkpoints(&dir.checkpoints()).is_empty()
 }
 
 /// Removes what a run that was killed at birth began to write, unless it lives yet.

@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one module a promise.
 
+mod adoption;
 mod bad_input;
 mod cli;
 mod command;

@@ -154,7 +154,7 @@ impl Tape<'_, '_> {
             }
             Instr::Activation { kind, x, .. } => {
                 let saved = if kind.saves_input() { x } else { y };
-                let flops = (kind.flops_per_elem() + 1) * width;
+                let flops = kind.grad_flops_per_elem() * width;
                 self.push(Instr::ActivationGrad { kind, saved, dy }, need_y, flops);
                 self.pass(x, dy, true);
             }
@@ -249,10 +249,10 @@ impl Tape<'_, '_> {
         match (activation, bias) {
             (Some(kind), Some(bias)) => {
                 let instr = Instr::ActivationBiasGrad { kind, saved, dy, bias };
-                self.push(instr, need, (kind.flops_per_elem() + 2) * width);
+                self.push(instr, need, (kind.grad_flops_per_elem() + 1) * width);
             }
             (Some(kind), None) => {
-                let flops = (kind.flops_per_elem() + 1) * width;
+                let flops = kind.grad_flops_per_elem() * width;
                 self.push(Instr::ActivationGrad { kind, saved, dy }, need, flops);
             }
             (None, Some(bias)) => self.push(Instr::BiasGrad { dy, bias }, PARAMS, width),

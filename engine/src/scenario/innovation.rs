@@ -33,7 +33,7 @@ pub struct Tezzeret {
     pub n_workers: usize,
     /// Jobs out at once, 1 to 65,536. Default 64.
     pub queue_max: usize,
-    /// Ticks from sending a job to admitting it in `strict`, 1 to 1,000,000. Default 20.
+    /// Ticks from sending a job to admitting it in `strict`, 1 to 1,000,000. Default 4.
     pub latency_ticks: u64,
     /// Time after which a job counts as failed, 1 to 3,600,000 ms. Default 60,000.
     pub timeout_ms: u64,
@@ -54,7 +54,7 @@ words! {
 pub struct Urabrask {
     /// Validator threads, 1 to 64. Default 1.
     pub n_workers: usize,
-    /// Ticks from sending a kernel to its verdict in `strict`, 1 to 1,000,000. Default 20.
+    /// Ticks from sending a kernel to its verdict in `strict`, 1 to 1,000,000. Default 4.
     pub latency_ticks: u64,
     /// Timed repeats of each variant, interleaved, of which the median counts, 3 to 10,000.
     /// Default 15.

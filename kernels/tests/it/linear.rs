@@ -26,7 +26,7 @@ const SIZES: [[usize; 3]; 17] = [
     [0, 4, 5],
     [128, 100, 130],
     [130, 70, 129],
-    [300, 140, 40],
+    [300, 128, 400],
 ];
 
 fn shape([rows, inputs, outputs]: [usize; 3]) -> LinearShape {

@@ -13,6 +13,7 @@ mod chain;
 mod components;
 mod config;
 mod controls;
+mod design;
 mod diagnostics;
 mod families;
 mod systems;
@@ -23,6 +24,7 @@ pub use adversarial::adversarial_family;
 pub use catalogue::{BlueprintFamily, Catalogue, KarnExt, built_in_names};
 pub use components::{DesignFailure, Designed};
 pub use config::KarnConfig;
+pub use design::blueprints_for;
 pub use diagnostics::CatalogueError;
 
 use bevy_ecs::prelude::*;

@@ -1,19 +1,15 @@
 //! Designing, for each contract once.
 
-use std::sync::Arc;
-
 use bevy_ecs::prelude::*;
-use esper_engine::{
-    graph::{GraphError, Op},
-    world::{
-        catalog::{Attempts, Blueprint, BlueprintStatus, SiteContracts},
-        ids::{BlueprintId, Index},
-    },
+use esper_engine::world::{
+    catalog::{Attempts, BlueprintStatus, SiteContracts},
+    ids::{BlueprintId, Index},
 };
 
 use super::{
     catalogue::Catalogue,
-    components::{DesignFailure, Designed, Gated},
+    components::{Designed, Gated},
+    design::draw_all,
 };
 use crate::oona::BlueprintDesigned;
 
@@ -34,16 +30,11 @@ pub(super) fn design_blueprints(
             continue;
         }
         let mut added: Vec<BlueprintId> = Vec::new();
-        for family in catalogue.iter() {
-            let drawn = family.design(&contract);
-            let drawn =
-                if gated.0 { drawn.and_then(|it| it.map(end_in_gate).transpose()) } else { drawn };
+        for drawn in draw_all(&catalogue, *gated, contract) {
             let blueprint = match drawn {
-                Ok(Some(blueprint)) => blueprint,
-                Ok(None) => continue,
-                Err(error) => {
-                    let (family, reason) = (family.name().to_owned(), error.to_string());
-                    designed.failures.push(DesignFailure { family, contract, reason });
+                Ok(blueprint) => blueprint,
+                Err(failure) => {
+                    designed.failures.push(failure);
                     continue;
                 }
             };
@@ -63,15 +54,4 @@ pub(super) fn design_blueprints(
             commands.spawn((id, blueprint, contract, status, Attempts::default()));
         }
     }
-}
-
-/// The composition `gate`: `y = x + a sigmoid(w) f(x)`, so that the module itself ends in `sigmoid(w)`.
-fn end_in_gate(mut blueprint: Blueprint) -> Result<Blueprint, GraphError> {
-    let mut graph = (*blueprint.graph).clone();
-    let output = graph.output()?;
-    graph.add("composition_gate", Op::Gate, &[output])?;
-    blueprint.params_elems = graph.params_elems();
-    blueprint.flops_per_example += graph.node(output).shape.iter().product::<usize>() as u64;
-    blueprint.graph = Arc::new(graph);
-    Ok(blueprint)
 }

@@ -3,6 +3,7 @@
 use bevy_ecs::{prelude::*, system::SystemParam};
 use esper_engine::world::{
     digest::Digest,
+    ids::{BlueprintId, KernelId},
     journal::{JOB_ADMITTED, Journal, JournalError},
 };
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,21 @@ pub struct RunStarted {
     pub n_hosts: u64,
 }
 
+/// A kernel that another run left valid in a shared library was taken over, before the first tick.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct KernelAdopted {
+    /// The kernel.
+    pub kernel: KernelId,
+    /// The blueprint it was compiled from.
+    pub blueprint: BlueprintId,
+    /// The blueprint's family.
+    pub family: String,
+    /// The variant, such as `fused`.
+    pub variant: String,
+    /// Parameters, in elements.
+    pub params_elems: u64,
+}
+
 /// The run took all its steps. The last event of a chain that is complete.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct RunEnded {
@@ -50,6 +66,7 @@ macro_rules! kinds {
 
 kinds! {
     RunStarted => "run_started",
+    KernelAdopted => "kernel_adopted",
     JobAdmitted => JOB_ADMITTED,
     KernelJudged => "kernel_judged",
     FaultReported => "fault_reported",

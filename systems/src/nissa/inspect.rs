@@ -9,7 +9,7 @@ use esper_engine::world::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{NissaError, Recorded, RunEnded, table::table};
+use super::{KernelAdopted, NissaError, Recorded, RunEnded, table::table};
 use crate::oona::{
     BlueprintDesigned, Gate, GateJudged, GateVerdict, HostRolledBack, SeedPlanted, StageChanged,
 };
@@ -194,6 +194,10 @@ impl Reader {
             BlueprintDesigned::KIND => {
                 let design: BlueprintDesigned = typed(event)?;
                 self.params.insert(design.blueprint, design.params_elems);
+            }
+            KernelAdopted::KIND => {
+                let adopted: KernelAdopted = typed(event)?;
+                self.params.insert(adopted.blueprint, adopted.params_elems);
             }
             HostRolledBack::KIND => self.found.n_rollbacks += 1,
             RunEnded::KIND => self.found.is_complete = true,

@@ -22,10 +22,10 @@ mod table;
 pub use components::{NissaState, SeedTally};
 pub use config::{NissaConfig, ProgressMode};
 pub use diagnostics::NissaError;
-pub use events::{Recorded, RunEnded, RunStarted};
+pub use events::{KernelAdopted, Recorded, RunEnded, RunStarted};
 pub use inspect::{Inspection, JudgedGate, SeedHistory, StageEntered};
 pub use progress::Progress;
-pub use run::{finish, resume, start};
+pub use run::{finish, record_adoptions, resume, start};
 pub use summary::{HostSummary, RunEnd, RunFacts, Scores, Summary};
 pub use table::table;
 

@@ -9,7 +9,8 @@ use esper_engine::world::{
 };
 
 use super::{
-    NissaConfig, NissaError, NissaState, Recorded, RunEnded, RunStarted, metrics::Metrics,
+    KernelAdopted, NissaConfig, NissaError, NissaState, Recorded, RunEnded, RunStarted,
+    metrics::Metrics,
 };
 
 /// Begins the record of a new run, in the files of `dir` or, without one, in memory. To be called when all plugins are
@@ -41,6 +42,21 @@ pub fn start(
     });
     world.insert_resource(journal);
     world.insert_resource(metrics);
+    Ok(())
+}
+
+/// Puts on record what a new run adopted, in the order given. To be called after [`start`] and before the first tick.
+///
+/// # Errors
+///
+/// Fails when the journal can not be written.
+pub fn record_adoptions(world: &mut World, adopted: &[KernelAdopted]) -> Result<(), NissaError> {
+    let tick = world.resource::<Clock>().0;
+    let mut journal = world.resource_mut::<Journal>();
+    adopted.iter().try_for_each(|event| journal.append(tick, KernelAdopted::KIND, event))?;
+    journal.flush()?;
+    let position = journal.position();
+    world.resource_mut::<NissaState>().journal = position;
     Ok(())
 }
 

@@ -9,6 +9,8 @@ use esper_engine::world::{
 };
 
 use super::{
+    error::LibraryError,
+    record::KernelRecord,
     recorder::{Recorded, Recorder},
     store::LibraryStore,
 };
@@ -35,6 +37,15 @@ impl OpenLibrary {
     /// The library, for queries; what the last ticks sent may not be in it before [`Self::settle`].
     pub fn store(&self) -> &LibraryStore {
         &self.store
+    }
+
+    /// Those of `ids` that another run found valid, in the order given: what this run may adopt while it is built.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the library can not be read.
+    pub fn known_kernels(&self, ids: &[KernelId]) -> Result<Vec<KernelRecord>, LibraryError> {
+        self.store.known_kernels(ids, &self.run)
     }
 
     /// Waits until everything recorded is on the disk: a checkpoint that names kernels is written after that.

@@ -7,8 +7,8 @@
 //! Everything is named by what it is: a blueprint by its graph, a kernel by what it was compiled from, a graph or
 //! a program by its bytes. A record that changes is written again as the next version; [`gc()`] alone removes any.
 //!
-//! A run looks up what others left while it is built ([`LibraryStore::known_kernels`]); during its ticks it reads
-//! nothing but the bytes of kernels it knows already, so a library that others share can not change its course.
+//! A run looks up what others left while it is built ([`OpenLibrary::known_kernels`]); during its ticks it reads
+//! nothing but the bytes of kernels it knows already, so what others write to a shared library can not change its course.
 
 mod blob;
 mod bundle;

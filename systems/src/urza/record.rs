@@ -196,6 +196,19 @@ impl KernelRecord {
         }
     }
 
+    /// The kernel this was written from.
+    pub fn to_kernel(&self) -> Kernel {
+        Kernel {
+            variant: self.variant.clone(),
+            optimizations: self.optimizations.clone(),
+            params_elems: self.params_elems,
+            workspace_bytes: self.workspace_bytes,
+            flops_forward: self.flops_forward,
+            flops_backward: self.flops_backward,
+            program: self.program,
+        }
+    }
+
     /// Forward and backward time of the measured batch, where there was one.
     pub fn latency_ns(&self) -> Option<u64> {
         self.measured.as_ref().map(|it| it.forward_ns.saturating_add(it.backward_ns))
