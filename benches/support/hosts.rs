@@ -69,7 +69,7 @@ impl Shape {
 
 /// Examples around one centre a class: any host learns them, and none of its faults strike. The training part has
 /// `n_train` examples.
-fn clusters(n_train: usize, elems: usize, n_classes: usize) -> SplitData {
+pub fn clusters(n_train: usize, elems: usize, n_classes: usize) -> SplitData {
     let n = n_train * 4 / 3;
     let mut centres = vec![0.0; n_classes * elems];
     fill_normal(1, 0, 0.0, 1.0, &mut centres);

@@ -1,6 +1,6 @@
 //! Lasting names. Unlike [`Entity`], they mean the same in a file and after a restart.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use bevy_ecs::{component::Mutable, lifecycle::HookContext, prelude::*, world::DeferredWorld};
 use serde::{Deserialize, Serialize};
@@ -49,24 +49,27 @@ impl fmt::Display for SeedId {
 }
 
 /// Finds an entity by its lasting name. Kept by the names' own hooks, so it can not be stale.
+///
+/// Sorted by name. Seeds come in the order of their names and stay, so a new one is put at the end; of a million
+/// dormant seeds each takes 16 bytes here, where a tree takes 38.
 #[derive(Resource, Debug)]
-pub struct Index<Id: Ord + Send + Sync + 'static>(BTreeMap<Id, Entity>);
+pub struct Index<Id: Ord + Send + Sync + 'static>(Vec<(Id, Entity)>);
 
 impl<Id: Ord + Send + Sync + 'static> Default for Index<Id> {
     fn default() -> Self {
-        Self(BTreeMap::new())
+        Self(Vec::new())
     }
 }
 
 impl<Id: Ord + Copy + Send + Sync + 'static> Index<Id> {
     /// The entity of that name, while it lives.
     pub fn entity(&self, id: Id) -> Option<Entity> {
-        self.0.get(&id).copied()
+        self.place(id).ok().map(|place| self.0[place].1)
     }
 
     /// Every name and its entity, in the order of names.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (Id, Entity)> + '_ {
-        self.0.iter().map(|(id, entity)| (*id, *entity))
+        self.0.iter().copied()
     }
 
     /// How many names are in use.
@@ -81,7 +84,15 @@ impl<Id: Ord + Copy + Send + Sync + 'static> Index<Id> {
 
     /// The greatest name in use.
     pub fn last(&self) -> Option<Id> {
-        self.0.last_key_value().map(|(id, _)| *id)
+        self.0.last().map(|(id, _)| *id)
+    }
+
+    /// Where `id` is, or where it would be put.
+    fn place(&self, id: Id) -> Result<usize, usize> {
+        match self.0.last() {
+            Some((last, _)) if id <= *last => self.0.binary_search_by_key(&id, |(id, _)| *id),
+            _ => Err(self.0.len()),
+        }
     }
 }
 
@@ -90,8 +101,11 @@ where
     Index<Id>: Resource + Component<Mutability = Mutable>,
 {
     let id = *world.get::<Id>(context.entity).expect("the hook runs after insertion");
-    let previous = world.resource_mut::<Index<Id>>().0.insert(id, context.entity);
-    assert_eq!(previous, None, "two entities share the name {id:?}");
+    let mut index = world.resource_mut::<Index<Id>>();
+    match index.place(id) {
+        Err(place) => index.0.insert(place, (id, context.entity)),
+        Ok(_) => panic!("two entities share the name {id:?}"),
+    }
 }
 
 fn unindex<Id: Component + Ord + Copy>(mut world: DeferredWorld, context: HookContext)
@@ -99,5 +113,8 @@ where
     Index<Id>: Resource + Component<Mutability = Mutable>,
 {
     let id = *world.get::<Id>(context.entity).expect("the hook runs before removal");
-    world.resource_mut::<Index<Id>>().0.remove(&id);
+    let mut index = world.resource_mut::<Index<Id>>();
+    if let Ok(place) = index.place(id) {
+        index.0.remove(place);
+    }
 }
