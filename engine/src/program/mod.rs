@@ -14,6 +14,8 @@ pub use compile::{CompileOptions, PIPELINE_VERSION};
 pub use instr::{Instr, Param, TensorId};
 pub use variant::Variant;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -155,6 +157,18 @@ impl Program {
     /// The place of the site called `name`.
     pub fn site(&self, name: &str) -> Option<usize> {
         self.sites.iter().position(|site| site.name == name)
+    }
+
+    /// Where tensors lie that what comes after a site reads and what comes before it wrote: all that a second pass
+    /// from the site on needs of the first.
+    pub fn live_at(&self, site: &SiteInfo) -> Vec<Region> {
+        let (before, after) = self.forward.split_at(site.forward_step + 1);
+        let after = after.iter().chain(&self.backward[..site.backward_step]);
+        let written: BTreeSet<TensorId> = before.iter().flat_map(|it| it.instr.tensors()).collect();
+        let read: BTreeSet<TensorId> = after.flat_map(|it| it.instr.tensors()).collect();
+        let mut live: Vec<TensorId> = written.intersection(&read).copied().collect();
+        live.extend((!live.contains(&site.x)).then_some(site.x));
+        live.into_iter().map(|id| self.regions[id.0 as usize]).collect()
     }
 
     /// Values an example of tensor `id`.

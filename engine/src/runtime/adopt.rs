@@ -97,6 +97,7 @@ impl HostRuntime {
                 self.make_room();
             }
             self.index_segments();
+            self.index_sites();
         }
         self.seeds.clone_from(&other.seeds);
         if (self.order.epoch(), self.order.n_examples())

@@ -20,7 +20,7 @@ use crate::{
     data::{self, Order},
     device::{Pass, Tensors},
     graph::NetworkGraph,
-    program::{Need, Program},
+    program::{Need, Program, Region},
     scenario::Incubation,
     world::{
         digest::Digest,
@@ -98,6 +98,8 @@ pub struct HostRuntime {
     pub(super) values: Vec<f32>,
     /// Parameter ranges and their group, in the order of the block.
     pub(super) segments: Vec<(std::ops::Range<usize>, usize)>,
+    /// What a shadow pass needs of the workspace, for each site.
+    pub(super) live_at_sites: Vec<Vec<Region>>,
 }
 
 impl HostRuntime {
@@ -154,6 +156,7 @@ impl HostRuntime {
             labels: vec![0; batch],
             values: vec![0.0; batch * n_outputs],
             segments: Vec::new(),
+            live_at_sites: Vec::new(),
             fault: None,
             last_validation: None,
             steps_in_tick: 0,
@@ -168,6 +171,7 @@ impl HostRuntime {
             order,
         };
         host.index_segments();
+        host.index_sites();
         host
     }
 
@@ -260,6 +264,7 @@ impl HostRuntime {
             labels: Vec::new(),
             values: Vec::new(),
             segments: Vec::new(),
+            live_at_sites: Vec::new(),
         }
     }
 
@@ -387,6 +392,7 @@ impl HostRuntime {
             flops: &mut self.state.flops,
             watched_sites: self.watched_sites,
             site_samples: &mut self.site_samples,
+            live_at_sites: &self.live_at_sites,
         };
         (tensors, visitor, pass)
     }
@@ -546,6 +552,12 @@ impl HostRuntime {
                 _ => self.segments.push((range, group)),
             }
         }
+    }
+
+    /// Finds what shadow passes need of the workspace.
+    pub(super) fn index_sites(&mut self) {
+        let sites = self.program.sites.iter();
+        self.live_at_sites = sites.map(|site| self.program.live_at(site)).collect();
     }
 }
 

@@ -90,7 +90,7 @@ pub struct SeedRuntime {
     pub(super) scratch: Vec<f32>,
     /// `f32[batch, width]`: the module with its identity, for the blend composition.
     pub(super) joined: Vec<f32>,
-    /// The host's workspace as it was at the site, for the shadow pass.
+    /// What of the host's workspace the shadow pass needs, as it was at the site.
     pub(super) shadow: Vec<f32>,
     pub(super) sampling: SeedSample,
     pub(super) batch_max: usize,

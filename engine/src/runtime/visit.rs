@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     device::{Device, NoSeeds, Pass, SiteVisitor, Tensors},
-    program::Need,
+    program::{Need, Region},
     scenario::{Composition, Incubation},
     world::{
         ids::SeedId,
@@ -51,6 +51,7 @@ pub(super) struct SeedVisitor<'a> {
     pub flops: &'a mut Flops,
     pub watched_sites: u64,
     pub site_samples: &'a mut [Option<SiteSample>],
+    pub live_at_sites: &'a [Vec<Region>],
 }
 
 impl SiteVisitor for SeedVisitor<'_> {
@@ -152,7 +153,11 @@ impl SeedVisitor<'_> {
         if seed.state.mode == SeedMode::Incubating(Incubation::Shadow) {
             // Behind the workspace there is room for the losses of the shadow pass.
             seed.shadow.resize(workspace.len() + seed.batch_max, 0.0);
-            seed.shadow[..workspace.len()].copy_from_slice(workspace);
+            for region in &self.live_at_sites[seed.state.site] {
+                let start = region.offset * seed.batch_max;
+                let range = start..start + region.elems * self.rows;
+                seed.shadow[range.clone()].copy_from_slice(&workspace[range]);
+            }
         }
         let flops = seed.flops_forward(self.rows);
         self.count(flops);
