@@ -91,6 +91,26 @@ pub enum GraphError {
         /// The names there are.
         known: String,
     },
+    /// A tied head names a node that is no embedding.
+    #[error("node `{node}`: `{embedding}` is no embedding above it")]
+    NotAnEmbedding {
+        /// The node that was refused.
+        node: String,
+        /// What it names.
+        embedding: String,
+    },
+    /// A module mixes positions where none may see those after it.
+    #[error("node `{node}`: at this site no position may see a later one; use causal attention or ops that act on each position alone")]
+    NotCausal {
+        /// The module's node.
+        node: String,
+    },
+    /// A site whose gradient nobody computes.
+    #[error("site `{site}`: no gradient reaches it; sites lie after the embedding of tokens, and before what the loss reads")]
+    NoGradient {
+        /// Its name.
+        site: String,
+    },
     /// A module does not keep its site's shape.
     #[error("the module maps {input:?} to {output:?}; at this site it must keep {site:?}")]
     Contract {

@@ -1,6 +1,6 @@
 //! Surgery: a module becomes part of its host.
 
-use super::{GraphError, NetworkGraph, NodeIndex, Op};
+use super::{GraphError, NetworkGraph, Node, NodeIndex, Op};
 
 /// The host with `module` joined to it before the site `site`, its nodes' names begun with `prefix`.
 ///
@@ -26,7 +26,7 @@ pub fn fossilize(
     let target = host.find(site).filter(|index| host.node(*index).op == Op::Site);
     let target =
         target.ok_or_else(|| GraphError::UnknownSite { site: site.to_owned(), known: known() })?;
-    check_contract(module, &host.node(target).shape)?;
+    check_contract(module, &host.node(target).shape, host.is_causal())?;
 
     let mut grown = NetworkGraph::new();
     let mut mapped: Vec<(NodeIndex, NodeIndex)> = Vec::with_capacity(host.len());
@@ -42,12 +42,16 @@ pub fn fossilize(
     Ok(grown)
 }
 
-/// Whether `module` has one input and keeps the shape `site`.
+/// Whether `module` has one input, keeps the shape `site`, and where `is_causal` lets no position see a later one.
 ///
 /// # Errors
 ///
-/// Says which shape it takes and which it gives.
-pub fn check_contract(module: &NetworkGraph, site: &[usize]) -> Result<(), GraphError> {
+/// Says which shape it takes and which it gives, or which node looks ahead.
+pub fn check_contract(
+    module: &NetworkGraph,
+    site: &[usize],
+    is_causal: bool,
+) -> Result<(), GraphError> {
     let inputs: Vec<_> =
         module.nodes().filter(|(_, node)| matches!(node.op, Op::Input { .. })).collect();
     let [(_, input)] = inputs.as_slice() else {
@@ -61,7 +65,38 @@ pub fn check_contract(module: &NetworkGraph, site: &[usize]) -> Result<(), Graph
             site: site.to_vec(),
         });
     }
+    if is_causal && let [len, _] = *site {
+        let looks_ahead = |node: &Node| !is_within_position(&node.op) || node.shape[0] != len;
+        if let Some((_, node)) = module.nodes().find(|(_, node)| looks_ahead(node)) {
+            return Err(GraphError::NotCausal { node: node.name.clone() });
+        }
+    }
     Ok(())
+}
+
+/// Whether what `op` gives at a position of `[len, width]` depends on that position and earlier ones only.
+fn is_within_position(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Input { .. }
+            | Op::Linear { .. }
+            | Op::Positions { .. }
+            | Op::Attention { is_causal: true, .. }
+            | Op::Bias
+            | Op::Activation(_)
+            | Op::LayerNorm { .. }
+            | Op::RmsNorm { .. }
+            | Op::Add
+            | Op::Multiply
+            | Op::Residual { .. }
+            | Op::Blend { .. }
+            | Op::Scale { .. }
+            | Op::LayerScale { .. }
+            | Op::Gate
+            | Op::Dropout { .. }
+            | Op::Concat
+            | Op::Fork
+    )
 }
 
 fn append_module(

@@ -1,20 +1,24 @@
 //! `NetworkGraph`: a directed acyclic graph of ops with static per-example shapes.
 //!
 //! One vocabulary for hosts and blueprints. Shapes leave out the batch: `[64]` is `f32[batch, 64]`. Names and
-//! layouts are PyTorch's: linear weights are `[out, in]`, images `[channels, length]`.
+//! layouts are PyTorch's: linear weights are `[out, in]`. A shape says what an example is: `[width]` is a vector (or
+//! the tokens of a text, before their embedding), `[len, width]` a sequence, `[channels, height, width]` an image.
 
 mod build;
 mod error;
+mod infer;
 mod join;
 mod op;
+mod param;
 
 use petgraph::{Direction, stable_graph::StableDiGraph, visit::EdgeRef};
 use serde::{Deserialize, Serialize};
 
 pub use build::{MlpConfig, NormKind};
 pub use error::GraphError;
-pub use join::fossilize;
-pub use op::{Init, Loss, Op, ParamSpec};
+pub use join::{check_contract, fossilize};
+pub use op::{Features, Loss, Op, Pool, features};
+pub use param::{Init, ParamSpec};
 pub use petgraph::stable_graph::NodeIndex;
 
 use crate::world::digest::Digest;
@@ -79,7 +83,10 @@ impl NetworkGraph {
             .map(|input| self.nodes.node_weight(*input).map(|node| node.shape.as_slice()))
             .collect::<Option<Vec<&[usize]>>>()
             .ok_or_else(|| GraphError::UnknownInput { node: name.clone() })?;
-        let shape = op.infer_shape(&name, &shapes)?;
+        let shape = match &op {
+            Op::TiedLinear { embedding } => self.infer_tied(&name, embedding, &shapes)?,
+            op => op.infer_shape(&name, &shapes)?,
+        };
         let elems = shape.iter().try_fold(1_usize, |product, len| product.checked_mul(*len));
         if !elems.is_some_and(|elems| 0 < elems && elems <= ELEMS_MAX) {
             return Err(GraphError::BadExtent { node: name, shape, limit: ELEMS_MAX });
@@ -90,6 +97,32 @@ impl NetworkGraph {
         }
         self.output = Some(index);
         Ok(index)
+    }
+
+    /// The shape of a tied head: that of its input with the embedding's vocabulary for features.
+    fn infer_tied(
+        &self,
+        node: &str,
+        embedding: &str,
+        shapes: &[&[usize]],
+    ) -> Result<Shape, GraphError> {
+        let [shape] = shapes else {
+            return Err(GraphError::Arity { node: node.to_owned(), expected: 1, found: shapes.len() });
+        };
+        let tied = self.find(embedding).map(|index| &self.nodes[index].op);
+        let Some(Op::Embedding { vocabulary, width, .. }) = tied else {
+            let (node, embedding) = (node.to_owned(), embedding.to_owned());
+            return Err(GraphError::NotAnEmbedding { node, embedding });
+        };
+        let mut out = shape.to_vec();
+        match out.last_mut() {
+            Some(last) if last == width && shape.len() <= 2 => *last = *vocabulary,
+            _ => {
+                let (node, expected, found) = (node.to_owned(), vec![*width], shape.to_vec());
+                return Err(GraphError::Shape { node, what: "input", expected, found });
+            }
+        }
+        Ok(out)
     }
 
     /// Declares `node` the graph's output; until then it is the node added last.
@@ -143,16 +176,24 @@ impl NetworkGraph {
         self.nodes.node_count() == 0
     }
 
+    /// The shapes of a node's inputs, in order.
+    pub fn input_shapes(&self, index: NodeIndex) -> Vec<&[usize]> {
+        self.inputs(index).iter().map(|input| self.nodes[*input].shape.as_slice()).collect()
+    }
+
     /// The parameters of every node, in topological order, under their full names.
     pub fn params(&self) -> Vec<ParamSpec> {
-        self.nodes()
-            .flat_map(|(index, node)| {
-                let inputs = self.inputs(index);
-                let shapes: Vec<&[usize]> =
-                    inputs.iter().map(|input| self.nodes[*input].shape.as_slice()).collect();
-                node.op.params(&node.name, &shapes)
-            })
+        let nodes = self.nodes();
+        nodes
+            .flat_map(|(index, node)| node.op.params(&node.name, &self.input_shapes(index)))
             .collect()
+    }
+
+    /// Whether the graph says something at each position of a sequence: then no position may see those after it.
+    pub fn is_causal(&self) -> bool {
+        self.nodes().any(|(index, node)| {
+            matches!(node.op, Op::Loss(_)) && self.input_shapes(index)[0].len() == 2
+        })
     }
 
     /// Parameters in elements.

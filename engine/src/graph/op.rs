@@ -1,52 +1,16 @@
-//! The ops, their shape rules and their parameters.
+//! The ops.
 
 use esper_kernels::cpu::Activation;
 use serde::{Deserialize, Serialize};
 
-use super::{GraphError, Shape};
-
-/// How a parameter is drawn at birth.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq)]
-pub enum Init {
-    /// PyTorch's for linear and convolution: uniform in +-1/sqrt(fan in) (He et al. 2015 with `a = sqrt(5)`).
-    #[default]
-    FanIn,
-    /// Every value the same.
-    Constant(f32),
-    /// Uniform in +-bound.
-    Uniform(f32),
-}
-
-impl Init {
-    /// All zeros: with it a module's last layer makes the module an identity at birth.
-    pub const ZERO: Self = Self::Constant(0.0);
-}
-
-/// One parameter tensor.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
-pub struct ParamSpec {
-    /// Full name, PyTorch's: `<node>.weight` or `<node>.bias`.
-    pub name: String,
-    /// Its shape, row-major.
-    pub shape: Vec<usize>,
-    /// How it is drawn.
-    pub init: Init,
-    /// Inputs that feed one output: scales [`Init::FanIn`].
-    pub fan_in: usize,
-}
-
-impl ParamSpec {
-    /// Values in it.
-    pub fn len_elems(&self) -> usize {
-        self.shape.iter().product()
-    }
-}
+use super::{Init, Shape};
 
 /// What a host is trained to lower.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Loss {
-    /// Softmax cross-entropy with integer classes, in nats, mean over the batch.
+    /// Softmax cross-entropy with integer classes, in nats, mean over the batch and, where an example gives
+    /// `[len, classes]`, over its positions.
     CrossEntropy,
     /// Mean squared error over features and batch.
     MeanSquaredError,
@@ -61,7 +25,7 @@ pub enum Op {
         /// Its per-example shape.
         shape: Shape,
     },
-    /// `y = x W^T (+ b)`, `W: f32[outputs, inputs]`.
+    /// `y = x W^T (+ b)`, `W: f32[outputs, inputs]`; of a sequence, at each position alike.
     Linear {
         /// Features out.
         outputs: usize,
@@ -70,18 +34,55 @@ pub enum Op {
         /// How `W` and `b` are drawn.
         init: Init,
     },
+    /// `y = x W^T` with the weight `f32[vocabulary, width]` of an embedding: a tied head (Press and Wolf 2017).
+    TiedLinear {
+        /// The embedding's node.
+        embedding: String,
+    },
+    /// Row `x` of `W: f32[vocabulary, width]` for each token of `[len]`.
+    Embedding {
+        /// Rows of `W`.
+        vocabulary: usize,
+        /// Features a token.
+        width: usize,
+        /// How `W` is drawn; PyTorch's is [`Init::Normal`] with 1.
+        init: Init,
+    },
+    /// `y = x + W`, `W: f32[len, width]`: learned positions.
+    Positions {
+        /// How `W` is drawn.
+        init: Init,
+    },
+    /// `[channels, height, width]` cut into squares, each mapped to `outputs` features: `[squares, outputs]`
+    /// (Dosovitskiy et al. 2021, equation 1). Weight `f32[outputs, channels, patch, patch]`, as a convolution's.
+    PatchEmbed {
+        /// Features a square.
+        outputs: usize,
+        /// Side of a square.
+        patch: usize,
+    },
+    /// Multi-head self-attention over `[len, 3 * width]`: queries, keys and values, each `[heads, width / heads]`;
+    /// gives `[len, width]` (Vaswani et al. 2017, section 3.2).
+    Attention {
+        /// Heads; they divide the width.
+        heads: usize,
+        /// Whether a position sees itself and what lies before it only.
+        is_causal: bool,
+    },
     /// `y = x + b`, `b: f32[width]`, drawn as zeros.
     Bias,
     /// Elementwise.
     Activation(Activation),
-    /// `(x - mean) / sqrt(var + eps) * weight + bias` over an example (Ba et al. 2016, equation 4).
+    /// `(x - mean) / sqrt(var + eps) * weight + bias` over a vector, or each position of a sequence (Ba et al. 2016,
+    /// equation 4).
     LayerNorm {
         /// Added to the variance.
         eps: f32,
         /// What `weight` is at birth; PyTorch's is 1.
         weight: f32,
     },
-    /// `x / sqrt(mean(x^2) + eps) * weight` over an example (Zhang and Sennrich 2019, equation 4).
+    /// `x / sqrt(mean(x^2) + eps) * weight` over a vector, or each position of a sequence (Zhang and Sennrich 2019,
+    /// equation 4).
     RmsNorm {
         /// Added to the mean square.
         eps: f32,
@@ -119,21 +120,58 @@ pub enum Op {
         /// Probability of zero.
         p: f32,
     },
-    /// Cross-correlation over `[channels, length]`, weight `f32[out, in, kernel]`.
-    Conv1d {
+    /// `(x - mean) / sqrt(var + eps) * weight + bias` for each channel: while training over the batch, else by running
+    /// statistics (Ioffe and Szegedy 2015, algorithms 1 and 2).
+    BatchNorm {
+        /// Added to the variance.
+        eps: f32,
+        /// Share of the newest batch in the running statistics; PyTorch's is 0.1.
+        momentum: f32,
+        /// What `weight` is at birth; PyTorch's is 1.
+        weight: f32,
+    },
+    /// `(x - mean) / sqrt(var + eps) * weight + bias` over groups of an example's channels (Wu and He 2018, section 3).
+    GroupNorm {
+        /// Groups; they divide the channels.
+        groups: usize,
+        /// Added to the variance.
+        eps: f32,
+        /// What `weight` is at birth; PyTorch's is 1.
+        weight: f32,
+    },
+    /// Cross-correlation over `[channels, height, width]`, weight `f32[outputs, channels / groups, kernel...]`. A signal
+    /// is an image of height 1. Pairs are vertical, then horizontal.
+    Conv2d {
         /// Channels out.
         outputs: usize,
         /// Taps.
-        kernel: usize,
+        kernel: [usize; 2],
         /// Step between outputs.
-        stride: usize,
+        stride: [usize; 2],
         /// Zeros added at each end.
-        padding: usize,
+        padding: [usize; 2],
+        /// Groups of channels that do not see each other; they divide both channel counts.
+        groups: usize,
         /// Whether a bias is added.
         bias: bool,
         /// How weight and bias are drawn.
         init: Init,
     },
+    /// The largest of each window of each channel.
+    MaxPool2d(Pool),
+    /// The mean of each window of each channel, padding counted as zeros (PyTorch's `count_include_pad`).
+    AvgPool2d(Pool),
+    /// The mean of each channel: `[channels, height, width]` to `[channels]`.
+    GlobalAvgPool,
+    /// The mean over positions: `[len, width]` to `[width]`.
+    MeanPositions,
+    /// `y = s[channel] * x` with inputs `x: [channels, height, width]` and `s: [channels]`.
+    ChannelMultiply,
+    /// Inputs one after another along the features: the only axis of a vector, the last of a sequence, the channels of
+    /// an image.
+    Concat,
+    /// The same values as one vector.
+    Flatten,
     /// The same values in another shape.
     Reshape {
         /// The new per-example shape.
@@ -147,6 +185,47 @@ pub enum Op {
     Loss(Loss),
 }
 
+/// Windows of a pooling op; pairs are vertical, then horizontal.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Extent of a window.
+    pub kernel: [usize; 2],
+    /// Step between windows.
+    pub stride: [usize; 2],
+    /// Rows and columns added at each end.
+    pub padding: [usize; 2],
+}
+
+impl Pool {
+    /// Windows of `side` that touch and do not overlap; over a signal, an image of height 1, they are flat.
+    pub const fn square(side: usize, height: usize) -> Self {
+        let kernel = [if height < side { height } else { side }, side];
+        Self { kernel, stride: kernel, padding: [0, 0] }
+    }
+}
+
+/// How an op with parameters a feature sees an example: `[positions, width, inner]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Features {
+    /// Positions of a sequence; 1 elsewhere.
+    pub positions: usize,
+    /// Features: the only axis of a vector, the last of a sequence, the channels of an image.
+    pub width: usize,
+    /// Pixels a channel; 1 elsewhere.
+    pub inner: usize,
+}
+
+/// The features of an example of `shape`: a vector, a sequence `[len, width]` or an image `[channels, height, width]`.
+pub fn features(shape: &[usize]) -> Features {
+    match *shape {
+        [positions, width] => Features { positions, width, inner: 1 },
+        [width, ref pixels @ ..] => {
+            Features { positions: 1, width, inner: pixels.iter().product() }
+        }
+        [] => Features { positions: 1, width: 1, inner: 1 },
+    }
+}
+
 impl Op {
     /// A linear layer with bias and PyTorch's initialisation.
     pub fn linear(outputs: usize) -> Self {
@@ -158,113 +237,9 @@ impl Op {
         Self::Linear { outputs, bias: true, init: Init::ZERO }
     }
 
-    /// A convolution that keeps the length: stride 1, `kernel` odd, padded by half of it.
-    pub fn same_conv1d(outputs: usize, kernel: usize, init: Init) -> Self {
-        Self::Conv1d { outputs, kernel, stride: 1, padding: kernel / 2, bias: true, init }
-    }
-
-    /// The op's output shape for inputs of `shapes`.
-    ///
-    /// # Errors
-    ///
-    /// Names `node` when the inputs' number or shapes do not fit.
-    pub fn infer_shape(&self, node: &str, shapes: &[&[usize]]) -> Result<Shape, GraphError> {
-        let expected = match self {
-            Self::Input { .. } => 0,
-            Self::Add | Self::Multiply | Self::Residual { .. } | Self::Blend { .. } => 2,
-            _ => 1,
-        };
-        let name = || node.to_owned();
-        if shapes.len() != expected {
-            return Err(GraphError::Arity { node: name(), expected, found: shapes.len() });
-        }
-        self.check_settings(node)?;
-        let shape_error = |what, expected: Shape, found: &[usize]| {
-            Err(GraphError::Shape { node: name(), what, expected, found: found.to_vec() })
-        };
-        match self {
-            Self::Input { shape } => Ok(shape.clone()),
-            Self::Linear { outputs, .. } => match shapes[0] {
-                [_] => Ok(vec![*outputs]),
-                other => shape_error("input", vec![other.iter().product()], other),
-            },
-            Self::Conv1d { outputs, kernel, stride, padding, .. } => match shapes[0] {
-                [_, len] if *kernel <= len + 2 * padding => {
-                    Ok(vec![*outputs, (len + 2 * padding - kernel) / stride + 1])
-                }
-                other => shape_error("input", vec![1, *kernel], other),
-            },
-            Self::Add | Self::Multiply | Self::Residual { .. } | Self::Blend { .. } => {
-                if shapes[0] == shapes[1] {
-                    Ok(shapes[0].to_vec())
-                } else {
-                    shape_error("second input", shapes[0].to_vec(), shapes[1])
-                }
-            }
-            Self::Reshape { shape } => {
-                if shape.iter().product::<usize>() == shapes[0].iter().product::<usize>() {
-                    Ok(shape.clone())
-                } else {
-                    shape_error("reshape", shape.clone(), shapes[0])
-                }
-            }
-            Self::Loss(_) => Ok(vec![1]),
-            _ => Ok(shapes[0].to_vec()),
-        }
-    }
-
-    fn check_settings(&self, node: &str) -> Result<(), GraphError> {
-        let refuse = |what| Err(GraphError::Setting { node: node.to_owned(), what });
-        match self {
-            Self::Dropout { p } if !(0.0..1.0).contains(p) => refuse("dropout's p is in [0, 1)"),
-            Self::Conv1d { kernel, stride, .. } if *kernel == 0 || *stride == 0 => {
-                refuse("kernel and stride are at least 1")
-            }
-            Self::LayerNorm { eps, .. } | Self::RmsNorm { eps, .. }
-                if !(0.0 < *eps && eps.is_finite()) =>
-            {
-                refuse("eps is finite and above 0")
-            }
-            Self::Residual { alpha } | Self::Blend { alpha } if !(0.0..=1.0).contains(alpha) => {
-                refuse("alpha is in [0, 1]")
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The op's parameters, named after `node`, for inputs of `shapes`.
-    pub fn params(&self, node: &str, shapes: &[&[usize]]) -> Vec<ParamSpec> {
-        let param = |suffix: &str, shape: Vec<usize>, init, fan_in| ParamSpec {
-            name: format!("{node}.{suffix}"),
-            shape,
-            init,
-            fan_in,
-        };
-        let elems = || shapes[0].iter().product::<usize>();
-        match self {
-            Self::Linear { outputs, bias, init } => {
-                let fan_in = shapes[0][0];
-                let mut params = vec![param("weight", vec![*outputs, fan_in], *init, fan_in)];
-                params.extend(bias.then(|| param("bias", vec![*outputs], *init, fan_in)));
-                params
-            }
-            Self::Conv1d { outputs, kernel, bias, init, .. } => {
-                let fan_in = shapes[0][0] * kernel;
-                let shape = vec![*outputs, shapes[0][0], *kernel];
-                let mut params = vec![param("weight", shape, *init, fan_in)];
-                params.extend(bias.then(|| param("bias", vec![*outputs], *init, fan_in)));
-                params
-            }
-            Self::Bias => vec![param("bias", vec![elems()], Init::ZERO, 1)],
-            Self::LayerNorm { weight, .. } => vec![
-                param("weight", vec![elems()], Init::Constant(*weight), 1),
-                param("bias", vec![elems()], Init::ZERO, 1),
-            ],
-            Self::RmsNorm { weight, .. } | Self::LayerScale { weight } => {
-                vec![param("weight", vec![elems()], Init::Constant(*weight), 1)]
-            }
-            Self::Gate => vec![param("weight", vec![elems()], Init::ZERO, 1)],
-            _ => Vec::new(),
-        }
+    /// A convolution that keeps height and width: stride 1, `kernel` odd, padded by half of it, with a bias.
+    pub fn same_conv2d(outputs: usize, kernel: [usize; 2], init: Init) -> Self {
+        let padding = [kernel[0] / 2, kernel[1] / 2];
+        Self::Conv2d { outputs, kernel, stride: [1, 1], padding, groups: 1, bias: true, init }
     }
 }
