@@ -7,6 +7,10 @@ use crate::cpu::{Activation, AdamConfig, Conv1dShape, LinearShape, SgdConfig};
 use core::fmt::Debug;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
+mod conv2d;
+
+pub use conv2d::{conv2d, conv2d_grad_input, conv2d_grad_weight};
+
 /// A floating-point type.
 pub trait Real:
     Copy

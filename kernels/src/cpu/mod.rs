@@ -6,6 +6,7 @@
 
 mod activation;
 mod conv1d;
+mod conv2d;
 pub(crate) mod dispatch;
 mod dropout;
 mod elementwise;
@@ -26,6 +27,10 @@ pub use activation::{Activation, activation_bias_grad, activation_forward, activ
 pub use conv1d::{
     Conv1dShape, conv1d_bias_grad, conv1d_forward, conv1d_grad_input, conv1d_grad_weight,
     conv1d_scratch_len,
+};
+pub use conv2d::{
+    Conv2dShape, conv2d_bias_grad, conv2d_forward, conv2d_grad_input, conv2d_grad_weight,
+    conv2d_grad_weight_channels, conv2d_scratch_len,
 };
 pub use dispatch::{SimdLevel, simd_level, simd_levels, with_simd_level};
 pub use dropout::{dropout_forward, dropout_grad};
