@@ -5,16 +5,21 @@
 //! and then added.
 
 mod activation;
+mod attention;
+mod columns;
 mod conv1d;
 pub(crate) mod dispatch;
 mod dropout;
 mod elementwise;
+mod embedding;
 mod gemm;
 pub(crate) mod lanes;
 mod linear;
 mod math;
 mod norm;
 mod optimizer;
+mod patches;
+mod positions;
 mod random;
 mod reduce;
 mod softmax;
@@ -22,6 +27,8 @@ mod squared_error;
 mod sweep;
 
 pub use activation::{Activation, activation_bias_grad, activation_forward, activation_grad};
+pub use attention::{AttentionShape, attention_backward, attention_forward, attention_scratch_len};
+pub use columns::{copy_columns, take_columns};
 pub use conv1d::{
     Conv1dShape, conv1d_bias_grad, conv1d_forward, conv1d_grad_input, conv1d_grad_weight,
     conv1d_scratch_len,
@@ -33,12 +40,15 @@ pub use elementwise::{
     layer_scale_forward, multiply, multiply_grad, residual_assign, residual_forward, scale,
     scale_assign,
 };
+pub use embedding::{embedding_forward, embedding_grad};
 pub use linear::{
     LinearShape, bias_forward, bias_grad, linear_forward, linear_grad_input, linear_grad_weight,
     linear_scratch_len,
 };
 pub use norm::{layer_norm_backward, layer_norm_forward, rms_norm_backward, rms_norm_forward};
 pub use optimizer::{AdamConfig, SgdConfig, adam_step, sgd_step};
+pub use patches::{PatchShape, patches_forward, patches_grad};
+pub use positions::{mean_positions, mean_positions_grad};
 pub use random::{fill_normal, fill_uniform};
 pub use reduce::{all_finite, rms, sum, sum_squares};
 pub use softmax::softmax_cross_entropy;
