@@ -5,16 +5,20 @@
 //! and then added.
 
 mod activation;
+mod batch_norm;
+mod channel;
 mod conv1d;
 pub(crate) mod dispatch;
 mod dropout;
 mod elementwise;
 mod gemm;
+mod group_norm;
 pub(crate) mod lanes;
 mod linear;
 mod math;
 mod norm;
 mod optimizer;
+mod pool;
 mod random;
 mod reduce;
 mod softmax;
@@ -22,6 +26,15 @@ mod squared_error;
 mod sweep;
 
 pub use activation::{Activation, activation_bias_grad, activation_forward, activation_grad};
+pub use batch_norm::{
+    batch_norm_backward, batch_norm_forward, batch_norm_grad_input, batch_norm_grad_params,
+    batch_norm_inference, batch_norm_normalize, batch_norm_statistics,
+};
+pub use channel::{
+    ChannelShape, channel_bias, channel_bias_grad, channel_gate, channel_gate_backward,
+    channel_mean, channel_mean_grad, channel_multiply, channel_multiply_grad_s,
+    channel_multiply_grad_x, channel_scale, channel_scale_backward,
+};
 pub use conv1d::{
     Conv1dShape, conv1d_bias_grad, conv1d_forward, conv1d_grad_input, conv1d_grad_weight,
     conv1d_scratch_len,
@@ -33,12 +46,16 @@ pub use elementwise::{
     layer_scale_forward, multiply, multiply_grad, residual_assign, residual_forward, scale,
     scale_assign,
 };
+pub use group_norm::{group_norm_backward, group_norm_forward, group_norm_grad_params};
 pub use linear::{
     LinearShape, bias_forward, bias_grad, linear_forward, linear_grad_input, linear_grad_weight,
     linear_scratch_len,
 };
 pub use norm::{layer_norm_backward, layer_norm_forward, rms_norm_backward, rms_norm_forward};
 pub use optimizer::{AdamConfig, SgdConfig, adam_step, sgd_step};
+pub use pool::{
+    PoolShape, avg_pool2d_forward, avg_pool2d_grad, max_pool2d_forward, max_pool2d_grad,
+};
 pub use random::{fill_normal, fill_uniform};
 pub use reduce::{all_finite, rms, sum, sum_squares};
 pub use softmax::softmax_cross_entropy;
