@@ -133,7 +133,10 @@ impl CnnConfig {
             && let Some(channels) =
                 self.channels.iter().find(|it| groups == 0 || !it.is_multiple_of(groups))
         {
-            return refuse("groups", format!("is {groups}, which does not divide {channels} channels"));
+            return refuse(
+                "groups",
+                format!("is {groups}, which does not divide {channels} channels"),
+            );
         }
         Ok(())
     }
@@ -365,8 +368,11 @@ mod tests {
 
     #[test]
     fn a_vgg_is_numbered_as_torchvisions_sequential() {
-        let config =
-            CnnConfig { form: CnnForm::Vgg, blocks: vec![1, 2], ..resnet([1, 28, 28], &[16, 32], 1) };
+        let config = CnnConfig {
+            form: CnnForm::Vgg,
+            blocks: vec![1, 2],
+            ..resnet([1, 28, 28], &[16, 32], 1)
+        };
         let op_at = |graph: &NetworkGraph, place: usize| {
             graph.node(graph.find(&format!("features.{place}")).unwrap()).op.clone()
         };

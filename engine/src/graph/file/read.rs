@@ -28,7 +28,12 @@ pub(super) fn host(root: Value) -> Result<NetworkGraph, GraphFileError> {
 /// The list of nodes, the only key of a file.
 fn nodes_of(root: Value) -> Result<Vec<Value>, GraphFileError> {
     let Content::Table(mut table) = root.content else {
-        return Err(refuse_value(&GraphFilePlace::default(), "the file", "a table of `nodes`", &root));
+        return Err(refuse_value(
+            &GraphFilePlace::default(),
+            "the file",
+            "a table of `nodes`",
+            &root,
+        ));
     };
     let nodes = table.remove("nodes");
     if let Some((key, value)) = table.first_key_value() {
@@ -146,7 +151,8 @@ impl Reader {
             return "is the node itself; a graph has no cycles".to_owned();
         }
         if self.names.contains(input) {
-            return "is defined below it; inputs come first, so that a graph has no cycles".to_owned();
+            return "is defined below it; inputs come first, so that a graph has no cycles"
+                .to_owned();
         }
         match nearest(input, self.known.keys().map(String::as_str)) {
             Some(near) => format!("is no node; did you mean `{near}`?"),
