@@ -31,7 +31,7 @@ pub use mlp::{MlpConfig, NormKind};
 pub use transformer::TransformerConfig;
 pub use vit::VitConfig;
 
-use super::{GraphError, Loss, NODES_MAX, NetworkGraph, NodeIndex, Op, Shape};
+use super::{GraphError, Loss, NetworkGraph, NodeIndex, Op, Shape};
 
 /// `eps` of every norm of a host: PyTorch's default.
 pub const NORM_EPS: f32 = 1e-5;
@@ -126,9 +126,4 @@ pub(super) fn check_params(graph: &NetworkGraph) -> Result<(), GraphError> {
 /// Refuses a host's setting `key`.
 fn refuse<T>(key: &'static str, what: impl Into<String>) -> Result<T, GraphError> {
     Err(GraphError::HostSetting { key, what: what.into() })
-}
-
-/// `n` of something, bounded by what a graph can hold: names are listed before a configuration is checked.
-fn bounded(n: usize) -> usize {
-    n.min(NODES_MAX)
 }
