@@ -80,8 +80,7 @@ fn finish(mut graph: NetworkGraph) -> Result<NetworkGraph, GraphFileError> {
     count("input", all(|op| matches!(op, Op::Input { .. })))?;
     let loss = count("loss", all(|op| matches!(op, Op::Loss(_))))?;
     graph.set_output(loss);
-    check_params(&graph)
-        .map_err(|source| GraphFileError::Graph { at: GraphFilePlace::default(), source })?;
+    check_params(&graph).map_err(|error| refuse_graph(GraphFilePlace::default(), error))?;
     Ok(graph)
 }
 
@@ -123,8 +122,8 @@ impl Reader {
         let at = keys.finish()?;
         let inputs = self.inputs(&at, &name, inputs)?;
         let added = self.graph.add(name.clone(), op, &inputs);
-        let index = added.map_err(|source| GraphFileError::Graph { at: at.clone(), source })?;
-        self.check_loss(index).map_err(|source| GraphFileError::Graph { at, source })?;
+        let checked = added.and_then(|index| self.check_loss(index).map(|()| index));
+        let index = checked.map_err(|error| refuse_graph(at, error))?;
         self.known.insert(name, index);
         Ok(())
     }
@@ -261,6 +260,10 @@ fn refuse_value(at: &GraphFilePlace, key: &str, expected: &str, value: &Value) -
         expected: expected.to_owned(),
         found: value.describe(),
     }
+}
+
+fn refuse_graph(at: GraphFilePlace, error: GraphError) -> GraphFileError {
+    GraphFileError::Graph { at, source: Box::new(error) }
 }
 
 fn unknown_key(at: GraphFilePlace, key: &str, known: &[&str]) -> GraphFileError {
