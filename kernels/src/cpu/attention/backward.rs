@@ -2,7 +2,7 @@
 
 use super::AttentionShape;
 use super::rows::{Rows, row_len, write_panel};
-use super::tile::{PANEL, Steps, panel_product, row_product};
+use super::tile::{PANEL, Steps, Wanted, panel_product, row_product, score_product};
 use crate::cpu::lanes::{Lanes, Vector};
 use crate::cpu::math::exp2;
 use crate::cpu::sweep::{fold_sums, map};
@@ -19,15 +19,12 @@ pub(super) struct Head<'a> {
 }
 
 pub(super) fn scratch_len(shape: AttentionShape) -> usize {
-    let panels = 2 * shape.panels_len() + 3 * shape.panel_len();
     let rows = 4 * shape.rows_len() + PANEL * row_len(shape.head_width);
-    panels + rows + 2 * shape.len * PANEL + 2 * shape.len
+    rows + 3 * shape.panel_len() + 2 * shape.len * PANEL + 2 * shape.len
 }
 
 /// Copies of a head as tiles read them, and room for what is computed.
 struct Scratch<'a> {
-    /// Panels of queries and of `dy`.
-    query_panels: [&'a mut [f32]; 2],
     /// Rows of queries and of `dy`.
     query_rows: [&'a mut [f32]; 2],
     key_rows: &'a mut [f32],
@@ -54,7 +51,6 @@ impl<'a> Scratch<'a> {
         };
         let AttentionShape { len, head_width, .. } = shape;
         Self {
-            query_panels: [take(shape.panels_len()), take(shape.panels_len())],
             query_rows: [take(shape.rows_len()), take(shape.rows_len())],
             key_rows: take(shape.rows_len()),
             key_panels: [take(shape.panel_len()), take(shape.panel_len())],
@@ -81,11 +77,8 @@ pub(super) fn run<L: Lanes>(
 ) {
     let mut scratch = Scratch::new(shape, scratch);
     let [q, k, _] = head.qkv;
-    for (from, (panels, rows)) in
-        [q, head.dy].iter().zip(scratch.query_panels.iter_mut().zip(&mut scratch.query_rows))
-    {
-        from.copy_panels(lanes, panels);
-        from.copy(lanes, rows);
+    for (from, to) in [q, head.dy].iter().zip(&mut scratch.query_rows) {
+        from.copy(lanes, to);
     }
     k.copy(lanes, scratch.key_rows);
     prepare_rows(lanes, head, &mut scratch);
@@ -124,7 +117,7 @@ fn run_panel<L: Lanes>(
     dqkv: &mut [f32],
     scratch: &mut Scratch<'_>,
 ) {
-    let Scratch { query_panels, query_rows, key_panels, scores, dscores, .. } = scratch;
+    let Scratch { query_rows, key_panels, scores, dscores, .. } = scratch;
     let first_key = panel * PANEL;
     let n_keys = PANEL.min(shape.len - first_key);
     let (first, steps) = if shape.is_causal { (first_key, Steps::From) } else { (0, Steps::All) };
@@ -134,12 +127,15 @@ fn run_panel<L: Lanes>(
     for (from, to) in head.qkv[1..].iter().zip(&mut *key_panels) {
         from.copy_panel(lanes, panel, to);
     }
-    for (queries, (keys, scores)) in
-        query_panels.iter().zip(key_panels.iter().zip([&mut *scores, &mut *dscores]))
+    let query_rows = query_rows.each_ref().map(|rows| &rows[first * row_len..]);
+    for (rows, (keys, scores)) in
+        query_rows.iter().zip(key_panels.iter().zip([&mut *scores, &mut *dscores]))
     {
-        let queries = queries.chunks_exact(shape.panel_len()).skip(first / PANEL);
-        for (queries, scores) in queries.zip(scores.chunks_mut(PANEL * PANEL)) {
-            panel_product(lanes, queries, PANEL, keys, scores, Steps::All);
+        let rows = rows.chunks(PANEL * row_len);
+        for (at, (rows, scores)) in rows.zip(scores.chunks_mut(PANEL * PANEL)).enumerate() {
+            let diagonal = shape.is_causal && at == 0;
+            let wanted = if diagonal { Wanted::UpToRow } else { Wanted::All };
+            score_product(lanes, rows, row_len, keys, scores, wanted);
         }
     }
     let row_numbers = [&scratch.shifts[first..], &scratch.sums[first..]];
@@ -147,7 +143,7 @@ fn run_panel<L: Lanes>(
     let key_rows = &scratch.key_rows[first_key * row_len..][..n_keys * row_len];
     let dq = &mut scratch.dq[first * row_len..];
     row_product(lanes, row_len, dscores, key_rows, dq, shape.is_causal);
-    let [q, dy] = query_rows.each_ref().map(|rows| &rows[first * row_len..]);
+    let [q, dy] = query_rows;
     for (part, rows, weights, scale) in [(1, q, &*dscores, shape.scale()), (2, dy, &*scores, 1.0)] {
         panel_product(lanes, rows, row_len, weights, scratch.panel, steps);
         let gradients = &mut scratch.rows[..n_keys * row_len];

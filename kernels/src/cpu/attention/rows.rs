@@ -26,6 +26,17 @@ impl<'a> Rows<'a> {
         &self.values[row * self.stride..][..self.width]
     }
 
+    /// The values from a row on, rows as far apart as [`stride`](Self::stride) says.
+    #[inline(always)]
+    pub(super) fn from(self, row: usize) -> &'a [f32] {
+        &self.values[row * self.stride..]
+    }
+
+    #[inline(always)]
+    pub(super) fn stride(self) -> usize {
+        self.stride
+    }
+
     /// Copies rows, with zeros to make them `row_len(width)` long.
     #[inline(always)]
     pub(super) fn copy<L: Lanes>(self, lanes: L, copy: &mut [f32]) {
@@ -42,15 +53,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Copies rows as columns of panels: `f32[panels, width, 32]`. What there are no rows for is zero.
-    #[inline(always)]
-    pub(super) fn copy_panels<L: Lanes>(self, lanes: L, panels: &mut [f32]) {
-        for (panel, copy) in panels.chunks_exact_mut(PANEL * self.width).enumerate() {
-            self.copy_panel(lanes, panel, copy);
-        }
-    }
-
-    /// Copies the rows of one panel as its columns.
+    /// Copies the rows of one panel as its columns, `f32[width, 32]`; what there are no rows for is zero.
     #[inline(always)]
     pub(super) fn copy_panel<L: Lanes>(self, lanes: L, panel: usize, copy: &mut [f32]) {
         assert_eq!(copy.len(), PANEL * self.width, "a panel is f32[width, 32]");
