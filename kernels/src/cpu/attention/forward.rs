@@ -1,13 +1,13 @@
 //! One head forward: 32 queries at a time, a column each, against their keys.
 
 use super::AttentionShape;
-use super::rows::{Rows, row_len, write_panel};
+use super::rows::{Rows, write_panel};
 use super::tile::{PANEL, Steps, Wanted, panel_product, score_product};
 use crate::cpu::lanes::{Lanes, Vector};
 use crate::cpu::math::{exp2, ln};
 
 pub(super) fn scratch_len(shape: AttentionShape) -> usize {
-    shape.rows_len() + shape.len * PANEL + 2 * shape.panel_len()
+    shape.len * PANEL + 2 * shape.panel_len()
 }
 
 /// `y`: rows `heads * head_width` apart; `lse`: `f32[len]`.
@@ -20,11 +20,9 @@ pub(super) fn run<L: Lanes>(
     lse: &mut [f32],
     scratch: &mut [f32],
 ) {
-    let (values, scratch) = scratch.split_at_mut(shape.rows_len());
     let (scores, scratch) = scratch.split_at_mut(shape.len * PANEL);
     let (queries, scratch) = scratch.split_at_mut(shape.panel_len());
     let sums = &mut scratch[..shape.panel_len()];
-    v.copy(lanes, values);
     for (panel, lse) in lse.chunks_mut(PANEL).enumerate() {
         let first = panel * PANEL;
         let (n_keys, steps) = if shape.is_causal {
@@ -33,14 +31,15 @@ pub(super) fn run<L: Lanes>(
             (shape.len, Steps::All)
         };
         let scores = &mut scores[..n_keys * PANEL];
-        q.copy_panel(lanes, panel, queries);
+        q.part(first, lse.len()).copy_panel(lanes, queries);
         for (at, scores) in scores.chunks_mut(PANEL * PANEL).enumerate() {
             let diagonal = shape.is_causal && at == panel;
             let wanted = if diagonal { Wanted::FromRow } else { Wanted::All };
-            score_product(lanes, k.from(at * PANEL), k.stride(), queries, scores, wanted);
+            let keys = k.part(at * PANEL, scores.len() / PANEL);
+            score_product(lanes, keys, queries, scores, wanted);
         }
         let shares = softmax(lanes, shape, scores, steps, lse);
-        panel_product(lanes, values, row_len(shape.head_width), scores, sums, steps);
+        panel_product(lanes, v.part(0, n_keys), scores, sums, steps);
         scale_columns(lanes, sums, &shares);
         write_panel(lanes, sums, lse.len(), &mut y[first * shape.width()..], shape.width());
     }

@@ -67,10 +67,6 @@ impl AttentionShape {
         self.heads * self.head_width
     }
 
-    fn n_panels(self) -> usize {
-        self.len.div_ceil(PANEL)
-    }
-
     /// `1 / sqrt(head_width)`
     fn scale(self) -> f32 {
         1.0 / (self.head_width as f32).sqrt()

@@ -4,6 +4,7 @@
 //! unit, so that work is cut alike everywhere; a register tile is as many of its columns as two
 //! registers hold.
 
+use super::rows::Rows;
 use crate::cpu::dispatch::Once;
 use crate::cpu::lanes::{Lanes, Vector};
 
@@ -43,19 +44,18 @@ pub(super) enum Steps {
 
 /// `c[i, j] = sum over l of a[i, l] b[l, j]`, each one chain from zero.
 ///
-/// Rows of `a` lie `a_row` apart; `b`: `f32[depth, 32]`; `c`: `f32[m, 32]`.
+/// `a`: `[m, depth]`; `b`: `f32[depth, 32]`; `c`: `f32[m, 32]`.
 #[inline(always)]
 pub(super) fn score_product<L: Lanes>(
     lanes: L,
-    a: &[f32],
-    a_row: usize,
+    a: Rows<'_>,
     b: &[f32],
     c: &mut [f32],
     wanted: Wanted,
 ) {
     let (m, depth) = (c.len() / PANEL, b.len() / PANEL);
     assert_eq!([b.len(), c.len()], [depth * PANEL, m * PANEL], "panels are whole");
-    assert!(m == 0 || (m - 1) * a_row + depth <= a.len(), "A has a number a step in each row");
+    assert_eq!([a.len, a.width], [m, depth], "A is [m, depth]");
     for (row, n_rows) in tiles::<L>(m) {
         let columns = match wanted {
             Wanted::All => 0..PANEL,
@@ -64,8 +64,8 @@ pub(super) fn score_product<L: Lanes>(
         };
         for column in columns.clone().step_by(VECTORS * L::LANES) {
             let tile = RowTile {
-                a: a.as_ptr().wrapping_add(row * a_row),
-                a_row,
+                a: a.as_ptr().wrapping_add(row * a.stride),
+                a_row: a.stride,
                 b: b.as_ptr().wrapping_add(column),
                 b_row: PANEL,
                 c: c.as_mut_ptr().wrapping_add(row * PANEL + column),
@@ -82,25 +82,23 @@ pub(super) fn score_product<L: Lanes>(
 
 /// `c[i, j] = sum over l of a[l, i] b[l, j]`, one chain from zero over the steps that column `j` takes.
 ///
-/// Rows of `a` lie `a_row` apart; `b`: `f32[depth, 32]`; `c`: `f32[m, 32]`.
+/// `a`: `[depth, m]`; `b`: `f32[depth, 32]`; `c`: `f32[m, 32]`.
 #[inline(always)]
 pub(super) fn panel_product<L: Lanes>(
     lanes: L,
-    a: &[f32],
-    a_row: usize,
+    a: Rows<'_>,
     b: &[f32],
     c: &mut [f32],
     steps: Steps,
 ) {
     let (m, depth) = (c.len() / PANEL, b.len() / PANEL);
     assert_eq!([b.len(), c.len()], [depth * PANEL, m * PANEL], "panels are whole");
-    let last = depth.saturating_sub(1) * a_row;
-    assert!(depth == 0 || last + m <= a.len(), "A has a row of `m` a step");
+    assert_eq!([a.len, a.width], [depth, m], "A is [depth, m]");
     for column in (0..PANEL).step_by(VECTORS * L::LANES) {
         for (row, n_rows) in tiles::<L>(m) {
             let tile = PanelTile {
                 a: a.as_ptr().wrapping_add(row),
-                a_row,
+                a_row: a.stride,
                 b: b.as_ptr().wrapping_add(column),
                 c: c.as_mut_ptr().wrapping_add(row * PANEL + column),
                 depth,
