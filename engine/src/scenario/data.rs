@@ -1,5 +1,7 @@
 //! `[data]`: what is learned, and what is held out.
 
+use std::path::Path;
+
 use super::{
     keys::{Keys, Section},
     run::SEED_MAX,
@@ -10,13 +12,15 @@ use super::{
 /// What is learned, in batches of what size, and what is held out (DESIGN §9).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Data {
-    /// A bundled data set (`digits`, `mnist1d`), a folder of IDX files, a `.csv` or a `.npy`; a
-    /// relative path starts at the scenario's folder. Required.
+    /// A bundled data set (`digits`, `mnist1d`, `hamlet`), a folder of IDX or CIFAR files, a `.csv`,
+    /// a `.npy`, a `.safetensors` or a text in a `.txt`; a relative path starts at the scenario's
+    /// folder. Required.
     pub source: String,
-    /// What the targets are. Default `classification`.
+    /// What the targets are; of a text always the next token. Default `classification`.
     pub task: Task,
-    /// The target column of a CSV, or the label file of a `.npy`. Default: the last column, or
-    /// the file whose name ends in `_labels`.
+    /// The target column of a CSV, the label file of a `.npy`, the label tensor of a `.safetensors`
+    /// or `coarse` for the coarse labels of CIFAR-100. Default: the last column, the file whose name
+    /// ends in `_labels`, the tensor `labels`, the fine labels. Not for texts.
     pub label: Option<String>,
     /// Examples a step, 1 to 65,536. Default 64.
     pub batch: usize,
@@ -27,11 +31,30 @@ pub struct Data {
     /// Default 0.15.
     pub test_share: f64,
     /// Draws the split, 0 to 2^63 - 1, apart from `run.seed` so that runs of different seeds are
-    /// measured on the same examples. Default 0.
+    /// measured on the same examples. Default 0. Not for texts, which are split by place.
     pub split_seed: u64,
-    /// How features are scaled, by statistics of the training examples alone.
-    /// Default `per_feature`.
+    /// How features are scaled, by statistics of the training examples alone. Default
+    /// `per_feature`. Not for texts.
     pub standardize: Standardize,
+    /// How training examples are varied. Default: not at all. Not for texts.
+    pub augment: Augment,
+    /// Tokens of an example, 1 to 65,536. Default 128. For texts only.
+    pub context: usize,
+    /// What a token is. Default `chars`. For texts only.
+    pub tokens: Tokens,
+}
+
+/// How training images and signals are varied, anew each epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Augment {
+    /// Whether each is mirrored, left to right, with probability 1/2. Default false.
+    pub flip: bool,
+    /// Each is padded by that many zeros at every side and cut to its size at a uniform place, 0 to
+    /// 64. Default 0 (He et al. 2016, section 4.2, uses 4).
+    pub crop_padding: usize,
+    /// A square of this side, at a uniform place, is set to zero, 0 to 1024. Default 0 (`DeVries` and
+    /// Taylor 2017, section 3).
+    pub cutout: usize,
 }
 
 words! {
@@ -51,8 +74,28 @@ words! {
         PerFeature = "per_feature",
         /// Mean 0 and standard deviation 1 over all features together.
         Global = "global",
+        /// Mean 0 and standard deviation 1 in each channel of an image.
+        PerChannel = "per_channel",
         /// As they come.
         Off = "off",
+    }
+}
+
+words! {
+    /// What a token of a text is.
+    Tokens {
+        /// A character; the vocabulary is those that the text has, sorted.
+        Chars = "chars",
+        /// A byte; the vocabulary is all 256.
+        Bytes = "bytes",
+    }
+}
+
+impl Data {
+    /// Whether the source is a text: bundled, or a `.txt` file.
+    pub fn is_text(&self) -> bool {
+        self.source == "hamlet"
+            || Path::new(&self.source).extension().is_some_and(|it| it.eq_ignore_ascii_case("txt"))
     }
 }
 
@@ -68,13 +111,38 @@ impl Section for Data {
     fn keys(&mut self, keys: &mut impl Keys) {
         let share = Interval::above(0.0).below(1.0);
         keys.required("source", &mut self.source, PATH);
-        keys.key("task", &mut self.task, ());
-        keys.key("label", &mut self.label, Text { example: "class", ..PATH });
+        let is_text = self.is_text();
+        if !is_text {
+            keys.key("task", &mut self.task, ());
+            keys.key("label", &mut self.label, Text { example: "class", ..PATH });
+        }
         keys.key("batch", &mut self.batch, 1..=65_536);
         keys.key("validation_share", &mut self.validation_share, share);
         keys.key("test_share", &mut self.test_share, share);
-        keys.key("split_seed", &mut self.split_seed, 0..=SEED_MAX);
-        keys.key("standardize", &mut self.standardize, ());
+        if is_text {
+            keys.key("context", &mut self.context, 1..=65_536);
+            keys.key("tokens", &mut self.tokens, ());
+        } else {
+            keys.key("split_seed", &mut self.split_seed, 0..=SEED_MAX);
+            keys.key("standardize", &mut self.standardize, ());
+            keys.key("augment", &mut self.augment, ());
+        }
+    }
+
+    fn kinds() -> Vec<(&'static str, Self)> {
+        let text = Self { source: "hamlet".to_owned(), ..Self::default() };
+        vec![
+            ("texts (`hamlet` or a .txt file)", text),
+            ("sources of examples, such as `digits`", Self::default()),
+        ]
+    }
+}
+
+impl Section for Augment {
+    fn keys(&mut self, keys: &mut impl Keys) {
+        keys.key("flip", &mut self.flip, ());
+        keys.key("crop_padding", &mut self.crop_padding, 0..=64);
+        keys.key("cutout", &mut self.cutout, 0..=1024);
     }
 }
 
@@ -89,6 +157,9 @@ impl Default for Data {
             test_share: 0.15,
             split_seed: 0,
             standardize: Standardize::PerFeature,
+            augment: Augment::default(),
+            context: 128,
+            tokens: Tokens::Chars,
         }
     }
 }
