@@ -4,10 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use esper_kernels::{
-    cpu::LinearShape,
-    oracle,
-};
+use esper_kernels::{cpu::LinearShape, oracle};
 
 use super::{Program, compile::live_nodes};
 use crate::graph::{GraphError, NetworkGraph, NodeIndex, Op};

@@ -2,18 +2,65 @@
 #![allow(missing_docs, unused_variables, clippy::all, reason = "temporary")]
 macro_rules! pending { ($($name:ident ( $($arg:ident : $ty:ty),* ) $(-> $ret:ty)?;)*) => { $(pub fn $name($($arg: $ty),*) $(-> $ret)? { unimplemented!() })* } }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Conv2dShape { pub batch: usize, pub in_channels: usize, pub out_channels: usize, pub height: usize, pub width: usize, pub kernel: [usize; 2], pub stride: [usize; 2], pub padding: [usize; 2], pub groups: usize }
-impl Conv2dShape { pub const fn flops(self) -> u64 { 0 } }
+pub struct Conv2dShape {
+    pub batch: usize,
+    pub in_channels: usize,
+    pub out_channels: usize,
+    pub height: usize,
+    pub width: usize,
+    pub kernel: [usize; 2],
+    pub stride: [usize; 2],
+    pub padding: [usize; 2],
+    pub groups: usize,
+}
+impl Conv2dShape {
+    pub const fn flops(self) -> u64 {
+        0
+    }
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AttentionShape { pub batch: usize, pub len: usize, pub heads: usize, pub head_width: usize, pub is_causal: bool }
-impl AttentionShape { pub const fn flops_forward(self) -> u64 { 0 } pub const fn flops_backward(self) -> u64 { 0 } }
+pub struct AttentionShape {
+    pub batch: usize,
+    pub len: usize,
+    pub heads: usize,
+    pub head_width: usize,
+    pub is_causal: bool,
+}
+impl AttentionShape {
+    pub const fn flops_forward(self) -> u64 {
+        0
+    }
+    pub const fn flops_backward(self) -> u64 {
+        0
+    }
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PatchShape { pub batch: usize, pub channels: usize, pub height: usize, pub width: usize, pub patch: usize }
+pub struct PatchShape {
+    pub batch: usize,
+    pub channels: usize,
+    pub height: usize,
+    pub width: usize,
+    pub patch: usize,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChannelShape { pub batch: usize, pub channels: usize, pub len: usize }
+pub struct ChannelShape {
+    pub batch: usize,
+    pub channels: usize,
+    pub len: usize,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PoolShape { pub batch: usize, pub channels: usize, pub height: usize, pub width: usize, pub kernel: [usize; 2], pub stride: [usize; 2], pub padding: [usize; 2] }
-type C = ChannelShape; type R<'a> = &'a [f32]; type W<'a> = &'a mut [f32];
+pub struct PoolShape {
+    pub batch: usize,
+    pub channels: usize,
+    pub height: usize,
+    pub width: usize,
+    pub kernel: [usize; 2],
+    pub stride: [usize; 2],
+    pub padding: [usize; 2],
+}
+type C = ChannelShape;
+type R<'a> = &'a [f32];
+type W<'a> = &'a mut [f32];
 pending! {
 conv2d_forward(s: Conv2dShape, x: &[f32], w: &[f32], b: Option<&[f32]>, r: bool, y: &mut [f32], t: &mut [f32]);
 conv2d_grad_input(s: Conv2dShape, dy: &[f32], w: &[f32], dx: &mut [f32], a: bool, t: &mut [f32]);
