@@ -5,7 +5,7 @@ mod keys;
 mod overrides;
 mod round_trip;
 
-use super::{Host, Network, Scenario, ScenarioError, parse};
+use super::{Host, HostKind, Network, Scenario, ScenarioError, parse};
 
 /// The least that a scenario says; lines 1 to 6.
 const LEAST: &str = "\
@@ -18,9 +18,13 @@ layers = [64, 8, 10]
 ";
 
 /// The scenarios that ship.
-const SHIPPED: [(&str, &str); 4] = [
+const SHIPPED: [(&str, &str); 8] = [
     ("scenarios/digits_mlp.toml", include_str!("../../../../scenarios/digits_mlp.toml")),
     ("scenarios/mnist1d_mlp.toml", include_str!("../../../../scenarios/mnist1d_mlp.toml")),
+    ("scenarios/digits_cnn.toml", include_str!("../../../../scenarios/digits_cnn.toml")),
+    ("scenarios/mnist1d_cnn.toml", include_str!("../../../../scenarios/mnist1d_cnn.toml")),
+    ("scenarios/hamlet_gpt.toml", include_str!("../../../../scenarios/hamlet_gpt.toml")),
+    ("scenarios/digits_graph.toml", include_str!("../../../../scenarios/digits_graph.toml")),
     ("scenarios/digits_many.toml", include_str!("../../../../scenarios/digits_many.toml")),
     ("scenarios/adversarial.toml", include_str!("../../../../scenarios/adversarial.toml")),
 ];
@@ -43,13 +47,18 @@ fn shipped_scenarios_are_good_and_mean_what_they_say() {
         let (name, text) = SHIPPED[index];
         parse(text, name, &[]).unwrap_or_else(|error| panic!("{error}"))
     };
-    let [digits, mnist1d, many, adversarial] = [0, 1, 2, 3].map(read);
+    let [digits, mnist1d, cnn, signals, gpt, graph, many, adversarial] =
+        [0, 1, 2, 3, 4, 5, 6, 7].map(read);
 
     assert_eq!((digits.run.name.as_str(), digits.run.epochs), ("digits_mlp", 30));
     assert_eq!(digits.host, Host::mlp([64, 8, 10]));
     assert_eq!(digits.limits.params_max, 20_000);
     assert_eq!(mnist1d.data.source, "mnist1d");
     assert_eq!(many.run.replicas, 64);
+    let kinds = [&cnn, &signals, &gpt, &graph].map(|it| it.host.kind());
+    assert_eq!(kinds, [HostKind::Cnn, HostKind::Cnn, HostKind::Transformer, HostKind::Graph]);
+    assert_eq!(signals.data.augment.crop_padding, 2);
+    assert_eq!((gpt.data.is_text(), gpt.data.context), (true, 64));
     assert_eq!(adversarial.karn.adversarial.len(), super::Karn::ADVERSARIAL.len());
     assert!(adversarial.karn.catalogue.is_empty());
 }
