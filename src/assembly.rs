@@ -312,8 +312,15 @@ fn data_config(scenario: &Scenario) -> DataConfig {
         standardize: match data.standardize {
             scenario::Standardize::PerFeature => data::Standardize::PerFeature,
             scenario::Standardize::Global => data::Standardize::Global,
+            scenario::Standardize::PerChannel => data::Standardize::PerChannel,
             scenario::Standardize::Off => data::Standardize::Off,
         },
+        augment: data.augment,
+        tokens: match data.tokens {
+            scenario::Tokens::Chars => data::Tokens::Chars,
+            scenario::Tokens::Bytes => data::Tokens::Bytes,
+        },
+        context: data.context,
     }
 }
 

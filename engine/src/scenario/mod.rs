@@ -24,7 +24,7 @@ mod word;
 pub use suggest::nearest;
 
 pub use self::{
-    data::{Augment, Data, Standardize, Task, Tokens},
+    data::{Data, Standardize, Task, Tokens},
     error::{Place, Problem, ScenarioError},
     file::ScenarioFile,
     host::{

@@ -124,6 +124,8 @@ pub(super) const KINDS: &[(&str, &[Row])] = &[
         ("host.groups", "8", &["1", "4"], &["0", "3", "16", "65537"]),
     ]),
     ("[run]\nepochs=30\n[data]\nsource=\"hamlet\"\n[host]\nkind=\"transformer\"\nlayers=2\nwidth=48\nheads=4\n", &[
+        ("data.validation_share", "0.05", &["0.15", "0.9"], &["0", "1"]),
+        ("data.test_share", "0.05", &["0.15", "0.9"], &["0", "1"]),
         ("data.context", "128", &["1", "65536"], &["0", "65537"]),
         ("data.tokens", "\"chars\"", &["bytes"], &["words", "1"]),
         ("host.form", "\"decoder\"", &["decoder"], &["encoder", "vit", "1"]),
