@@ -127,7 +127,7 @@ impl DataConfig {
     /// 128 at a time.
     pub fn new(source: impl Into<String>) -> Self {
         let source = source.into();
-        let share = if source::is_text(&source) { TEXT_SHARE } else { 0.15 };
+        let share = if is_text(&source) { TEXT_SHARE } else { 0.15 };
         Self {
             source,
             task: Task::default(),
