@@ -317,10 +317,9 @@ fn moved_text(verb: &str, done: &Transferred, to: &Path) -> String {
 }
 
 fn shape_text(contract: Contract) -> String {
-    match contract {
-        Contract::Vector { width } => format!("f32[batch, {width}]"),
-        other => format!("f32[batch x {}]", other.len_elems()),
-    }
+    let axes: String = contract.shape().iter().map(|len| format!(", {len}")).collect();
+    let causal = if contract.is_causal() { " causal" } else { "" };
+    format!("f32[batch{axes}]{causal}")
 }
 
 /// The one word that `status` is in files.

@@ -1,20 +1,27 @@
 //! First: is it a module for that site, and are its instructions sound?
 
 use esper_engine::{
+    graph::{NetworkGraph, check_contract},
     program::{Program, Step},
     world::components::Contract,
 };
 
-/// What is wrong with `program` as a module of `contract`; nothing, if it may be run.
-pub(super) fn check(program: &Program, reference: &Program, contract: Contract) -> Vec<String> {
-    let site = [contract.len_elems()];
+/// What is wrong with `program`, compiled from `graph`, as a module of `contract`; nothing, if it may be run.
+pub(super) fn check(
+    program: &Program,
+    reference: &Program,
+    graph: &NetworkGraph,
+    contract: Contract,
+) -> Vec<String> {
     let mut reasons = Vec::new();
     let mut refuse = |reason: String| reasons.push(format!("structure: {reason}"));
-    if program.input_shape != site || program.output_shape != site {
-        refuse(format!(
-            "it maps {:?} to {:?}; at this site it must keep {site:?}",
-            program.input_shape, program.output_shape
-        ));
+    if let Err(error) = check_contract(graph, &contract.shape(), contract.is_causal()) {
+        refuse(error.to_string());
+    }
+    if [&program.input_shape, &program.output_shape]
+        != [&reference.input_shape, &reference.output_shape]
+    {
+        refuse("its shapes are not those of `reference`".to_owned());
     }
     if program.loss.is_some() || !program.sites.is_empty() {
         refuse("a module has neither a loss nor sites".to_owned());
