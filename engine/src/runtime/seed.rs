@@ -46,6 +46,9 @@ pub struct SeedState {
     /// `f32[params_len_elems]`.
     #[serde(skip)]
     pub params: Vec<f32>,
+    /// Running statistics: `f32[buffers_len_elems]`.
+    #[serde(skip)]
+    pub buffers: Vec<f32>,
     /// First moments: `f32[params_len_elems]`.
     #[serde(skip)]
     pub m: Vec<f32>,
@@ -104,6 +107,7 @@ impl SeedRuntime {
     /// If the parameters are not the program's.
     pub fn new(state: SeedState, program: Arc<Program>, batch_max: usize) -> Self {
         assert_eq!(state.params.len(), program.params_len_elems, "parameters are the program's");
+        assert_eq!(state.buffers.len(), program.buffers_len_elems, "buffers are the program's");
         let width: usize = program.output_shape.iter().product();
         Self {
             gradients: vec![0.0; program.params_len_elems],
@@ -167,6 +171,7 @@ impl SeedState {
         kernel: KernelId,
         incubation: Incubation,
         params: Vec<f32>,
+        buffers: Vec<f32>,
         has_second_moment: bool,
         birth_step: u64,
         is_trainable: bool,
@@ -185,6 +190,7 @@ impl SeedState {
             },
             is_finite: true,
             params,
+            buffers,
             m: vec![0.0; n],
             v: if has_second_moment { vec![0.0; n] } else { Vec::new() },
         }

@@ -149,6 +149,7 @@ fn draw(
         kernel,
         world.resource::<KasminaConfig>().kasmina.incubation,
         params,
+        program.initial_buffers(),
         has_second_moment(&runtime.config.train.optimizer),
         runtime.state.step,
         is_trainable,
