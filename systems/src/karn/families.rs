@@ -14,7 +14,8 @@ use super::{
 };
 
 /// What the residual families rest on.
-const RESIDUAL: &str = "He et al. 2016b, section 2; last layer zero: Goyal et al. 2017, section 5.1";
+const RESIDUAL: &str =
+    "He et al. 2016b, section 2; last layer zero: Goyal et al. 2017, section 5.1";
 
 /// Every family but the controls and the bad ones.
 pub(super) const FAMILIES: [Family; 16] = [

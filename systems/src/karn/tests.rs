@@ -22,9 +22,8 @@ fn contract(width: usize) -> Contract {
 /// One site of each kind and size that is odd in its own way.
 fn contracts() -> Vec<Contract> {
     let image = |[channels, height, width]: [u32; 3]| Contract::Image { channels, height, width };
-    let sequence = |is_causal| {
-        move |[len, width]: [u32; 2]| Contract::Sequence { len, width, is_causal }
-    };
+    let sequence =
+        |is_causal| move |[len, width]: [u32; 2]| Contract::Sequence { len, width, is_causal };
     let sequences = [[1, 4], [3, 1], [5, 17], [16, 32]];
     let images = [[1, 1, 40], [3, 8, 8], [16, 4, 4], [32, 2, 1], [5, 1, 1]];
     let vectors = (1..=65).map(contract);

@@ -5,8 +5,7 @@ use esper_engine::{
     runtime::Runtimes,
     world::{
         components::{
-            Active, Germ, HostRole, Runtime, SeedOf, Site, StageClock, Telemetry,
-            Withdrawing,
+            Active, Germ, HostRole, Runtime, SeedOf, Site, StageClock, Telemetry, Withdrawing,
         },
         gate::Judgement,
         ids::{HostId, SeedId},

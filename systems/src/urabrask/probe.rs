@@ -40,6 +40,7 @@ pub(super) struct Probe<'a> {
     pub params: Vec<f32>,
     /// `f32[params_len_elems]`.
     pub gradients: Vec<f32>,
+    buffers: Vec<f32>,
     workspace: Vec<f32>,
     scratch: Vec<f32>,
     rows: usize,
@@ -51,6 +52,7 @@ impl<'a> Probe<'a> {
         Self {
             params: program.draw_params(PROBE_SEED, Purpose::Probe, BIRTH),
             gradients: vec![0.0; program.params_len_elems],
+            buffers: program.initial_buffers(),
             workspace: vec![0.0; program.workspace_len_elems(rows)],
             scratch: vec![0.0; program.scratch_len_elems(rows)],
             program,
@@ -102,6 +104,7 @@ impl<'a> Probe<'a> {
         let mut tensors = Tensors {
             params: &self.params,
             gradients: &mut self.gradients,
+            buffers: &mut self.buffers,
             workspace: &mut self.workspace,
             scratch: &mut self.scratch,
             losses: &mut [],
@@ -110,6 +113,7 @@ impl<'a> Probe<'a> {
         let pass = Pass {
             batch: Batch { rows: self.rows, targets: Targets::None },
             is_training: true,
+            updates_buffers: true,
             dropout_key: 0,
             step: 0,
             wanted: WANTED,

@@ -2,7 +2,7 @@
 
 use esper_engine::{
     graph::{NetworkGraph, check_contract},
-    program::{Program, Step},
+    program::{PlacedParam, Program, Step},
     world::components::Contract,
 };
 
@@ -31,14 +31,14 @@ pub(super) fn check(
     }
     // By place and shape: how they are drawn may be NaN, which equals nothing.
     let layout = |program: &Program| -> Vec<(String, Vec<usize>, usize)> {
-        let params = program.params.iter();
+        let params = program.params.iter().chain(&program.buffers);
         params.map(|it| (it.spec.name.clone(), it.spec.shape.clone(), it.offset)).collect()
     };
     if layout(program) != layout(reference) {
-        refuse("its parameters are not those of `reference`".to_owned());
+        refuse("its parameters or buffers are not those of `reference`".to_owned());
     }
     if !is_sound(program) {
-        refuse("an instruction or a parameter lies outside its memory".to_owned());
+        refuse("an instruction, a parameter or a buffer lies outside its memory".to_owned());
     }
     reasons
 }
@@ -47,6 +47,9 @@ pub(super) fn check(
 fn is_sound(program: &Program) -> bool {
     let fits = |offset: usize, len: usize, whole: usize| {
         offset.checked_add(len).is_some_and(|end| end <= whole)
+    };
+    let are_placed = |placed: &[PlacedParam], whole: usize| {
+        placed.iter().all(|it| fits(it.offset, it.spec.len_elems(), whole))
     };
     let steps = || program.forward.iter().chain(&program.backward);
     let ends = [
@@ -57,10 +60,8 @@ fn is_sound(program: &Program) -> bool {
     ];
     let operands = |step: &Step| step.instr.tensors();
     program.regions.iter().all(|it| fits(it.offset, it.elems, program.workspace_elems))
-        && program
-            .params
-            .iter()
-            .all(|it| fits(it.offset, it.spec.len_elems(), program.params_len_elems))
+        && are_placed(&program.params, program.params_len_elems)
+        && are_placed(&program.buffers, program.buffers_len_elems)
         && steps()
             .flat_map(operands)
             .chain(ends.into_iter().flatten())

@@ -49,7 +49,8 @@ impl Catalogued<'_, '_> {
     fn populations(&self) -> BTreeMap<Contract, Vec<Figures>> {
         let mut populations: BTreeMap<Contract, Vec<Figures>> = BTreeMap::new();
         for (kernel, KernelOf(blueprint), measured) in &self.kernels {
-            if let (Some(measured), Ok((_, contract))) = (measured, self.blueprints.get(*blueprint)) {
+            if let (Some(measured), Ok((_, contract))) = (measured, self.blueprints.get(*blueprint))
+            {
                 populations.entry(*contract).or_default().push(Figures::new(kernel, measured));
             }
         }

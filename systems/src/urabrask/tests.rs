@@ -213,7 +213,8 @@ fn a_module_that_looks_ahead_is_rejected_at_causal_sites_alone() {
 #[test]
 fn a_program_that_looks_ahead_is_found_by_running_it_whatever_its_graph_says() {
     let causal = |is_causal| numerics::Asked { is_causal, ..GROWS };
-    for (looks_ahead, asked) in [(false, causal(true)), (true, causal(true)), (true, causal(false))] {
+    for (looks_ahead, asked) in [(false, causal(true)), (true, causal(true)), (true, causal(false))]
+    {
         let program = Variant::Fused.compile(&attention(!looks_ahead)).unwrap();
         let reasons = numerics::check(&program, &program, asked, &mut SafetySheet::default());
         let is_found = reasons.iter().any(|it| it.contains("positions that come after it"));
