@@ -23,9 +23,11 @@ impl Bench {
         let mut gradients = vec![0.0; program.params_len_elems];
         let mut buffers = program.initial_buffers();
         let mut workspace = vec![0.0; program.workspace_len_elems(rows)];
+        let mut buffers = program.initial_buffers();
         let mut scratch = vec![0.0; program.scratch_len_elems(rows)];
         let mut tensors = Tensors {
             params: &params,
+            buffers: &mut buffers,
             gradients: &mut gradients,
             buffers: &mut buffers,
             workspace: &mut workspace,

@@ -171,8 +171,12 @@ impl Tape<'_, '_> {
                 let accumulate = self.is_written(weight);
                 let instr = Instr::LinearGradWeight { spec, dy, x, weight, accumulate };
                 self.push(instr, PARAMS, spec.flops());
-                self.push_input(x, spec.flops(), |dx, accumulate| {
-                    Instr::LinearGradInput { spec, dy, weight, dx, accumulate }
+                self.push_input(x, spec.flops(), |dx, accumulate| Instr::LinearGradInput {
+                    spec,
+                    dy,
+                    weight,
+                    dx,
+                    accumulate,
                 });
             }
             Instr::Conv2d { spec, x, weight, bias, rectify, .. } => {
@@ -188,8 +192,12 @@ impl Tape<'_, '_> {
                 }
                 let flops = spec.with_rows(1).flops();
                 self.push(Instr::Conv2dGradWeight { spec, dy, x, weight }, PARAMS, flops);
-                self.push_input(x, flops, |dx, accumulate| {
-                    Instr::Conv2dGradInput { spec, dy, weight, dx, accumulate }
+                self.push_input(x, flops, |dx, accumulate| Instr::Conv2dGradInput {
+                    spec,
+                    dy,
+                    weight,
+                    dx,
+                    accumulate,
                 });
             }
             Instr::Embedding { spec, x, weight, .. } => {
@@ -205,8 +213,14 @@ impl Tape<'_, '_> {
                 let flops = match map {
                     FeatureMap::Scale | FeatureMap::Gate => 3 * width,
                 };
-                self.push_both(x, flops, |dx, accumulate| {
-                    Instr::FeatureMapGrad { map, spec, dy, x, weight, dx, accumulate }
+                self.push_both(x, flops, |dx, accumulate| Instr::FeatureMapGrad {
+                    map,
+                    spec,
+                    dy,
+                    x,
+                    weight,
+                    dx,
+                    accumulate,
                 });
             }
             Instr::Activation { kind, x, .. } => {
@@ -222,8 +236,16 @@ impl Tape<'_, '_> {
     fn reverse_norm(&mut self, step: &Step, y: TensorId, dy: TensorId, width: u64) {
         match step.instr {
             Instr::LayerNorm { spec, x, weight, bias, mean, rstd, .. } => {
-                self.push_both(x, 14 * width, |dx, accumulate| {
-                    Instr::LayerNormGrad { spec, dy, x, weight, bias, mean, rstd, dx, accumulate }
+                self.push_both(x, 14 * width, |dx, accumulate| Instr::LayerNormGrad {
+                    spec,
+                    dy,
+                    x,
+                    weight,
+                    bias,
+                    mean,
+                    rstd,
+                    dx,
+                    accumulate,
                 });
             }
             Instr::GroupNorm { spec, groups, x, weight, bias, mean, rstd, .. } => {
@@ -257,8 +279,14 @@ impl Tape<'_, '_> {
                 });
             }
             Instr::RmsNorm { spec, x, weight, rstd, .. } => {
-                self.push_both(x, 9 * width, |dx, accumulate| {
-                    Instr::RmsNormGrad { spec, dy, x, weight, rstd, dx, accumulate }
+                self.push_both(x, 9 * width, |dx, accumulate| Instr::RmsNormGrad {
+                    spec,
+                    dy,
+                    x,
+                    weight,
+                    rstd,
+                    dx,
+                    accumulate,
                 });
             }
             _ => self.reverse_join(step, y, dy, width),
@@ -275,17 +303,28 @@ impl Tape<'_, '_> {
             }
             Instr::Multiply { a, b, .. } => {
                 for (x, other) in [(a, b), (b, a)] {
-                    self.push_input(x, width, |dx, accumulate| {
-                        Instr::MultiplyGrad { dy, other, dx, accumulate }
+                    self.push_input(x, width, |dx, accumulate| Instr::MultiplyGrad {
+                        dy,
+                        other,
+                        dx,
+                        accumulate,
                     });
                 }
             }
             Instr::ChannelMultiply { spec, x, scales, .. } => {
-                self.push_input(scales, 2 * width, |dx, accumulate| {
-                    Instr::ChannelScalesGrad { spec, dy, x, dx, accumulate }
+                self.push_input(scales, 2 * width, |dx, accumulate| Instr::ChannelScalesGrad {
+                    spec,
+                    dy,
+                    x,
+                    dx,
+                    accumulate,
                 });
-                self.push_input(x, width, |dx, accumulate| {
-                    Instr::ChannelMultiplyGrad { spec, dy, scales, dx, accumulate }
+                self.push_input(x, width, |dx, accumulate| Instr::ChannelMultiplyGrad {
+                    spec,
+                    dy,
+                    scales,
+                    dx,
+                    accumulate,
                 });
             }
             Instr::Residual { x, f, alpha, .. } => {
@@ -298,8 +337,12 @@ impl Tape<'_, '_> {
             }
             Instr::Scale { x, factor, .. } => self.scaled(x, dy, factor, width),
             Instr::Dropout { x, p, salt, .. } => {
-                self.push_input(x, width, |dx, accumulate| {
-                    Instr::DropoutGrad { dy, p, salt, dx, accumulate }
+                self.push_input(x, width, |dx, accumulate| Instr::DropoutGrad {
+                    dy,
+                    p,
+                    salt,
+                    dx,
+                    accumulate,
                 });
             }
             Instr::Copy { x, .. } => self.pass(x, dy, true),
@@ -312,13 +355,18 @@ impl Tape<'_, '_> {
         match step.instr {
             Instr::Attention { spec, x, lse, .. } => {
                 let flops = spec.with_rows(1).flops_backward();
-                self.push_input(x, flops, |dx, accumulate| {
-                    Instr::AttentionGrad { spec, dy, x, y, lse, dx, accumulate }
+                self.push_input(x, flops, |dx, accumulate| Instr::AttentionGrad {
+                    spec,
+                    dy,
+                    x,
+                    y,
+                    lse,
+                    dx,
+                    accumulate,
                 });
             }
-            Instr::Patches { spec, x, .. } => self.push_input(x, 0, |dx, accumulate| {
-                Instr::PatchesGrad { spec, dy, dx, accumulate }
-            }),
+            Instr::Patches { spec, x, .. } => self
+                .push_input(x, 0, |dx, accumulate| Instr::PatchesGrad { spec, dy, dx, accumulate }),
             Instr::MaxPool { spec, x, .. } => self.push_input(x, step.flops, |dx, accumulate| {
                 Instr::MaxPoolGrad { spec, dy, x, y, dx, accumulate }
             }),
@@ -332,8 +380,12 @@ impl Tape<'_, '_> {
                 Instr::MeanPositionsGrad { spec, dy, dx, accumulate }
             }),
             Instr::CopyColumns { positions, at, x, .. } => {
-                self.push_input(x, 0, |dx, accumulate| {
-                    Instr::TakeColumns { positions, at, dy, dx, accumulate }
+                self.push_input(x, 0, |dx, accumulate| Instr::TakeColumns {
+                    positions,
+                    at,
+                    dy,
+                    dx,
+                    accumulate,
                 });
             }
             _ => unreachable!("every forward instruction has its reverse"),

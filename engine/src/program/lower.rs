@@ -50,12 +50,15 @@ impl Lowering<'_> {
                 let spec = PatchSpec { channels, height, width, patch: *patch };
                 let inputs = channels * patch * patch;
                 let positions = node.elems / outputs;
-                let squares = self.tensor(positions * inputs, self.info[node.inputs[0].0 as usize].need);
+                let squares =
+                    self.tensor(positions * inputs, self.info[node.inputs[0].0 as usize].need);
                 self.push(Instr::Patches { spec, x: node.inputs[0], y: squares }, 0);
                 let node = Lowered { inputs: vec![squares], ..node };
                 self.lower_linear(node, LinearSpec { positions, inputs, outputs: *outputs })
             }
-            Op::BatchNorm { eps, momentum, .. } => self.lower_batch_norm(node, shape, *eps, *momentum),
+            Op::BatchNorm { eps, momentum, .. } => {
+                self.lower_batch_norm(node, shape, *eps, *momentum)
+            }
             Op::LayerNorm { .. } | Op::RmsNorm { .. } | Op::GroupNorm { .. } => {
                 self.lower_norm(node, shape)
             }
@@ -143,7 +146,9 @@ impl Lowering<'_> {
     fn lower_conv(&mut self, node: Lowered, spec: ConvSpec) -> TensorId {
         let (x, weight, bias) = (node.inputs[0], node.params[0], node.params.get(1).copied());
         let flops = spec.with_rows(1).flops();
-        if !self.options.fuse && let Some(bias) = bias {
+        if !self.options.fuse
+            && let Some(bias) = bias
+        {
             let z = self.tensor(node.elems, node.need);
             self.push(Instr::Conv2d { spec, x, weight, bias: None, rectify: false, y: z }, flops);
             let y = self.tensor(node.elems, node.need);
@@ -179,7 +184,19 @@ impl Lowering<'_> {
         let flops = (8 + u64::from(rectify)) * node.elems as u64;
         let x = node.inputs[0];
         self.push(
-            Instr::BatchNorm { spec, x, weight, bias, running, eps, momentum, rectify, mean, rstd, y },
+            Instr::BatchNorm {
+                spec,
+                x,
+                weight,
+                bias,
+                running,
+                eps,
+                momentum,
+                rectify,
+                mean,
+                rstd,
+                y,
+            },
             flops,
         );
         y

@@ -3,7 +3,12 @@
 use std::{ops::Range, sync::Arc};
 
 use super::host::HostRuntime;
-use crate::{data::Order, graph::NetworkGraph, program::{PlacedParam, Program}, world::ids::SeedId};
+use crate::{
+    data::Order,
+    graph::NetworkGraph,
+    program::{PlacedParam, Program},
+    world::ids::SeedId,
+};
 
 /// What the names of a fossilised seed's nodes and parameters begin with.
 pub fn module_prefix(seed: SeedId) -> String {

@@ -4,7 +4,7 @@ use esper_engine::{
     graph::{NetworkGraph, Op},
     program::{
         PlacedParam, Program,
-        reference::{ReferenceParams, forward, widen_params},
+        reference::{ReferenceParams, forward_training, widen_params},
     },
 };
 
@@ -21,14 +21,12 @@ const ROWS_MAX: usize = 2;
 const FLOPS_MAX: u64 = 20_000_000;
 
 /// Largest difference of a directional derivative from central differences of the interpreter, relative to the largest
-/// to be expected; `None` where there is nothing to compare, because dropout draws, because the interpreter has no
-/// batch to take statistics of, or because numbers are not finite.
+/// to be expected; `None` where there is nothing to compare, because dropout draws or because numbers are not finite.
 ///
 /// A direction moves the input and the parameters it is dealt, each value by a draw of its own: every value of every
 /// gradient takes part, however few directions are affordable.
 pub(super) fn gradient_error(graph: &NetworkGraph, program: &Program) -> Option<f64> {
-    let is_drawn = |op: &Op| matches!(op, Op::Dropout { .. } | Op::BatchNorm { .. });
-    if graph.nodes().any(|(_, node)| is_drawn(&node.op)) {
+    if graph.nodes().any(|(_, node)| matches!(node.op, Op::Dropout { .. })) {
         return None;
     }
     let n_tensors = program.params.len() + 1;
@@ -115,7 +113,7 @@ impl<'a> Check<'a> {
             };
             values.iter_mut().zip(moves).for_each(|(value, it)| *value += by * f64::from(*it));
         }
-        let y = forward(self.graph, &params, &x, self.rows).expect("it was compiled");
+        let y = forward_training(self.graph, &params, &x, self.rows).expect("it was compiled");
         y.iter().zip(&self.dy).map(|(y, dy)| y * f64::from(*dy)).sum()
     }
 }

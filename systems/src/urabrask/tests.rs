@@ -231,7 +231,7 @@ fn a_module_with_batch_norm_is_judged_too() {
     graph.add("norm", norm, &[x]).unwrap();
     for verdict in job_at(graph, contract).run() {
         assert_eq!(verdict.sheet.reasons, [PASSED]);
-        assert_eq!(verdict.sheet.gradient_error, None);
+        assert!(verdict.sheet.gradient_error.is_some_and(|error| error < 1e-4));
     }
 }
 

@@ -104,7 +104,16 @@ impl Run<'_, '_> {
                 );
             }
             Instr::GroupNormGrad {
-                spec, groups, dy, x, weight, bias, mean, rstd, dx, accumulate,
+                spec,
+                groups,
+                dy,
+                x,
+                weight,
+                bias,
+                mean,
+                rstd,
+                dx,
+                accumulate,
             } => {
                 let gamma = &params[weight.range()];
                 let ([dy, x, mean, rstd, dx], [dgamma, dbeta]) =
@@ -117,7 +126,16 @@ impl Run<'_, '_> {
                 );
             }
             Instr::BatchNormGrad {
-                spec, dy, x, rectified, weight, bias, mean, rstd, dx, accumulate,
+                spec,
+                dy,
+                x,
+                rectified,
+                weight,
+                bias,
+                mean,
+                rstd,
+                dx,
+                accumulate,
             } => {
                 let gamma = &params[weight.range()];
                 let (shape, width) = (spec.channels(rows), spec.width);
