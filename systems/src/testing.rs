@@ -21,7 +21,6 @@ impl Bench {
     pub fn birth(program: &Program, rows: usize) -> Self {
         let params = program.draw_params(7, Purpose::SeedInit, 3);
         let mut gradients = vec![0.0; program.params_len_elems];
-        let mut buffers = program.initial_buffers();
         let mut workspace = vec![0.0; program.workspace_len_elems(rows)];
         let mut buffers = program.initial_buffers();
         let mut scratch = vec![0.0; program.scratch_len_elems(rows)];
@@ -29,7 +28,6 @@ impl Bench {
             params: &params,
             buffers: &mut buffers,
             gradients: &mut gradients,
-            buffers: &mut buffers,
             workspace: &mut workspace,
             scratch: &mut scratch,
             losses: &mut [],
