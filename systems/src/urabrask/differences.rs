@@ -17,6 +17,8 @@ pub(super) const GRADIENT_TOLERANCE: f64 = 1e-3;
 const STEPS: [f64; 2] = [1e-4, 1e-6];
 /// Examples, where they are affordable.
 const ROWS_MAX: usize = 2;
+/// Directions in which each tensor takes part: along one alone, a wrong gradient may by chance say next to nothing.
+const DRAWS: usize = 2;
 /// Arithmetic that differences may take, in evaluations of the slow interpreter: some 20 ms.
 const FLOPS_MAX: u64 = 20_000_000;
 
@@ -30,12 +32,12 @@ pub(super) fn gradient_error(graph: &NetworkGraph, program: &Program) -> Option<
         return None;
     }
     let n_tensors = program.params.len() + 1;
-    let n_affordable = (FLOPS_MAX / (2 * program.flops_forward().max(1))) as usize;
+    let n_affordable = (FLOPS_MAX / program.flops_forward().max(1)) as usize / (2 * DRAWS);
     let rows = (n_affordable / n_tensors).clamp(1, ROWS_MAX);
-    let n_directions = (n_affordable / rows).clamp(1, n_tensors);
+    let n_deals = (n_affordable / rows).clamp(1, n_tensors);
     let check = Check::new(graph, program, rows);
-    let directions: Vec<Direction> = (0..n_directions)
-        .map(|deal| check.direction((deal..n_tensors).step_by(n_directions)))
+    let directions: Vec<Direction> = (0..DRAWS * n_deals)
+        .map(|nth| check.direction(nth / n_deals, (nth % n_deals..n_tensors).step_by(n_deals)))
         .collect();
     let scale = directions.iter().map(|it| it.spread).fold(1e-3, f64::max);
     let error = |direction: &Direction| {
@@ -83,11 +85,12 @@ impl<'a> Check<'a> {
         Self { graph, program, rows, x, params, dy, gradients }
     }
 
-    fn direction(&self, places: impl Iterator<Item = usize>) -> Direction {
+    fn direction(&self, draw: usize, places: impl Iterator<Item = usize>) -> Direction {
         let mut direction = Direction { moves: Vec::new(), derivative: 0.0, spread: 0.0 };
         for place in places {
             let gradient = &self.gradients[place];
-            let moves = unit_normal(DIRECTIONS + place as u64, 1, gradient.len());
+            let purpose = DIRECTIONS + (DRAWS * place + draw) as u64;
+            let moves = unit_normal(purpose, 1, gradient.len());
             direction.derivative += dot(gradient, &moves);
             direction.spread += dot(gradient, gradient);
             direction.moves.push((place, moves));
