@@ -7,3 +7,4 @@ mod files;
 mod round_trips;
 mod safetensors;
 mod text;
+mod tmp_time;

@@ -189,7 +189,7 @@ fn a_context_that_does_not_fit_is_refused() {
         (usize::MAX, 0.2, "whole", 100),
         (20, 0.2, "validation", 20),
         (5, 0.05, "validation", 5),
-        (40, 0.4, "validation", 40),
+        (40, 0.4, "training", 20),
     ] {
         let words = [&format!("its {part} text has {n_tokens} tokens")[..], "shorten `context`"];
         let fault = refused(&folder, &of(context, share), "t.txt", &words);
