@@ -7,4 +7,3 @@ mod files;
 mod round_trips;
 mod safetensors;
 mod text;
-mod tmp_time;
