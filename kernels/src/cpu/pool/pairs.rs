@@ -1,6 +1,6 @@
-//! Even and odd elements of a row, apart and together again.
+//! Registers of values that lie side by side, in pairs, or a stride apart.
 
-use crate::cpu::lanes::{Lanes, Portable};
+use crate::cpu::lanes::{Lanes, Portable, REDUCTION_LANES, Vector};
 #[cfg(target_arch = "x86_64")]
 use pulp::x86::{V3, V4};
 
@@ -68,10 +68,83 @@ impl Pairs for V4 {
     }
 }
 
+/// `n_values` values of `x`, `stride` apart, and zeros.
+#[inline(always)]
+pub(super) fn load_strided<L: Pairs>(
+    lanes: L,
+    x: &[f32],
+    stride: usize,
+    n_values: usize,
+) -> Vector<L> {
+    match stride {
+        1 => load_first(lanes, &x[..n_values]),
+        2 => {
+            let [low, high] = load_two(lanes, &x[..2 * n_values - 1]);
+            Vector::new(lanes, lanes.unzip(low.raw, high.raw)[0])
+        }
+        _ => {
+            let mut values = [0.0; REDUCTION_LANES];
+            for (value, x) in values[..n_values].iter_mut().zip(x.iter().step_by(stride)) {
+                *value = *x;
+            }
+            Vector::load(lanes, &values)
+        }
+    }
+}
+
+/// Adds the first `n_values` of `shares` to values of `sums`, `stride` apart.
+#[inline(always)]
+pub(super) fn add_strided<L: Pairs>(
+    sums: &mut [f32],
+    stride: usize,
+    n_values: usize,
+    shares: Vector<L>,
+) {
+    let lanes = shares.lanes;
+    match stride {
+        1 => {
+            let sums = &mut sums[..n_values];
+            (load_first(lanes, sums) + shares).store_first(sums);
+        }
+        2 => {
+            // What lies between gets zeros: sums that began as zero are never the negative zero that
+            // they would change.
+            let sums = &mut sums[..2 * n_values - 1];
+            let [low, high] = load_two(lanes, sums);
+            let added = lanes.zip(shares.raw, lanes.splat(0.0));
+            let (low_sums, high_sums) = sums.split_at_mut(sums.len().min(L::LANES));
+            (low + Vector::new(lanes, added[0])).store_first(low_sums);
+            (high + Vector::new(lanes, added[1])).store_first(high_sums);
+        }
+        _ => {
+            let mut values = [0.0; REDUCTION_LANES];
+            shares.store(&mut values);
+            for (sum, share) in sums.iter_mut().step_by(stride).zip(&values[..n_values]) {
+                *sum += *share;
+            }
+        }
+    }
+}
+
+/// The values of `x`, at most a register, and zeros.
+#[inline(always)]
+pub(super) fn load_first<L: Lanes>(lanes: L, x: &[f32]) -> Vector<L> {
+    // SAFETY: the mask ends where the slice does.
+    let raw = unsafe { lanes.load_masked(lanes.first(x.len()), x.as_ptr()) };
+    Vector::new(lanes, raw)
+}
+
+/// The values of `x`, at most two registers, and zeros.
+#[inline(always)]
+fn load_two<L: Lanes>(lanes: L, x: &[f32]) -> [Vector<L>; 2] {
+    let (low, high) = x.split_at(x.len().min(L::LANES));
+    [load_first(lanes, low), load_first(lanes, high)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::{Vector, dispatch, simd_levels, with_simd_level};
+    use crate::cpu::{dispatch, simd_levels, with_simd_level};
 
     fn check<L: Pairs>(lanes: L) {
         let numbers: Vec<f32> = (0..2 * L::LANES).map(|i| i as f32).collect();
