@@ -154,7 +154,7 @@ pub fn avg_pool2d_forward(shape: PoolShape, x: &[f32], y: &mut [f32]) {
 /// The gradient of [`avg_pool2d_forward`]: each window gives an equal share of its `dy` to its values;
 /// added to `dx` where `accumulate`.
 ///
-/// A `dx` sums over its windows in row-major order.
+/// A `dx` sums over those of its windows that lie side by side, from left to right, then over such rows.
 pub fn avg_pool2d_grad(shape: PoolShape, dy: &[f32], dx: &mut [f32], accumulate: bool) {
     shape.assert_lens(dx.len(), dy.len());
     dispatch!(lanes => {
@@ -274,7 +274,7 @@ impl Pooling for Maximum {
     const START: f32 = f32::NEG_INFINITY;
     #[inline(always)]
     fn step<L: Lanes>(max: Vector<L>, x: Vector<L>) -> Vector<L> {
-        x.select(x.lanes.is_nan(x.raw), x.select(max.less(x), max))
+        x.select(x.lanes.is_nan(x.raw), max.max(x))
     }
     #[inline(always)]
     fn finish<L: Lanes>(max: Vector<L>, _: usize) -> Vector<L> {

@@ -68,64 +68,6 @@ impl Pairs for V4 {
     }
 }
 
-/// `n_values` values of `x`, `stride` apart, and zeros.
-#[inline(always)]
-pub(super) fn load_strided<L: Pairs>(
-    lanes: L,
-    x: &[f32],
-    stride: usize,
-    n_values: usize,
-) -> Vector<L> {
-    match stride {
-        1 => load_first(lanes, &x[..n_values]),
-        2 => {
-            let [low, high] = load_two(lanes, &x[..2 * n_values - 1]);
-            Vector::new(lanes, lanes.unzip(low.raw, high.raw)[0])
-        }
-        _ => {
-            let mut values = [0.0; REDUCTION_LANES];
-            for (value, x) in values[..n_values].iter_mut().zip(x.iter().step_by(stride)) {
-                *value = *x;
-            }
-            Vector::load(lanes, &values)
-        }
-    }
-}
-
-/// Adds the first `n_values` of `shares` to values of `sums`, `stride` apart.
-#[inline(always)]
-pub(super) fn add_strided<L: Pairs>(
-    sums: &mut [f32],
-    stride: usize,
-    n_values: usize,
-    shares: Vector<L>,
-) {
-    let lanes = shares.lanes;
-    match stride {
-        1 => {
-            let sums = &mut sums[..n_values];
-            (load_first(lanes, sums) + shares).store_first(sums);
-        }
-        2 => {
-            // What lies between gets zeros: sums that began as zero are never the negative zero that
-            // they would change.
-            let sums = &mut sums[..2 * n_values - 1];
-            let [low, high] = load_two(lanes, sums);
-            let added = lanes.zip(shares.raw, lanes.splat(0.0));
-            let (low_sums, high_sums) = sums.split_at_mut(sums.len().min(L::LANES));
-            (low + Vector::new(lanes, added[0])).store_first(low_sums);
-            (high + Vector::new(lanes, added[1])).store_first(high_sums);
-        }
-        _ => {
-            let mut values = [0.0; REDUCTION_LANES];
-            shares.store(&mut values);
-            for (sum, share) in sums.iter_mut().step_by(stride).zip(&values[..n_values]) {
-                *sum += *share;
-            }
-        }
-    }
-}
-
 /// The values of `x`, at most a register, and zeros.
 #[inline(always)]
 pub(super) fn load_first<L: Lanes>(lanes: L, x: &[f32]) -> Vector<L> {
@@ -134,11 +76,56 @@ pub(super) fn load_first<L: Lanes>(lanes: L, x: &[f32]) -> Vector<L> {
     Vector::new(lanes, raw)
 }
 
-/// The values of `x`, at most two registers, and zeros.
-#[inline(always)]
-fn load_two<L: Lanes>(lanes: L, x: &[f32]) -> [Vector<L>; 2] {
-    let (low, high) = x.split_at(x.len().min(L::LANES));
-    [load_first(lanes, low), load_first(lanes, high)]
+/// At most a register of values, `stride` apart.
+#[derive(Clone, Copy)]
+pub(super) struct Strided<L: Lanes> {
+    pub(super) lanes: L,
+    stride: usize,
+    n_values: usize,
+    /// From the first value to the last.
+    span: usize,
+    /// The values, or with a stride of two what they lie among, in two registers.
+    masks: [L::Mask; 2],
+}
+
+impl<L: Pairs> Strided<L> {
+    #[inline(always)]
+    pub(super) fn of(lanes: L, stride: usize, n_values: usize) -> Self {
+        let span = (n_values - 1) * stride + 1;
+        let masks = [lanes.first(span), lanes.first(span.saturating_sub(L::LANES))];
+        Self { lanes, stride, n_values, span, masks }
+    }
+
+    /// Values of `x` from `at` on, and zeros.
+    #[inline(always)]
+    pub(super) fn load(self, x: &[f32], at: usize) -> Vector<L> {
+        let x = &x[at..][..self.span];
+        let lanes = self.lanes;
+        match self.stride {
+            // SAFETY: the masks end where the slice does.
+            1 => Vector::new(lanes, unsafe { lanes.load_masked(self.masks[0], x.as_ptr()) }),
+            2 => {
+                let rest = x.as_ptr().wrapping_add(L::LANES);
+                // SAFETY: the masks end where the slice does.
+                let [low, high] = unsafe {
+                    [
+                        lanes.load_masked(self.masks[0], x.as_ptr()),
+                        lanes.load_masked(self.masks[1], rest),
+                    ]
+                };
+                Vector::new(lanes, lanes.unzip(low, high)[0])
+            }
+            _ => {
+                let mut values = [0.0; REDUCTION_LANES];
+                for (value, x) in
+                    values[..self.n_values].iter_mut().zip(x.iter().step_by(self.stride))
+                {
+                    *value = *x;
+                }
+                Vector::load(lanes, &values)
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -46,14 +46,21 @@ pub(super) fn avg_grad<L: Lanes>(
     each_tile(lanes, shape, dx, accumulate, |plane, tile| {
         let dy = &dy[plane * rows.n_windows() * out_width..];
         for at in rows.windows_over(tile.rows.clone()) {
+            let mut row_sums = [0.0; TILE];
             for window in columns.windows_over(tile.columns.clone()) {
                 let dy = Vector::splat(Portable, dy[at * out_width + window]);
                 let share = Average::finish(dy, shape.window_len()).raw;
-                for row_tap in rows.taps(at) {
-                    for tap in columns.taps(window) {
-                        let row = rows.source(at, row_tap);
-                        tile.add(row, columns.source(window, tap), share);
+                for tap in columns.taps(window) {
+                    let column = columns.source(window, tap);
+                    if tile.columns.contains(&column) {
+                        row_sums[column - tile.columns.start] += share;
                     }
+                }
+            }
+            for row_tap in rows.taps(at) {
+                let row = rows.source(at, row_tap);
+                for (column, sum) in tile.columns.clone().zip(row_sums) {
+                    tile.add(row, column, sum);
                 }
             }
         }

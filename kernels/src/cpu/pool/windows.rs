@@ -1,8 +1,8 @@
 //! Windows of any kind, a register of neighbours at a time.
 
-use super::pairs::{Pairs, add_strided, load_first, load_strided};
+use super::pairs::{Pairs, Strided, load_first};
 use super::{Average, Axis, Maximum, PoolShape, Pooling};
-use crate::cpu::lanes::{Lanes, REDUCTION_LANES, Vector};
+use crate::cpu::lanes::{Lanes, Portable, REDUCTION_LANES, Vector};
 use crate::cpu::sweep::map;
 
 /// Values of the largest image that is copied with its padding, and whose gradient is summed, on the
@@ -24,12 +24,13 @@ pub(super) fn forward<L: Pairs, K: Pooling>(lanes: L, shape: PoolShape, x: &[f32
                 L::LANES,
                 #[inline(always)]
                 |first, n_windows, taps| {
+                    let windows = Strided::of(lanes, columns.stride, n_windows);
                     let mut sum = Vector::splat(lanes, K::START);
                     for row_tap in rows.taps(at) {
-                        let row = &x[rows.source(at, row_tap) * columns.len..][..columns.len];
+                        let row = rows.source(at, row_tap) * columns.len;
                         for tap in taps.clone() {
-                            let x = &row[columns.source(first, tap)..];
-                            sum = K::step(sum, load_strided(lanes, x, columns.stride, n_windows));
+                            let source = row + columns.source(first, tap);
+                            sum = K::step(sum, windows.load(x, source));
                         }
                     }
                     K::finish(sum, shape.window_len()).store_first(&mut y[first..][..n_windows]);
@@ -51,7 +52,6 @@ pub(super) fn max_grad<L: Pairs>(
 ) {
     let mut plane = Plane::of(shape, Maximum::START);
     let mut sums = [0.0; PLANE_MAX];
-    let zero = Vector::splat(lanes, 0.0);
     let out_width = plane.columns.n_windows();
     let planes = dx.chunks_exact_mut(shape.plane_len()).zip(x.chunks_exact(shape.plane_len()));
     let out_len = plane.rows.n_windows() * out_width;
@@ -63,21 +63,14 @@ pub(super) fn max_grad<L: Pairs>(
         for (at, dy) in dy.chunks_exact(out_width).enumerate() {
             for (block, dy) in dy.chunks(L::LANES).enumerate() {
                 let first = block * L::LANES;
-                let start = first_taps(lanes, shape, at, first, dy.len());
                 let from = at * rows.stride * columns.len + first * columns.stride;
-                let winner = winner(shape, columns, &x[from..], start, dy.len());
-                let share = load_first(lanes, dy);
-                scatter(
-                    shape,
-                    columns,
-                    &mut sums[from..],
-                    dy.len(),
-                    #[inline(always)]
-                    |tap| {
-                        let takes = lanes.equal_u32(winner, lanes.splat_u32(tap as u32));
-                        share.select(takes, zero)
-                    },
-                );
+                let start = first_taps(shape, columns.len, [at, first, dy.len()]);
+                let windows = Strided::of(lanes, columns.stride, dy.len());
+                let taken = taken(shape, columns.len, &x[from..], start, windows);
+                let sums = &mut sums[from..];
+                for (lane, (dy, taken)) in dy.iter().zip(taken).enumerate() {
+                    sums[lane * columns.stride + taken.to_bits() as usize] += dy;
+                }
             }
         }
         write_back(lanes, shape, sums, dx, accumulate);
@@ -95,96 +88,95 @@ pub(super) fn avg_grad<L: Pairs>(
 ) {
     let (rows, columns) = shape.padded_axes();
     let mut sums = [0.0; PLANE_MAX];
+    // Zeros between shares a stride apart, and before and after them as a window is wide.
+    let mut shares = [0.0; 2 * PLANE_MAX];
+    let [_, kernel_columns] = shape.kernel;
     let out_width = columns.n_windows();
     let planes = dx.chunks_exact_mut(shape.plane_len());
     for (dx, dy) in planes.zip(dy.chunks_exact(rows.n_windows() * out_width)) {
         let sums = &mut sums[..shape.padded_len()];
         sums.fill(0.0);
         for (at, dy) in dy.chunks_exact(out_width).enumerate() {
-            for (block, dy) in dy.chunks(L::LANES).enumerate() {
-                let share = Average::finish(load_first(lanes, dy), shape.window_len());
-                let first = block * L::LANES;
-                let from = at * rows.stride * columns.len + first * columns.stride;
-                scatter(
-                    shape,
-                    columns,
-                    &mut sums[from..],
-                    dy.len(),
-                    #[inline(always)]
-                    |_| share,
-                );
+            let places = shares[kernel_columns - 1..].iter_mut().step_by(columns.stride);
+            for (share, dy) in places.zip(dy) {
+                *share = Average::finish(Vector::splat(Portable, *dy), shape.window_len()).raw;
             }
+            let rows = &mut sums[at * rows.stride * columns.len..];
+            spread_row(lanes, shape.kernel, columns.len, &shares, rows);
         }
         write_back(lanes, shape, sums, dx, accumulate);
     }
 }
 
-/// The number, in row-major order, of the tap that each of `n_windows` windows takes; `x` begins with the
-/// first of them, and `winner` is the first tap of each that lies on the image.
+/// Adds what a row of windows gives to their columns, the sum from left to right of `shares` over a
+/// kernel's width, to each of their rows; `rows` begins with the first.
 #[inline(always)]
-fn winner<L: Pairs>(
+fn spread_row<L: Lanes>(
+    lanes: L,
+    [kernel_rows, kernel_columns]: [usize; 2],
+    width: usize,
+    shares: &[f32],
+    rows: &mut [f32],
+) {
+    for first in (0..width).step_by(L::LANES) {
+        let n_columns = (width - first).min(L::LANES);
+        let mut sum = Vector::splat(lanes, 0.0);
+        for tap in 0..kernel_columns {
+            sum = sum + load_first(lanes, &shares[first + tap..][..n_columns]);
+        }
+        for row in 0..kernel_rows {
+            let row = &mut rows[row * width + first..][..n_columns];
+            (load_first(lanes, row) + sum).store_first(row);
+        }
+    }
+}
+
+/// Where the value that each of some windows takes lies, from where the window begins, as the bits of a
+/// number; `x` begins with the first of them.
+///
+/// `first_taps` are those of the windows that lie on the image, taken if no value is larger than the
+/// least.
+#[inline(always)]
+fn taken<L: Pairs>(
     shape: PoolShape,
-    columns: Axis,
+    width: usize,
     x: &[f32],
-    (mut max, mut winner): (Vector<L>, L::U32),
-    n_windows: usize,
-) -> L::U32 {
-    let lanes = max.lanes;
+    first_taps: [f32; REDUCTION_LANES],
+    windows: Strided<L>,
+) -> [f32; REDUCTION_LANES] {
+    let lanes = windows.lanes;
+    let mut max = Vector::splat(lanes, Maximum::START);
+    let mut winner = lanes.bits_of(Vector::load(lanes, &first_taps).raw);
     let [kernel_rows, kernel_columns] = shape.kernel;
     for row_tap in 0..kernel_rows {
         for tap in 0..kernel_columns {
-            let x = &x[row_tap * columns.len + tap..];
-            let x = load_strided(lanes, x, columns.stride, n_windows);
-            let number = lanes.splat_u32((row_tap * kernel_columns + tap) as u32);
-            (max, winner) = challenge(max, winner, x, number);
+            let at = row_tap * width + tap;
+            let number = lanes.splat_u32(at as u32);
+            (max, winner) = challenge(max, winner, windows.load(x, at), number);
         }
     }
-    winner
+    let mut taken = [0.0; REDUCTION_LANES];
+    Vector::new(lanes, lanes.of_bits(winner)).store(&mut taken);
+    taken
 }
 
-/// Before the first tap: the least value, and the number of the first tap on the image, which is taken
-/// if no value is larger.
+/// Where the first tap on the image of each of `n_windows` windows lies, from where the window begins,
+/// as the bits of a number.
 #[inline(always)]
-fn first_taps<L: Pairs>(
-    lanes: L,
+fn first_taps(
     shape: PoolShape,
-    at: usize,
-    first: usize,
-    n_windows: usize,
-) -> (Vector<L>, L::U32) {
-    let row = shape.rows().taps(at).start * shape.kernel[1];
+    width: usize,
+    [at, first, n_windows]: [usize; 3],
+) -> [f32; REDUCTION_LANES] {
     let columns = shape.columns();
-    let numbers = if columns.padding <= first * columns.stride {
-        lanes.splat_u32(row as u32)
-    } else {
-        let mut numbers = [0.0; REDUCTION_LANES];
-        for (lane, number) in numbers[..n_windows].iter_mut().enumerate() {
-            *number = f32::from_bits((row + columns.taps(first + lane).start) as u32);
-        }
-        lanes.bits_of(Vector::load(lanes, &numbers).raw)
-    };
-    (Vector::splat(lanes, Maximum::START), numbers)
-}
-
-/// Adds `share(tap)` of each of `n_windows` windows to its taps; `sums` begins with the first of them.
-///
-/// Taps go from the last column to the first, so that a value sums over its windows from left to right.
-#[inline(always)]
-fn scatter<L: Pairs>(
-    shape: PoolShape,
-    columns: Axis,
-    sums: &mut [f32],
-    n_windows: usize,
-    share: impl Fn(usize) -> Vector<L>,
-) {
-    let [kernel_rows, kernel_columns] = shape.kernel;
-    for tap in (0..kernel_columns).rev() {
-        for row_tap in 0..kernel_rows {
-            let sums = &mut sums[row_tap * columns.len + tap..];
-            let share = share(row_tap * kernel_columns + tap);
-            add_strided(sums, columns.stride, n_windows, share);
+    let row = shape.rows().taps(at).start * width;
+    let mut first_taps = [f32::from_bits(row as u32); REDUCTION_LANES];
+    if first * columns.stride < columns.padding {
+        for (lane, tap) in first_taps[..n_windows].iter_mut().enumerate() {
+            *tap = f32::from_bits((row + columns.taps(first + lane).start) as u32);
         }
     }
+    first_taps
 }
 
 /// Writes, or adds, what lies within the padding.
@@ -234,7 +226,7 @@ pub(super) fn challenge<L: Lanes>(
     let nan = lanes.is_nan(x.raw);
     let [winner, number] = [lanes.of_bits(winner), lanes.of_bits(number)];
     let winner = lanes.select(nan, number, lanes.select(larger, number, winner));
-    (x.select(nan, x.select(larger, max)), lanes.bits_of(winner))
+    (Maximum::step(max, x), lanes.bits_of(winner))
 }
 
 /// An image with its padding written out, where that is needed and fits the stack: windows then need
