@@ -38,12 +38,7 @@ fn batch(family: Family, program: &Program) -> (Vec<f32>, Vec<u32>) {
 }
 
 /// Mean cross-entropy in `f64`.
-fn loss(
-    graph: &NetworkGraph,
-    params: &ReferenceParams,
-    x: &[f64],
-    labels: &[u32],
-) -> f64 {
+fn loss(graph: &NetworkGraph, params: &ReferenceParams, x: &[f64], labels: &[u32]) -> f64 {
     let logits = forward_training(graph, params, x, ROWS).unwrap();
     let classes = logits.len() / labels.len();
     let each = logits.chunks_exact(classes).zip(labels).map(|(logits, label)| {

@@ -5,7 +5,9 @@ use std::{path::Path, sync::Arc};
 use esper_engine::{
     data::{DataConfig, SplitData, load},
     device::Cpu,
-    graph::{CnnConfig, CnnForm, ImageNorm, Init, Loss, MlpConfig, NetworkGraph, Op, TransformerConfig},
+    graph::{
+        CnnConfig, CnnForm, ImageNorm, Init, Loss, MlpConfig, NetworkGraph, Op, TransformerConfig,
+    },
     program::{CompileOptions, Program},
     runtime::{HostConfig, HostRuntime, SeedState},
     scenario::{Adam, Incubation, Optimizer, Scenario},
