@@ -59,6 +59,7 @@ fn gradients(program: &Program, params: &[f32], x: &[f32], labels: &[u32]) -> Ve
         workspace: &mut vec![0.0; program.workspace_len_elems(ROWS)],
         scratch: &mut vec![0.0; program.scratch_len_elems(ROWS)],
         losses: &mut [0.0; ROWS],
+        parts_max: 1,
         batch_max: ROWS,
     };
     let input = tensors.range(program, program.input, ROWS);

@@ -5,7 +5,7 @@ use crate::cpu::sweep::map;
 
 /// Padded copies of the channels of an image: for each channel one plane for each residue of rows and
 /// columns by the steps, so that neighbours in a plane are one step apart in the image.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Planes {
     /// Height and width of the image.
     pub(super) image: [usize; 2],

@@ -10,6 +10,7 @@
 
 use super::planes::Planes;
 use super::tile::{self, Tile, max_rows};
+use crate::cpu::dispatch::Once;
 use crate::cpu::gemm::Output;
 use crate::cpu::lanes::Lanes;
 
@@ -47,41 +48,55 @@ pub(super) const SLACK_LEN: usize = 16;
 const MAX_PANEL: usize = 64;
 
 /// Values of a packed panel: two thirds of a first-level cache of 48 KiB.
-const PANEL_LEN: usize = 8192;
+pub(super) const PANEL_LEN: usize = 8192;
 
 /// Scratch, in values, that a product of `m` rows takes: a panel, and outputs of a panel.
 pub(super) fn scratch_len(m: usize) -> usize {
     PANEL_LEN + MAX_PANEL * m + SLACK_LEN
 }
 
+/// Examples whose planes are laid out together: small images fill panels only together.
+pub(super) fn examples_at_once(batch: usize, positions: usize) -> usize {
+    256_usize.div_ceil(positions.max(1)).min(batch.max(1))
+}
+
 /// Taps whose offsets are known at once.
 pub(super) const TABLE_LEN: usize = 1024;
 
-/// Offsets of windows' taps.
+/// Offsets of windows' taps, kept from one product to the next.
 pub(super) struct Table {
-    pub(super) offsets: [u32; TABLE_LEN],
-    /// The first tap, and how many.
-    range: Option<(usize, usize)>,
+    offsets: [u32; TABLE_LEN],
+    /// What they are the offsets of.
+    held: Option<Taps>,
+}
+
+/// Taps of a window from one on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Taps {
+    planes: Planes,
+    kernel: [usize; 2],
+    from: usize,
+    len: usize,
 }
 
 impl Table {
     pub(super) const fn new() -> Self {
-        Self { offsets: [0; TABLE_LEN], range: None }
+        Self { offsets: [0; TABLE_LEN], held: None }
     }
 
-    /// Holds `len` offsets from number `from` on, by row of [`Product::kernel`] and channel.
-    fn hold(&mut self, product: &Product<'_>, from: usize, len: usize) {
-        if self.range == Some((from, len)) {
-            return;
+    /// The offsets of taps, which follow each other by row of the kernel and channel.
+    pub(super) fn hold(&mut self, taps: Taps) -> &[u32] {
+        if self.held != Some(taps) {
+            self.held = Some(taps);
+            let [height, width] = taps.kernel;
+            for (at, offset) in (taps.from..).zip(&mut self.offsets[..taps.len]) {
+                let (channel, tap) = (at / (height * width), at % (height * width));
+                let in_channel = taps.planes.offset([tap / width, tap % width]);
+                let offset_len = channel * taps.planes.channel_len() + in_channel;
+                *offset = u32::try_from(offset_len).expect("an image is shorter than 2^32 values");
+            }
         }
-        self.range = Some((from, len));
-        let [height, width] = product.kernel;
-        for (l, offset) in (from..).zip(&mut self.offsets[..len]) {
-            let (channel, tap) = (l / (height * width), l % (height * width));
-            let at = product.planes.offset([tap / width, tap % width]);
-            let offset_len = channel * product.planes.channel_len() + at;
-            *offset = u32::try_from(offset_len).expect("an image is shorter than 2^32 values");
-        }
+        &self.offsets[..taps.len]
     }
 }
 
@@ -122,16 +137,16 @@ pub(super) fn pack_weights<L: Lanes>(
 }
 
 impl Product<'_> {
-    fn k(&self) -> usize {
+    pub(super) fn k(&self) -> usize {
         self.n_channels * self.kernel[0] * self.kernel[1]
     }
 
-    fn positions(&self) -> usize {
+    pub(super) fn positions(&self) -> usize {
         self.size[0] * self.size[1]
     }
 
     /// Values of an example.
-    fn example_len(&self) -> usize {
+    pub(super) fn example_len(&self) -> usize {
         self.n_channels * self.planes.channel_len()
     }
 
@@ -156,34 +171,80 @@ impl Product<'_> {
         );
         assert!(scratch_len(self.m) <= scratch.len(), "scratch is too short");
         assert!(self.bias.is_none_or(|bias| bias.len() == self.m), "a bias a row");
-        let mut from = 0;
-        loop {
-            let depth = TABLE_LEN.min(self.k() - from);
-            table.hold(self, from, depth);
-            let block = Block { product: self, from, depth, offsets: &table.offsets[..depth] };
-            // SAFETY: the lengths asserted above.
-            unsafe {
-                match n_vectors::<L>(self.m) {
-                    4 => block.in_place::<L, 4>(lanes, c),
-                    3 => block.in_place::<L, 3>(lanes, c),
-                    _ => block.in_place::<L, 2>(lanes, c),
+        // One copy of this code for each unit: it is long.
+        let once = Once;
+        lanes.call(
+            #[inline(always)]
+            || {
+                let _consumed = once;
+                // SAFETY: the lengths asserted above.
+                unsafe {
+                    match n_vectors::<L>(self.m) {
+                        4 => self.run_in::<L, 4>(lanes, c, table, scratch),
+                        3 => self.run_in::<L, 3>(lanes, c, table, scratch),
+                        _ => self.run_in::<L, 2>(lanes, c, table, scratch),
+                    }
                 }
-            }
-            from += depth;
-            if from == self.k() {
-                break;
-            }
+            },
+        );
+    }
+
+    /// [`Self::run`] in tiles of so many vectors.
+    ///
+    /// # Safety
+    ///
+    /// The lengths are as the fields say.
+    #[inline(always)]
+    unsafe fn run_in<L: Lanes, const VECTORS: usize>(
+        &self,
+        lanes: L,
+        c: &mut [f32],
+        table: &mut Table,
+        scratch: &mut [f32],
+    ) {
+        if self.packs::<L>() {
+            // SAFETY: the caller's promise.
+            return unsafe { self.packed::<L, VECTORS>(lanes, c, table, scratch) };
         }
-        let _ = scratch;
+        for from in (0..self.k().max(1)).step_by(TABLE_LEN) {
+            let offsets = table.hold(self.taps(from));
+            let (output, c_row) = (self.output, self.positions());
+            let block = Block { product: self, from, offsets, output, c_row };
+            // SAFETY: the caller's promise.
+            unsafe { block.in_place::<L, VECTORS>(lanes, c) };
+        }
+    }
+
+    /// Taps from `from` on, as many as a table has.
+    pub(super) fn taps(&self, from: usize) -> Taps {
+        let len = TABLE_LEN.min(self.k() - from);
+        Taps { planes: self.planes, kernel: self.kernel, from, len }
+    }
+
+    /// Whether copying panels costs less than the ends of rows that are multiplied in vain.
+    ///
+    /// In quarters of a cycle for one register of outputs and one tap: two rows are multiplied a cycle; a
+    /// copy is written once, and read for each row of outputs it spans.
+    fn packs<L: Lanes>(&self) -> bool {
+        let columns = self.size[1];
+        // Chains longer than a table can not stop in a C that is added to.
+        let stops = self.output == Output::Add && TABLE_LEN < self.k();
+        let wasted = 2 * self.m * (columns.next_multiple_of(L::LANES) - columns);
+        let copied = 4 * columns + 4 * (columns + L::LANES - 1);
+        stops || copied < wasted
     }
 }
 
 /// Taps whose offsets are in the table.
-struct Block<'a> {
-    product: &'a Product<'a>,
-    from: usize,
-    depth: usize,
-    offsets: &'a [u32],
+pub(super) struct Block<'a> {
+    pub(super) product: &'a Product<'a>,
+    /// Number of the first.
+    pub(super) from: usize,
+    pub(super) offsets: &'a [u32],
+    /// What becomes of `C` by the first block.
+    pub(super) output: Output,
+    /// How far apart rows lie in `C`.
+    pub(super) c_row: usize,
 }
 
 impl Block<'_> {
@@ -226,7 +287,7 @@ impl Block<'_> {
     ///
     /// As for [`tile::run`].
     #[inline(always)]
-    unsafe fn tiles<L: Lanes, const VECTORS: usize>(
+    pub(super) unsafe fn tiles<L: Lanes, const VECTORS: usize>(
         &self,
         lanes: L,
         at: usize,
@@ -239,17 +300,17 @@ impl Block<'_> {
         for v in 0..VECTORS {
             (b[v], c[v], n_columns[v]) = register(at + v);
         }
-        let last = self.from + self.depth == product.k();
+        let last = self.from + self.offsets.len() == product.k();
         let mut tile = Tile {
-            depth: self.depth,
+            depth: self.offsets.len(),
             a: product.weights.as_ptr(),
             a_row: 0,
             b,
             offsets: self.offsets.as_ptr(),
             c,
-            c_row: product.positions(),
+            c_row: self.c_row,
             n_columns,
-            output: if self.from == 0 { product.output } else { Output::Continue },
+            output: if self.from == 0 { self.output } else { Output::Continue },
             bias: product.bias.filter(|_| last).map(<[f32]>::as_ptr),
             rectify: product.rectify && last,
         };
@@ -262,7 +323,7 @@ impl Block<'_> {
             tile.a = a.wrapping_add(product.k() * height);
             tile.bias = tile.bias.map(|bias| bias.wrapping_add(height));
             for c in &mut tile.c {
-                *c = c.wrapping_add(height * product.positions());
+                *c = c.wrapping_add(height * self.c_row);
             }
         }
     }
