@@ -13,7 +13,6 @@ use esper::{
         world::{
             digest::Digest,
             ids::{KernelId, SeedId},
-            rng::Purpose,
         },
     },
     kernels::{cpu::Activation, philox::fill_normal},
@@ -123,19 +122,8 @@ pub fn seed_state(
     program: &Program,
     incubation: Incubation,
 ) -> SeedState {
-    let params = program.draw_params(host.config.run_seed, Purpose::SeedInit, SEED.0);
-    let has_second_moment = !host.state.v.is_empty();
     let kernel = KernelId(Digest::of(b"bench"));
-    SeedState::at_birth(
-        SEED,
-        site,
-        kernel,
-        incubation,
-        params,
-        has_second_moment,
-        host.state.step,
-        true,
-    )
+    SeedState::at_birth(host, SEED, site, kernel, program, incubation, true)
 }
 
 /// Moves the seed of `host` to the middle of GRAFTING: half of it acts, and alpha moves too little to matter.

@@ -17,7 +17,6 @@ use esper_engine::{
     world::{
         digest::Digest,
         ids::{KernelId, SeedId},
-        rng::Purpose,
     },
 };
 use esper_kernels::cpu::Activation;
@@ -77,9 +76,8 @@ fn bind(host: &mut HostRuntime, id: u64, incubation: Incubation) {
     let h = module.add("act", Op::Activation(Activation::Gelu), &[h]).unwrap();
     module.add("down", Op::Linear { outputs: 8, bias: true, init: Init::ZERO }, &[h]).unwrap();
     let program = Arc::new(Program::compile(&module, CompileOptions::MODULE).unwrap());
-    let params = program.draw_params(0, Purpose::SeedInit, id);
     let kernel = KernelId(Digest::of(b"test"));
-    let state = SeedState::at_birth(SeedId(id), 1, kernel, incubation, params, true, 0, true);
+    let state = SeedState::at_birth(host, SeedId(id), 1, kernel, &program, incubation, true);
     host.bind(state, program);
 }
 

@@ -22,9 +22,11 @@ impl Bench {
         let params = program.draw_params(7, Purpose::SeedInit, 3);
         let mut gradients = vec![0.0; program.params_len_elems];
         let mut workspace = vec![0.0; program.workspace_len_elems(rows)];
+        let mut buffers = program.initial_buffers();
         let mut scratch = vec![0.0; program.scratch_len_elems(rows)];
         let mut tensors = Tensors {
             params: &params,
+            buffers: &mut buffers,
             gradients: &mut gradients,
             workspace: &mut workspace,
             scratch: &mut scratch,
@@ -34,6 +36,7 @@ impl Bench {
         let pass = Pass {
             batch: Batch { rows, targets: Targets::None },
             is_training: true,
+            updates_buffers: true,
             dropout_key: 0,
             step: 0,
             wanted: Need { params: true, sites: INPUT_GRADIENT },

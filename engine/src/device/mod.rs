@@ -15,6 +15,8 @@ pub struct Tensors<'a> {
     pub params: &'a [f32],
     /// `f32[params_len_elems]`; parameter gradients are overwritten, not added to.
     pub gradients: &'a mut [f32],
+    /// `f32[buffers_len_elems]`; read in evaluation, written in a pass that [updates](Pass::updates_buffers) them.
+    pub buffers: &'a mut [f32],
     /// `f32[workspace_len_elems(batch_max)]`.
     pub workspace: &'a mut [f32],
     /// Room for kernels: `f32[scratch_len_elems(batch_max)]`.
@@ -32,6 +34,8 @@ pub struct Pass<'a> {
     pub batch: Batch<'a>,
     /// Whether this is a training step: dropout acts, and the loss writes its gradient.
     pub is_training: bool,
+    /// Whether running statistics take this batch in: once a step, and not in a second pass over the same batch.
+    pub updates_buffers: bool,
     /// Key of the dropout stream.
     pub dropout_key: u64,
     /// Step of the dropout stream.

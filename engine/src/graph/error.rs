@@ -100,13 +100,17 @@ pub enum GraphError {
         embedding: String,
     },
     /// A module mixes positions where none may see those after it.
-    #[error("node `{node}`: at this site no position may see a later one; use causal attention or ops that act on each position alone")]
+    #[error(
+        "node `{node}`: at this site no position may see a later one; use causal attention or ops that act on each position alone"
+    )]
     NotCausal {
         /// The module's node.
         node: String,
     },
     /// A site whose gradient nobody computes.
-    #[error("site `{site}`: no gradient reaches it; sites lie after the embedding of tokens, and before what the loss reads")]
+    #[error(
+        "site `{site}`: no gradient reaches it; sites lie after the embedding of tokens, and before what the loss reads"
+    )]
     NoGradient {
         /// Its name.
         site: String,

@@ -37,9 +37,7 @@ impl Op {
             },
             Self::Attention { heads, .. } => match shapes[0] {
                 [len, wide] if wide.is_multiple_of(3 * heads) => Ok(vec![*len, wide / 3]),
-                other => {
-                    at.refuse("queries, keys and values", vec![other[0], 3 * heads], other)
-                }
+                other => at.refuse("queries, keys and values", vec![other[0], 3 * heads], other),
             },
             Self::LayerNorm { .. } | Self::RmsNorm { .. } if shapes[0].len() > 2 => {
                 at.refuse("input", vec![shapes[0].iter().product()], shapes[0])
@@ -86,7 +84,11 @@ impl Op {
         match self {
             Self::Conv2d { outputs, kernel, stride, padding, groups, .. } => {
                 if !channels.is_multiple_of(*groups) || !outputs.is_multiple_of(*groups) {
-                    return at.refuse("channels of whole groups", vec![*groups, height, width], shape);
+                    return at.refuse(
+                        "channels of whole groups",
+                        vec![*groups, height, width],
+                        shape,
+                    );
                 }
                 let pool = Pool { kernel: *kernel, stride: *stride, padding: *padding };
                 let [height, width] = at.windows(pool, shape)?;
@@ -181,7 +183,12 @@ struct Inference<'a> {
 }
 
 impl Inference<'_> {
-    fn refuse<T>(self, what: &'static str, expected: Shape, found: &[usize]) -> Result<T, GraphError> {
+    fn refuse<T>(
+        self,
+        what: &'static str,
+        expected: Shape,
+        found: &[usize],
+    ) -> Result<T, GraphError> {
         Err(GraphError::Shape { node: self.node.to_owned(), what, expected, found: found.to_vec() })
     }
 

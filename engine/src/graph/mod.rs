@@ -107,7 +107,11 @@ impl NetworkGraph {
         shapes: &[&[usize]],
     ) -> Result<Shape, GraphError> {
         let [shape] = shapes else {
-            return Err(GraphError::Arity { node: node.to_owned(), expected: 1, found: shapes.len() });
+            return Err(GraphError::Arity {
+                node: node.to_owned(),
+                expected: 1,
+                found: shapes.len(),
+            });
         };
         let tied = self.find(embedding).map(|index| &self.nodes[index].op);
         let Some(Op::Embedding { vocabulary, width, .. }) = tied else {

@@ -205,7 +205,7 @@ impl Pool {
 }
 
 /// How an op with parameters a feature sees an example: `[positions, width, inner]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
     /// Positions of a sequence; 1 elsewhere.
     pub positions: usize,

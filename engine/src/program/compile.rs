@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     INPUT_GRADIENT, Instr, Need, PARAM_ALIGN_ELEMS, Param, PlacedParam, Program, SITES_MAX,
-    SiteInfo, Step, TensorId, instr::ConvSpec, plan,
+    SiteInfo, Step, TensorId, plan,
 };
-use crate::graph::{GraphError, Loss, NetworkGraph, NodeIndex, Op};
+use crate::graph::{GraphError, NetworkGraph, NodeIndex, Op, ParamSpec};
 
 /// Part of every kernel's name: raise it when compilation changes what a program computes or how it is written.
-pub const PIPELINE_VERSION: u32 = 1;
+pub const PIPELINE_VERSION: u32 = 2;
 
 /// What to compile for.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,20 +55,50 @@ pub(super) struct TensorInfo {
     pub need: Need,
 }
 
+/// Parameters or buffers, one after another.
+#[derive(Default)]
+struct Block {
+    placed: Vec<PlacedParam>,
+    len: usize,
+}
+
+impl Block {
+    fn place(&mut self, specs: Vec<ParamSpec>) -> Vec<Param> {
+        let mut places = Vec::with_capacity(specs.len());
+        for spec in specs {
+            let (offset, len) = (self.len, spec.len_elems());
+            self.len += len.next_multiple_of(PARAM_ALIGN_ELEMS);
+            self.placed.push(PlacedParam { spec, offset });
+            places.push(Param { offset, len });
+        }
+        places
+    }
+}
+
+/// A node about to be lowered.
+pub(super) struct Lowered {
+    pub index: NodeIndex,
+    pub inputs: Vec<TensorId>,
+    pub params: Vec<Param>,
+    pub buffers: Vec<Param>,
+    pub need: Need,
+    /// Values an example of its output.
+    pub elems: usize,
+}
+
 pub(super) struct Lowering<'a> {
     pub graph: &'a NetworkGraph,
     pub options: CompileOptions,
     live: Vec<bool>,
     /// The tensor of each node's output, by node.
-    tensors: Vec<Option<TensorId>>,
+    pub tensors: Vec<Option<TensorId>>,
     /// What is known of each tensor.
     pub info: Vec<TensorInfo>,
-    params: Vec<PlacedParam>,
-    params_len: usize,
+    params: Block,
+    buffers: Block,
     pub forward: Vec<Step>,
     pub sites: Vec<SiteInfo>,
     input: Option<(TensorId, Vec<usize>)>,
-    n_dropouts: u64,
     pub optimizations: Vec<String>,
 }
 
@@ -95,12 +125,11 @@ impl<'a> Lowering<'a> {
             live,
             tensors: vec![None; n_slots],
             info: Vec::new(),
-            params: Vec::new(),
-            params_len: 0,
+            params: Block::default(),
+            buffers: Block::default(),
             forward: Vec::new(),
             sites: Vec::new(),
             input: None,
-            n_dropouts: 0,
             optimizations: Vec::new(),
         })
     }
@@ -110,11 +139,11 @@ impl<'a> Lowering<'a> {
         TensorId(self.info.len() as u32 - 1)
     }
 
-    fn push(&mut self, instr: Instr, flops: u64) {
+    pub(super) fn push(&mut self, instr: Instr, flops: u64) {
         self.forward.push(Step { instr, need: Need::default(), flops });
     }
 
-    fn note(&mut self, optimization: &str) {
+    pub(super) fn note(&mut self, optimization: &str) {
         if !self.optimizations.iter().any(|known| known == optimization) {
             self.optimizations.push(optimization.to_owned());
         }
@@ -138,30 +167,32 @@ impl<'a> Lowering<'a> {
             if self.readers(source).len() != 1 {
                 return false;
             }
-            if !matches!(self.graph.node(source).op, Op::Reshape { .. }) {
+            if !matches!(self.graph.node(source).op, Op::Reshape { .. } | Op::Flatten) {
                 return true;
             }
             source = self.graph.inputs(source)[0];
         }
     }
 
-    fn place_params(&mut self, index: NodeIndex) -> Vec<Param> {
+    /// Places the parameters and buffers of a node, and returns where.
+    fn place(&mut self, index: NodeIndex) -> (Vec<Param>, Vec<Param>) {
         let node = self.graph.node(index);
-        let inputs = self.graph.inputs(index);
-        let shapes: Vec<&[usize]> =
-            inputs.iter().map(|input| self.graph.node(*input).shape.as_slice()).collect();
-        let mut placed = Vec::new();
-        for spec in node.op.params(&node.name, &shapes) {
-            let (offset, len) = (self.params_len, spec.len_elems());
-            self.params_len += len.next_multiple_of(PARAM_ALIGN_ELEMS);
-            self.params.push(PlacedParam { spec, offset });
-            placed.push(Param { offset, len });
-        }
-        placed
+        let shapes = self.graph.input_shapes(index);
+        let params = node.op.params(&node.name, &shapes);
+        let buffers = node.op.buffers(&node.name, &shapes);
+        (self.params.place(params), self.buffers.place(buffers))
+    }
+
+    /// Where the weight of the embedding called `name` lies.
+    pub(super) fn embedding_weight(&self, name: &str) -> Param {
+        let wanted = format!("{name}.weight");
+        let placed = self.params.placed.iter().find(|param| param.spec.name == wanted);
+        let placed = placed.expect("a tied head's embedding is alive: it feeds it");
+        Param { offset: placed.offset, len: placed.spec.len_elems() }
     }
 
     /// The activation that reads `index` and nothing else does, if it may be folded into it.
-    fn foldable_activation(&self, index: NodeIndex) -> Option<(NodeIndex, Activation)> {
+    pub(super) fn foldable_activation(&self, index: NodeIndex) -> Option<(NodeIndex, Activation)> {
         if !self.options.fuse {
             return None;
         }
@@ -186,7 +217,7 @@ impl<'a> Lowering<'a> {
             .iter()
             .map(|input| self.tensors[input.index()].expect("inputs are lowered first"))
             .collect();
-        let params = self.place_params(index);
+        let (params, buffers) = self.place(index);
         let mut need = inputs.iter().fold(Need::default(), |need, input| {
             let other = self.info[input.0 as usize].need;
             Need { params: need.params || other.params, sites: need.sites | other.sites }
@@ -199,54 +230,12 @@ impl<'a> Lowering<'a> {
                 self.input = Some((x, shape.clone()));
                 x
             }
-            Op::Linear { .. } => self.lower_linear(index, inputs[0], &params, need, elems),
             Op::Site => self.lower_site(index, inputs[0], need, elems),
-            Op::Reshape { .. } => inputs[0],
-            Op::Loss(loss) => self.lower_loss(*loss, inputs[0]),
-            op => self.lower_plain(op, &inputs, &params, need, elems, index),
+            Op::Reshape { .. } | Op::Flatten => inputs[0],
+            Op::Loss(loss) => self.lower_loss(*loss, index, inputs[0]),
+            _ => self.lower_op(Lowered { index, inputs, params, buffers, need, elems }),
         };
         self.tensors[index.index()] = Some(output);
-    }
-
-    fn lower_linear(
-        &mut self,
-        index: NodeIndex,
-        x: TensorId,
-        params: &[Param],
-        need: Need,
-        outputs: usize,
-    ) -> TensorId {
-        let flops = 2 * self.info[x.0 as usize].elems as u64 * outputs as u64;
-        let (weight, bias) = (params[0], params.get(1).copied());
-        if !self.options.fuse {
-            let z = self.tensor(outputs, need);
-            self.push(
-                Instr::Linear { x, weight, bias: None, activation: None, pre: None, y: z },
-                flops,
-            );
-            let Some(bias) = bias else { return z };
-            let y = self.tensor(outputs, need);
-            self.push(Instr::Bias { x: z, bias, y }, outputs as u64);
-            return y;
-        }
-        let folded = self.foldable_activation(index);
-        let activation = folded.map(|(_, kind)| kind);
-        let pre = activation.filter(|kind| kind.saves_input()).map(|_| self.tensor(outputs, need));
-        let y = self.tensor(outputs, need);
-        if let Some((reader, kind)) = folded {
-            self.tensors[reader.index()] = Some(y);
-            self.note(&format!("linear+{kind:?}").to_lowercase());
-        }
-        let elementwise =
-            u64::from(bias.is_some()) + activation.map_or(0, |kind| kind.flops_per_elem());
-        self.push(
-            Instr::Linear { x, weight, bias, activation, pre, y },
-            flops + elementwise * outputs as u64,
-        );
-        if bias.is_some() {
-            self.note("linear+bias");
-        }
-        y
     }
 
     /// A site is its input's own memory, unless something else reads that input too.
@@ -281,89 +270,6 @@ impl<'a> Lowering<'a> {
         x
     }
 
-    fn lower_loss(&mut self, loss: Loss, x: TensorId) -> TensorId {
-        let width = self.info[x.0 as usize].elems;
-        let need = self.info[x.0 as usize].need;
-        let gradient = self.tensor(width, need);
-        // Softmax: max, subtract, exp (about 20), sum, divide, label, gradient: counted as 25 a logit.
-        match loss {
-            Loss::CrossEntropy => {
-                self.push(Instr::CrossEntropy { logits: x, gradient }, 25 * width as u64);
-            }
-            Loss::MeanSquaredError => {
-                self.push(Instr::MeanSquaredError { prediction: x, gradient }, 4 * width as u64);
-            }
-        }
-        x
-    }
-
-    fn lower_plain(
-        &mut self,
-        op: &Op,
-        inputs: &[TensorId],
-        params: &[Param],
-        need: Need,
-        elems: usize,
-        index: NodeIndex,
-    ) -> TensorId {
-        let (x, other) = (inputs[0], self.second_input(inputs));
-        let row_need = Need::default();
-        let y = self.tensor(elems, need);
-        let (instr, flops_per_elem) = match *op {
-            Op::Bias => (Instr::Bias { x, bias: params[0], y }, 1),
-            Op::Activation(kind) => (Instr::Activation { kind, x, y }, kind.flops_per_elem()),
-            Op::LayerNorm { eps, .. } => {
-                let (mean, rstd) = (self.tensor(1, row_need), self.tensor(1, row_need));
-                let (weight, bias) = (params[0], params[1]);
-                (Instr::LayerNorm { x, weight, bias, eps, mean, rstd, y }, 8)
-            }
-            Op::RmsNorm { eps, .. } => {
-                let rstd = self.tensor(1, row_need);
-                (Instr::RmsNorm { x, weight: params[0], eps, rstd, y }, 4)
-            }
-            Op::Add => (Instr::Add { a: x, b: other, y }, 1),
-            Op::Multiply => (Instr::Multiply { a: x, b: other, y }, 1),
-            Op::Residual { alpha } => (Instr::Residual { x, f: other, alpha, y }, 2),
-            Op::Blend { alpha } => (Instr::Blend { x, m: other, alpha, y }, 4),
-            Op::Scale { factor } => (Instr::Scale { x, factor, y }, 1),
-            Op::LayerScale { .. } => (Instr::LayerScale { x, weight: params[0], y }, 1),
-            Op::Gate => (Instr::Gate { x, weight: params[0], y }, 1),
-            Op::Dropout { p } => {
-                self.n_dropouts += 1;
-                (Instr::Dropout { x, p, salt: self.n_dropouts, y }, 1)
-            }
-            Op::Fork => (Instr::Copy { x, y }, 0),
-            Op::Conv1d { outputs, kernel, stride, padding, .. } => {
-                let shape = &self.graph.node(self.graph.inputs(index)[0]).shape;
-                let (in_channels, len) = (shape[0], shape[1]);
-                let spec =
-                    ConvSpec { in_channels, out_channels: outputs, len, kernel, stride, padding };
-                let bias = params.get(1).copied();
-                let per_output = 2 * (in_channels * kernel) as u64 + u64::from(bias.is_some());
-                (Instr::Conv1d { spec, x, weight: params[0], bias, y }, per_output)
-            }
-            Op::Input { .. } | Op::Linear { .. } | Op::Site | Op::Reshape { .. } | Op::Loss(_) => {
-                unreachable!("lowered by their own functions")
-            }
-        };
-        self.push(instr, flops_per_elem * elems as u64);
-        y
-    }
-
-    /// The second input, in memory of its own: no kernel reads one tensor as both of its inputs.
-    fn second_input(&mut self, inputs: &[TensorId]) -> TensorId {
-        match *inputs {
-            [a, b] if a == b => {
-                let TensorInfo { elems, need } = self.info[a.0 as usize];
-                let y = self.tensor(elems, need);
-                self.push(Instr::Copy { x: a, y }, 0);
-                y
-            }
-            [_, b] => b,
-            _ => inputs[0],
-        }
-    }
-
     fn finish(mut self) -> Result<Program, GraphError> {
         let (input, input_shape) = self.input.clone().expect("one input was counted");
         let output_node = self.graph.output()?;
@@ -372,7 +278,7 @@ impl<'a> Lowering<'a> {
             Op::Loss(loss) => Some(loss),
             _ => None,
         };
-        let differentiated = super::backward::differentiate(&mut self, input, output, loss);
+        let differentiated = super::backward::differentiate(&mut self, input, output, loss)?;
         let elems: Vec<usize> = self.info.iter().map(|info| info.elems).collect();
         let pinned: Vec<TensorId> = [Some(input), Some(output), differentiated.input_gradient]
             .into_iter()
@@ -382,7 +288,7 @@ impl<'a> Lowering<'a> {
         let (regions, workspace_elems) =
             plan::plan(&elems, &self.forward, &differentiated.backward, &pinned, &boundary);
         let output_shape = match loss {
-            Some(_) => vec![elems[output.0 as usize]],
+            Some(_) => self.graph.input_shapes(output_node)[0].to_vec(),
             None => self.graph.node(output_node).shape.clone(),
         };
         self.note("memory plan");
@@ -390,8 +296,10 @@ impl<'a> Lowering<'a> {
             forward: self.forward,
             backward: differentiated.backward,
             regions,
-            params: self.params,
-            params_len_elems: self.params_len,
+            params: self.params.placed,
+            params_len_elems: self.params.len,
+            buffers: self.buffers.placed,
+            buffers_len_elems: self.buffers.len,
             workspace_elems,
             input,
             input_shape,
@@ -401,6 +309,7 @@ impl<'a> Lowering<'a> {
             output_gradient: differentiated.output_gradient,
             sites: self.sites,
             loss,
+            is_causal: self.graph.is_causal(),
             optimizations: self.optimizations,
         })
     }

@@ -5,7 +5,8 @@
 
 mod backward;
 mod compile;
-mod instr;
+pub mod instr;
+mod lower;
 mod plan;
 pub mod reference;
 mod variant;
@@ -16,11 +17,15 @@ pub use variant::Variant;
 
 use std::collections::BTreeSet;
 
+use esper_kernels::philox;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    graph::{Init, Loss, ParamSpec, Shape},
-    world::rng::{Purpose, stream_key},
+    graph::{Init, Loss, ParamSpec, Shape, features},
+    world::{
+        components::Contract,
+        rng::{Purpose, stream_key},
+    },
 };
 
 /// Sites a program can carry: one bit each in [`Need::sites`], less [`INPUT_GRADIENT`].
@@ -105,6 +110,10 @@ pub struct Program {
     pub params: Vec<PlacedParam>,
     /// Length of the parameter block, alignment included.
     pub params_len_elems: usize,
+    /// Buffers by place: what is carried from step to step and has no gradient.
+    pub buffers: Vec<PlacedParam>,
+    /// Length of the buffer block, alignment included.
+    pub buffers_len_elems: usize,
     /// Length of the workspace for one example.
     pub workspace_elems: usize,
     /// The batch.
@@ -123,6 +132,8 @@ pub struct Program {
     pub sites: Vec<SiteInfo>,
     /// What the program ends in, if it is a host.
     pub loss: Option<Loss>,
+    /// Whether it says something at each position, so that none may see a later one.
+    pub is_causal: bool,
     /// Names of the optimizations applied.
     pub optimizations: Vec<String>,
 }
@@ -136,7 +147,7 @@ impl Program {
     /// Length of the scratch that kernels need for batches of up to `batch_max` examples.
     pub fn scratch_len_elems(&self, batch_max: usize) -> usize {
         let steps = self.forward.iter().chain(&self.backward);
-        steps.map(|step| step.instr.scratch_len_elems(self, batch_max)).max().unwrap_or(0)
+        steps.map(|step| step.instr.scratch_len_elems(batch_max)).max().unwrap_or(0)
     }
 
     /// Arithmetic of one example's forward pass.
@@ -159,6 +170,11 @@ impl Program {
         self.sites.iter().position(|site| site.name == name)
     }
 
+    /// What a module at the site of that place must keep.
+    pub fn contract(&self, place: usize) -> Contract {
+        Contract::of(&self.sites[place].shape, self.is_causal)
+    }
+
     /// Where tensors lie that what comes after a site reads and what comes before it wrote: all that a second pass
     /// from the site on needs of the first.
     pub fn live_at(&self, site: &SiteInfo) -> Vec<Region> {
@@ -169,6 +185,11 @@ impl Program {
         let mut live: Vec<TensorId> = written.intersection(&read).copied().collect();
         live.extend((!live.contains(&site.x)).then_some(site.x));
         live.into_iter().map(|id| self.regions[id.0 as usize]).collect()
+    }
+
+    /// Labels an example has: one for each position that the program says something at.
+    pub fn labels_per_example(&self) -> usize {
+        features(&self.output_shape).positions
     }
 
     /// Values an example of tensor `id`.
@@ -183,17 +204,32 @@ impl Program {
         let key = stream_key(run_seed, purpose, id);
         let mut block = vec![0.0; self.params_len_elems];
         for (place, param) in self.params.iter().enumerate() {
-            let values = &mut block[param.range()];
+            let (values, draw) = (&mut block[param.range()], place as u64);
             match param.spec.init {
                 Init::Constant(value) => values.fill(value),
-                Init::Uniform(bound) => {
-                    esper_kernels::philox::fill_uniform(key, place as u64, -bound, bound, values);
-                }
+                Init::Uniform(bound) => philox::fill_uniform(key, draw, -bound, bound, values),
+                Init::Normal(sd) => philox::fill_normal(key, draw, 0.0, sd, values),
                 Init::FanIn => {
                     let bound = 1.0 / (param.spec.fan_in as f32).sqrt();
-                    esper_kernels::philox::fill_uniform(key, place as u64, -bound, bound, values);
+                    philox::fill_uniform(key, draw, -bound, bound, values);
                 }
             }
+        }
+        block
+    }
+
+    /// Buffers at birth, which nothing draws: `f32[buffers_len_elems]`.
+    ///
+    /// # Panics
+    ///
+    /// If a buffer's initial values are not constant; every op's are.
+    pub fn initial_buffers(&self) -> Vec<f32> {
+        let mut block = vec![0.0; self.buffers_len_elems];
+        for buffer in &self.buffers {
+            let Init::Constant(value) = buffer.spec.init else {
+                panic!("`{}` is drawn, and buffers are not", buffer.spec.name)
+            };
+            block[buffer.range()].fill(value);
         }
         block
     }

@@ -4,10 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use esper_kernels::{
-    cpu::{Conv1dShape, LinearShape},
-    oracle,
-};
+use esper_kernels::{cpu::LinearShape, oracle};
 
 use super::{Program, compile::live_nodes};
 use crate::graph::{GraphError, NetworkGraph, NodeIndex, Op};
@@ -81,22 +78,10 @@ fn evaluate(
         Op::Scale { factor } => oracle::scale(input(0), f64::from(factor)),
         Op::LayerScale { .. } => oracle::layer_scale(input(0), param("weight")),
         Op::Gate => oracle::gate(input(0), param("weight")),
-        Op::Conv1d { outputs, kernel, stride, padding, bias, .. } => {
-            let shape = &graph.node(inputs[0]).shape;
-            let shape = Conv1dShape {
-                batch: rows,
-                in_channels: shape[0],
-                out_channels: outputs,
-                len: shape[1],
-                kernel,
-                stride,
-                padding,
-            };
-            oracle::conv1d(shape, input(0), param("weight"), bias.then(|| param("bias")))
-        }
         Op::Dropout { .. } | Op::Reshape { .. } | Op::Fork | Op::Site | Op::Loss(_) => {
             input(0).to_vec()
         }
+        _ => unimplemented!("pending"),
     }
 }
 

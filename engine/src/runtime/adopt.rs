@@ -3,7 +3,12 @@
 use std::{ops::Range, sync::Arc};
 
 use super::host::HostRuntime;
-use crate::{data::Order, graph::NetworkGraph, program::Program, world::ids::SeedId};
+use crate::{
+    data::Order,
+    graph::NetworkGraph,
+    program::{PlacedParam, Program},
+    world::ids::SeedId,
+};
 
 /// What the names of a fossilised seed's nodes and parameters begin with.
 pub fn module_prefix(seed: SeedId) -> String {
@@ -34,11 +39,11 @@ impl HostRuntime {
             let (params, m, v, range) = match name.strip_prefix(&prefix) {
                 Some(own) => {
                     let from = &seed.state;
-                    (&from.params, &from.m, &from.v, place_of(&seed.program, own))
+                    (&from.params, &from.m, &from.v, place_of(&seed.program.params, own))
                 }
                 None => {
                     let from = &self.state;
-                    (&from.params, &from.m, &from.v, place_of(&old, name))
+                    (&from.params, &from.m, &from.v, place_of(&old.params, name))
                 }
             };
             state.params[param.range()].copy_from_slice(&params[range.clone()]);
@@ -46,6 +51,15 @@ impl HostRuntime {
             if has_second {
                 state.v[param.range()].copy_from_slice(&v[range]);
             }
+        }
+        state.buffers = vec![0.0; program.buffers_len_elems];
+        for buffer in &program.buffers {
+            let name = &buffer.spec.name;
+            let (from, range) = match name.strip_prefix(&prefix) {
+                Some(own) => (&seed.state.buffers, place_of(&seed.program.buffers, own)),
+                None => (&self.state.buffers, place_of(&old.buffers, name)),
+            };
+            state.buffers[buffer.range()].copy_from_slice(&from[range]);
         }
         let mut group = seed.state.group;
         group.prefix = prefix;
@@ -65,11 +79,13 @@ impl HostRuntime {
         let state = &mut self.state;
         let same_program = Arc::ptr_eq(&self.program, &other.program);
         state.params.clone_from(&other.state.params);
+        state.buffers.clone_from(&other.state.buffers);
         state.m.clone_from(&other.state.m);
         state.v.clone_from(&other.state.v);
         state.groups.clone_from(&other.state.groups);
-        let (params, m, v) = (
+        let (params, buffers, m, v) = (
             std::mem::take(&mut state.params),
+            std::mem::take(&mut state.buffers),
             std::mem::take(&mut state.m),
             std::mem::take(&mut state.v),
         );
@@ -77,6 +93,7 @@ impl HostRuntime {
         let rest = &other.state;
         *state = super::host::HostState {
             params,
+            buffers,
             m,
             v,
             groups,
@@ -120,8 +137,8 @@ impl HostRuntime {
     }
 }
 
-/// Where the parameter called `name` lies in the block of `program`.
-fn place_of(program: &Program, name: &str) -> Range<usize> {
-    let found = program.params.iter().find(|param| param.spec.name == name);
+/// Where the parameter or buffer called `name` lies in its block.
+fn place_of(params: &[PlacedParam], name: &str) -> Range<usize> {
+    let found = params.iter().find(|param| param.spec.name == name);
     found.expect("a grown program has its host's parameters and its module's").range()
 }

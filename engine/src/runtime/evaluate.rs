@@ -83,8 +83,9 @@ impl HostRuntime {
             Bucket::Validation => self.state.flops.validation += flops,
             Bucket::Evaluation => self.state.flops.evaluation += flops,
         }
+        let n_labels = examples.len() * program.labels_per_example();
         let accuracy = match examples.targets {
-            Targets::Classes { .. } => Some(n_correct as f64 / examples.len() as f64),
+            Targets::Classes { .. } => Some(n_correct as f64 / n_labels as f64),
             Targets::Values { .. } => None,
         };
         Evaluation { loss: loss_sum / examples.len() as f64, accuracy, n_examples: examples.len() }

@@ -49,13 +49,16 @@ pub struct HostState {
     pub epoch_loss_sum: f64,
     /// Examples in that sum.
     pub epoch_examples: u64,
-    /// Training examples classified right in the epoch so far.
+    /// Training labels said right in the epoch so far.
     pub epoch_correct: u64,
     /// Where the arithmetic went.
     pub flops: Flops,
     /// `f32[params_len_elems]`.
     #[serde(skip)]
     pub params: Vec<f32>,
+    /// Running statistics: `f32[buffers_len_elems]`.
+    #[serde(skip)]
+    pub buffers: Vec<f32>,
     /// First moments: `f32[params_len_elems]`.
     #[serde(skip)]
     pub m: Vec<f32>,
@@ -125,6 +128,7 @@ impl HostRuntime {
             epoch_correct: 0,
             flops: Flops::default(),
             params,
+            buffers: program.initial_buffers(),
             m: vec![0.0; n],
             v: if has_second { vec![0.0; n] } else { Vec::new() },
         };
@@ -144,6 +148,7 @@ impl HostRuntime {
         seeds: Vec<SeedRuntime>,
     ) -> Self {
         assert_eq!(state.params.len(), program.params_len_elems, "parameters are the program's");
+        assert_eq!(state.buffers.len(), program.buffers_len_elems, "buffers are the program's");
         let batch = config.batch;
         let n_outputs = config.data.train.targets.n_outputs();
         let mut order = Order::new(config.run_seed, config.stream, config.data.train.len());
@@ -153,7 +158,7 @@ impl HostRuntime {
             workspace: vec![0.0; program.workspace_len_elems(batch)],
             scratch: vec![0.0; program.scratch_len_elems(batch)],
             losses: vec![0.0; batch],
-            labels: vec![0; batch],
+            labels: vec![0; batch * program.labels_per_example()],
             values: vec![0.0; batch * n_outputs],
             segments: Vec::new(),
             live_at_sites: Vec::new(),
@@ -268,9 +273,14 @@ impl HostRuntime {
         }
     }
 
-    /// BLAKE3 of the host's own parameters and of every fossilised module's, in the order of the block.
+    /// BLAKE3 of the host's own parameters and of every fossilised module's, in the order of the block, and of their
+    /// running statistics.
     pub fn weights_digest(&self) -> Digest {
-        Digest::of_f32(&self.state.params)
+        if self.state.buffers.is_empty() {
+            return Digest::of_f32(&self.state.params);
+        }
+        let parts = [&self.state.params, &self.state.buffers].map(|part| Digest::of_f32(part).0);
+        Digest::of(parts.as_flattened())
     }
 
     /// Takes one optimizer step. Nothing is allocated.
@@ -368,12 +378,14 @@ impl HostRuntime {
         let pass = Pass {
             batch: Batch { rows, targets },
             is_training: !matches!(visit, Visit::Evaluate { .. }),
+            updates_buffers: matches!(visit, Visit::Train { .. }),
             dropout_key: stream_key(config.run_seed, Purpose::Dropout, config.stream),
             step: self.state.step,
             wanted,
         };
         let tensors = Tensors {
             params: &self.state.params,
+            buffers: &mut self.state.buffers,
             gradients: &mut self.gradients,
             workspace: &mut self.workspace,
             scratch: &mut self.scratch,

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     graph::{GraphError, NetworkGraph},
-    program::{CompileOptions, PARAM_ALIGN_ELEMS, Program},
+    program::{CompileOptions, PARAM_ALIGN_ELEMS, PlacedParam, Program},
 };
 
 /// Named `f32` tensors; what a safetensors file holds.
@@ -100,12 +100,12 @@ impl TensorBook {
         self.0.is_empty()
     }
 
-    /// Puts the parameters of `block` in under `<owner><parameter><suffix>`.
-    fn put(&mut self, program: &Program, block: &[f32], owner: &str, suffix: &str) {
-        if block.is_empty() && program.params_len_elems > 0 {
+    /// Puts the tensors of `block`, placed by `params`, in under `<owner><parameter><suffix>`.
+    fn put(&mut self, params: &[PlacedParam], block: &[f32], owner: &str, suffix: &str) {
+        if block.is_empty() {
             return; // SGD keeps no second moments.
         }
-        for param in &program.params {
+        for param in params {
             let name = format!("{owner}{}{suffix}", param.spec.name);
             let values = block[param.range()].to_vec();
             let previous = self.0.insert(name, (param.spec.shape.clone(), values));
@@ -115,12 +115,13 @@ impl TensorBook {
 
     fn take(
         &self,
-        program: &Program,
+        params: &[PlacedParam],
+        len_elems: usize,
         owner: &str,
         suffix: &str,
     ) -> Result<Vec<f32>, LoadHostError> {
-        let mut block = vec![0.0; program.params_len_elems];
-        for param in &program.params {
+        let mut block = vec![0.0; len_elems];
+        for param in params {
             let name = format!("{owner}{}{suffix}", param.spec.name);
             match self.0.get(&name) {
                 Some((shape, values)) if *shape == param.spec.shape => {
@@ -134,6 +135,34 @@ impl TensorBook {
         debug_assert!(block.len().is_multiple_of(PARAM_ALIGN_ELEMS));
         Ok(block)
     }
+
+    fn put_all(
+        &mut self,
+        program: &Program,
+        owner: &str,
+        params: &[f32],
+        buffers: &[f32],
+        m: &[f32],
+        v: &[f32],
+    ) {
+        self.put(&program.params, params, owner, "");
+        self.put(&program.buffers, buffers, owner, "");
+        self.put(&program.params, m, owner, FIRST);
+        self.put(&program.params, v, owner, SECOND);
+    }
+
+    /// Parameters, buffers, first and second moments.
+    fn take_all(
+        &self,
+        program: &Program,
+        owner: &str,
+        has_second: bool,
+    ) -> Result<[Vec<f32>; 4], LoadHostError> {
+        let take = |suffix| self.take(&program.params, program.params_len_elems, owner, suffix);
+        let buffers = self.take(&program.buffers, program.buffers_len_elems, owner, "")?;
+        let second = if has_second { take(SECOND)? } else { Vec::new() };
+        Ok([take("")?, buffers, take(FIRST)?, second])
+    }
 }
 
 /// Suffixes of the moments, as `torch.optim.Adam` calls them.
@@ -143,14 +172,12 @@ const SECOND: &str = ".exp_avg_sq";
 impl HostRuntime {
     /// The host as plain data; its tensors go into `book` under `owner`.
     pub fn save(&self, owner: &str, book: &mut TensorBook) -> SavedHost {
-        book.put(&self.program, &self.state.params, owner, "");
-        book.put(&self.program, &self.state.m, owner, FIRST);
-        book.put(&self.program, &self.state.v, owner, SECOND);
+        let state = &self.state;
+        book.put_all(&self.program, owner, &state.params, &state.buffers, &state.m, &state.v);
         let seeds = self.seeds.iter().map(|seed| {
             let owner = format!("{owner}{}/", seed.state.id);
-            book.put(&seed.program, &seed.state.params, &owner, "");
-            book.put(&seed.program, &seed.state.m, &owner, FIRST);
-            book.put(&seed.program, &seed.state.v, &owner, SECOND);
+            let state = &seed.state;
+            book.put_all(&seed.program, &owner, &state.params, &state.buffers, &state.m, &state.v);
             SavedSeed {
                 state: seed.state.clone(),
                 program: (*seed.program).clone(),
@@ -182,15 +209,13 @@ impl HostRuntime {
         let program = Program::compile(&saved.graph, CompileOptions::HOST)?;
         let has_second = super::has_second_moment(&config.train.optimizer);
         let mut state = saved.state;
-        state.params = book.take(&program, owner, "")?;
-        state.m = book.take(&program, owner, FIRST)?;
-        state.v = if has_second { book.take(&program, owner, SECOND)? } else { Vec::new() };
+        [state.params, state.buffers, state.m, state.v] =
+            book.take_all(&program, owner, has_second)?;
         let mut seeds = Vec::with_capacity(saved.seeds.len());
         for SavedSeed { mut state, program, sample } in saved.seeds {
             let owner = format!("{owner}{}/", state.id);
-            state.params = book.take(&program, &owner, "")?;
-            state.m = book.take(&program, &owner, FIRST)?;
-            state.v = if has_second { book.take(&program, &owner, SECOND)? } else { Vec::new() };
+            [state.params, state.buffers, state.m, state.v] =
+                book.take_all(&program, &owner, has_second)?;
             let mut seed = SeedRuntime::new(state, Arc::new(program), config.batch);
             seed.sample = sample;
             seeds.push(seed);

@@ -5,13 +5,17 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    optimizer::{GroupSchedule, ParamGroup},
+    host::HostRuntime,
+    optimizer::{GroupSchedule, ParamGroup, has_second_moment},
     schedule::Ramp,
 };
 use crate::{
     program::{INPUT_GRADIENT, Need, Program},
     scenario::Incubation,
-    world::ids::{KernelId, SeedId},
+    world::{
+        ids::{KernelId, SeedId},
+        rng::Purpose,
+    },
 };
 
 /// What a seed's module does in a step.
@@ -46,6 +50,9 @@ pub struct SeedState {
     /// `f32[params_len_elems]`.
     #[serde(skip)]
     pub params: Vec<f32>,
+    /// Running statistics: `f32[buffers_len_elems]`.
+    #[serde(skip)]
+    pub buffers: Vec<f32>,
     /// First moments: `f32[params_len_elems]`.
     #[serde(skip)]
     pub m: Vec<f32>,
@@ -104,6 +111,7 @@ impl SeedRuntime {
     /// If the parameters are not the program's.
     pub fn new(state: SeedState, program: Arc<Program>, batch_max: usize) -> Self {
         assert_eq!(state.params.len(), program.params_len_elems, "parameters are the program's");
+        assert_eq!(state.buffers.len(), program.buffers_len_elems, "buffers are the program's");
         let width: usize = program.output_shape.iter().product();
         Self {
             gradients: vec![0.0; program.params_len_elems],
@@ -159,19 +167,18 @@ impl SeedRuntime {
 }
 
 impl SeedState {
-    /// A seed at birth: parameters drawn, moments zero, its own schedule from `birth_step`.
-    #[expect(clippy::too_many_arguments, reason = "a seed's birth certificate")]
+    /// A seed at birth in `host`: parameters drawn from its own stream, moments zero, its own schedule from here on.
     pub fn at_birth(
+        host: &HostRuntime,
         id: SeedId,
         site: usize,
         kernel: KernelId,
+        program: &Program,
         incubation: Incubation,
-        params: Vec<f32>,
-        has_second_moment: bool,
-        birth_step: u64,
         is_trainable: bool,
     ) -> Self {
-        let n = params.len();
+        let n = program.params_len_elems;
+        let has_second = has_second_moment(&host.config.train.optimizer);
         Self {
             id,
             site,
@@ -179,14 +186,15 @@ impl SeedState {
             mode: SeedMode::Incubating(incubation),
             group: ParamGroup {
                 prefix: super::module_prefix(id),
-                schedule: GroupSchedule::Seed { birth_step },
+                schedule: GroupSchedule::Seed { birth_step: host.state.step },
                 n_updates: 0,
                 is_trainable,
             },
             is_finite: true,
-            params,
+            params: program.draw_params(host.config.run_seed, Purpose::SeedInit, id.0),
+            buffers: program.initial_buffers(),
             m: vec![0.0; n],
-            v: if has_second_moment { vec![0.0; n] } else { Vec::new() },
+            v: if has_second { vec![0.0; n] } else { Vec::new() },
         }
     }
 }

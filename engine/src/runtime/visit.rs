@@ -244,6 +244,7 @@ impl SeedVisitor<'_> {
         Pass {
             batch: Batch { rows: self.rows, targets: Targets::None },
             is_training: self.is_training(),
+            updates_buffers: matches!(self.visit, Visit::Train { .. }),
             dropout_key: stream_key(self.run_seed, Purpose::SeedDropout, seed.state.id.0),
             step: self.step,
             wanted,
@@ -261,6 +262,7 @@ impl SeedVisitor<'_> {
 fn tensors(seed: &mut SeedRuntime) -> Tensors<'_> {
     Tensors {
         params: &seed.state.params,
+        buffers: &mut seed.state.buffers,
         gradients: &mut seed.gradients,
         workspace: &mut seed.workspace,
         scratch: &mut seed.scratch,

@@ -28,6 +28,10 @@ const LEARNT_SHARE: f32 = 0.5;
 /// Share of the loss of guessing from which a host counts as guessing.
 const GUESSING_SHARE: f32 = 0.98;
 
+/// Share of the first loss below which no loss is a divergence: a host that has learnt its examples by heart jumps by
+/// many times its mean, far below anything that harms.
+const HARMLESS_SHARE: f32 = 0.01;
+
 /// Running statistics of the training loss; part of what a snapshot restores.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq)]
 pub struct Watch {
@@ -35,6 +39,8 @@ pub struct Watch {
     pub mean: Option<f32>,
     /// Exponentially weighted variance.
     pub variance: f32,
+    /// The first loss.
+    pub first: Option<f32>,
     /// The last loss.
     pub last: Option<f32>,
     /// Losses seen.
@@ -56,7 +62,7 @@ impl Watch {
             return Err(Fault::NonFiniteLoss);
         }
         let Some(mean) = self.mean else {
-            self.mean = Some(loss);
+            (self.first, self.mean) = (Some(loss), Some(loss));
             self.n_seen = 1;
             return Ok(());
         };
@@ -86,7 +92,9 @@ impl Watch {
         let is_warm = self.n_seen >= config.window_checks as u64;
         let is_beyond =
             loss > mean + config.divergence_sd * sd && loss > config.divergence_ratio * mean;
-        self.n_divergent = if is_warm && is_beyond { self.n_divergent + 1 } else { 0 };
+        let is_harmful = self.first.is_none_or(|first| loss > HARMLESS_SHARE * first);
+        let is_divergent = is_warm && is_beyond && is_harmful;
+        self.n_divergent = if is_divergent { self.n_divergent + 1 } else { 0 };
         if self.n_divergent >= config.divergence_checks {
             return Err(Fault::Divergence { loss, mean, sd });
         }
@@ -136,6 +144,16 @@ mod tests {
         watch.observe(&CONFIG, 9.0).unwrap();
         watch.observe(&CONFIG, 9.0).unwrap();
         assert!(matches!(watch.observe(&CONFIG, 9.0), Err(Fault::Divergence { .. })));
+    }
+
+    #[test]
+    fn jumps_among_losses_next_to_nothing_are_no_divergence() {
+        let mut watch = Watch::default();
+        watch.observe(&CONFIG, 2.3).unwrap();
+        (0..500).for_each(|_| watch.observe(&CONFIG, 1e-40).unwrap());
+        (0..50).for_each(|_| watch.observe(&CONFIG, 2e-9).unwrap());
+        let faults = (0..3).map(|_| watch.observe(&CONFIG, 1.0)).filter(Result::is_err).count();
+        assert_eq!(faults, 1, "a jump that harms is still one");
     }
 
     #[test]

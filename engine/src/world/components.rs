@@ -66,7 +66,8 @@ impl Contract {
     ///
     /// If the shape has no axis or more than three.
     pub fn of(shape: &[usize], is_causal: bool) -> Self {
-        let axis = |at: usize| u32::try_from(shape[at]).expect("a tensor has fewer than 2^32 elements");
+        let axis =
+            |at: usize| u32::try_from(shape[at]).expect("a tensor has fewer than 2^32 elements");
         match shape.len() {
             1 => Self::Vector { width: axis(0) },
             2 => Self::Sequence { len: axis(0), width: axis(1), is_causal },

@@ -12,7 +12,6 @@ use esper_engine::{
     world::{
         digest::Digest,
         ids::{KernelId, SeedId},
-        rng::Purpose,
     },
 };
 use esper_kernels::cpu::Activation;
@@ -56,10 +55,7 @@ pub fn residual_mlp(width: usize, hidden: usize) -> NetworkGraph {
 
 pub fn bind(host: &mut HostRuntime, id: u64, site: usize, module: &NetworkGraph, how: Incubation) {
     let program = Arc::new(Program::compile(module, CompileOptions::MODULE).unwrap());
-    let params = program.draw_params(host.config.run_seed, Purpose::SeedInit, id);
-    let has_second = !host.state.v.is_empty();
     let kernel = KernelId(Digest::of(b"test"));
-    let step = host.state.step;
-    let state = SeedState::at_birth(SeedId(id), site, kernel, how, params, has_second, step, true);
+    let state = SeedState::at_birth(host, SeedId(id), site, kernel, &program, how, true);
     host.bind(state, program);
 }

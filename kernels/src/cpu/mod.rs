@@ -15,6 +15,7 @@ mod linear;
 mod math;
 mod norm;
 mod optimizer;
+mod pending;
 mod random;
 mod reduce;
 mod softmax;
@@ -39,6 +40,7 @@ pub use linear::{
 };
 pub use norm::{layer_norm_backward, layer_norm_forward, rms_norm_backward, rms_norm_forward};
 pub use optimizer::{AdamConfig, SgdConfig, adam_step, sgd_step};
+pub use pending::*;
 pub use random::{fill_normal, fill_uniform};
 pub use reduce::{all_finite, rms, sum, sum_squares};
 pub use softmax::softmax_cross_entropy;

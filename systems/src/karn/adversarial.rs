@@ -94,7 +94,7 @@ const HOG_ELEMS: usize = 1 << 22;
 
 /// A hidden layer of [`HOG_ELEMS`] values; little arithmetic, as kernels of one tap share their weights.
 fn memory(width: usize) -> Result<NetworkGraph, GraphError> {
-    let hog = Op::same_conv1d(HOG_ELEMS.div_ceil(width), 1, Init::FanIn);
+    let hog = Op::same_conv2d(HOG_ELEMS.div_ceil(width), [1, 1], Init::FanIn);
     Ok(Chain::sequence(width)?.then("hog", hog)?.gelu("act")?.zero_conv(1, width)?.finish())
 }
 
@@ -107,10 +107,10 @@ fn slow(width: usize) -> Result<NetworkGraph, GraphError> {
     const TAPS: usize = 5;
     let flops_a_layer = 2 * CHANNELS * CHANNELS * TAPS * width;
     let mut chain =
-        Chain::sequence(width)?.then("first", Op::same_conv1d(CHANNELS, 1, Init::FanIn))?;
+        Chain::sequence(width)?.then("first", Op::same_conv2d(CHANNELS, [1, 1], Init::FanIn))?;
     for layer in 0..SLOW_FLOPS.div_ceil(flops_a_layer) {
-        chain =
-            chain.then(format!("layer{layer}"), Op::same_conv1d(CHANNELS, TAPS, Init::FanIn))?;
+        chain = chain
+            .then(format!("layer{layer}"), Op::same_conv2d(CHANNELS, [1, TAPS], Init::FanIn))?;
     }
     Ok(chain.gelu("act")?.zero_conv(1, width)?.finish())
 }

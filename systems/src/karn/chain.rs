@@ -19,7 +19,7 @@ impl Chain {
 
     /// An input of shape `[width]`, read as one channel of that many positions.
     pub fn sequence(width: usize) -> Result<Self, GraphError> {
-        Self::input(width)?.then("sequence", Op::Reshape { shape: vec![1, width] })
+        Self::input(width)?.then("sequence", Op::Reshape { shape: vec![1, 1, width] })
     }
 
     /// Adds `op`, fed by the last node.
@@ -45,7 +45,7 @@ impl Chain {
 
     /// Adds a convolution of zeros to one channel, and the way back to `[width]`.
     pub fn zero_conv(self, kernel: usize, width: usize) -> Result<Self, GraphError> {
-        self.then("out", Op::same_conv1d(1, kernel, Init::ZERO))?
+        self.then("out", Op::same_conv2d(1, [1, kernel], Init::ZERO))?
             .then("vector", Op::Reshape { shape: vec![width] })
     }
 

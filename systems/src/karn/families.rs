@@ -168,7 +168,7 @@ fn convolution(width: usize, taps: usize, n_hidden: usize) -> Result<NetworkGrap
     let channels = (width / 8).clamp(CHANNELS_MIN, CHANNELS_MAX);
     let mut chain = Chain::sequence(width)?;
     for layer in 0..n_hidden {
-        let op = Op::same_conv1d(channels, taps, Init::FanIn);
+        let op = Op::same_conv2d(channels, [1, taps], Init::FanIn);
         chain = chain.then(format!("hidden{layer}"), op)?.gelu(format!("act{layer}"))?;
     }
     Ok(chain.zero_conv(taps, width)?.finish())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bevy_ecs::prelude::*;
 use esper_engine::{
     program::Program,
-    runtime::{Runtimes, SeedState, has_second_moment},
+    runtime::{Runtimes, SeedState},
     world::{
         catalog::{
             Blueprint, BlueprintStatus, DeploymentCount, Kernel, KernelCache, KernelStatus,
@@ -14,8 +14,6 @@ use esper_engine::{
         components::{Fork, Germ, Runtime, SeedOf, Site},
         gate::{Gate, GateVerdict},
         ids::{BlueprintId, HostId, Index, KernelId, SeedId},
-        plugin::RunSeed,
-        rng::Purpose,
         stage::Stage,
     },
 };
@@ -138,21 +136,10 @@ fn draw(
     let SeedOf(host) = *world.get::<SeedOf>(seed).expect("every seed has a host");
     let Runtime(handle) = *world.get::<Runtime>(host).expect("every host has numbers");
     let runtime = world.resource::<Runtimes>().get(handle).expect("the handle is live");
-    let RunSeed(run_seed) = *world.resource::<RunSeed>();
-    let params = program.draw_params(run_seed, Purpose::SeedInit, id.0);
-    if !esper_kernels::cpu::all_finite(&params) {
-        return None;
-    }
-    Some(SeedState::at_birth(
-        id,
-        site as usize,
-        kernel,
-        world.resource::<KasminaConfig>().kasmina.incubation,
-        params,
-        has_second_moment(&runtime.config.train.optimizer),
-        runtime.state.step,
-        is_trainable,
-    ))
+    let incubation = world.resource::<KasminaConfig>().kasmina.incubation;
+    let site = site as usize;
+    let state = SeedState::at_birth(runtime, id, site, kernel, program, incubation, is_trainable);
+    esper_kernels::cpu::all_finite(&state.params).then_some(state)
 }
 
 /// Binds the seed in its host, and in the host's twin: the two differ by the grafted seed alone.

@@ -116,12 +116,13 @@ fn epoch_report(host: HostId, runtime: &HostRuntime, n_active_seeds: u64) -> Epo
         config.total_steps,
     );
     let examples = state.epoch_examples.max(1) as f64;
+    let n_labels = examples * runtime.program.labels_per_example() as f64;
     EpochEnded {
         host,
         epoch: runtime.epochs_done(),
         step: state.step,
         train_loss: state.epoch_loss_sum / examples,
-        train_accuracy: found.accuracy.map(|_| state.epoch_correct as f64 / examples),
+        train_accuracy: found.accuracy.map(|_| state.epoch_correct as f64 / n_labels),
         val_loss: found.loss,
         val_accuracy: found.accuracy,
         lr: lr * state.lr_scale,

@@ -22,6 +22,7 @@ pub(super) struct Probe<'a> {
     pub params: Vec<f32>,
     /// `f32[params_len_elems]`.
     pub gradients: Vec<f32>,
+    buffers: Vec<f32>,
     workspace: Vec<f32>,
     scratch: Vec<f32>,
     rows: usize,
@@ -32,6 +33,7 @@ impl<'a> Probe<'a> {
     pub fn at_birth(program: &'a Program, rows: usize) -> Self {
         Self {
             params: program.draw_params(PROBE_SEED, Purpose::Probe, BIRTH),
+            buffers: program.initial_buffers(),
             gradients: vec![0.0; program.params_len_elems],
             workspace: vec![0.0; program.workspace_len_elems(rows)],
             scratch: vec![0.0; program.scratch_len_elems(rows)],
@@ -83,6 +85,7 @@ impl<'a> Probe<'a> {
     fn pass(&mut self, run: impl FnOnce(&Program, &mut Tensors<'_>, Pass<'_>)) {
         let mut tensors = Tensors {
             params: &self.params,
+            buffers: &mut self.buffers,
             gradients: &mut self.gradients,
             workspace: &mut self.workspace,
             scratch: &mut self.scratch,
@@ -92,6 +95,7 @@ impl<'a> Probe<'a> {
         let pass = Pass {
             batch: Batch { rows: self.rows, targets: Targets::None },
             is_training: true,
+            updates_buffers: false,
             dropout_key: 0,
             step: 0,
             wanted: Need { params: true, sites: INPUT_GRADIENT },

@@ -1,0 +1,251 @@
+//! Instructions of the forward pass.
+
+use esper_kernels::cpu;
+
+use super::{DISJOINT, Run};
+use crate::{
+    device::SiteVisitor,
+    graph::Features,
+    program::{
+        Instr, Param, TensorId,
+        instr::{FeatureMap, LinearSpec, RunningStatistics},
+    },
+};
+
+impl Run<'_, '_> {
+    pub(super) fn forward(&mut self, instr: &Instr, visitor: &mut dyn SiteVisitor) -> usize {
+        let (rows, params) = (self.rows, self.tensors.params);
+        match *instr {
+            Instr::Linear { spec, x, weight, bias, activation, pre, y } => {
+                self.linear(spec, x, weight, bias, activation, pre, y);
+            }
+            Instr::Conv2d { spec, x, weight, bias, rectify, y } => {
+                let ([x, y], scratch) = self.get_with_scratch([x, y]);
+                let bias = bias.map(|bias| &params[bias.range()]);
+                let weight = &params[weight.range()];
+                cpu::conv2d_forward(spec.with_rows(rows), x, weight, bias, rectify, y, scratch);
+            }
+            Instr::Attention { spec, x, lse, y } => {
+                let ([x, lse, y], scratch) = self.get_with_scratch([x, lse, y]);
+                cpu::attention_forward(spec.with_rows(rows), x, y, lse, scratch);
+            }
+            Instr::Embedding { spec, x, weight, y } => {
+                let [x, y] = self.get([x, y]);
+                cpu::embedding_forward(spec.width, x, &params[weight.range()], y);
+            }
+            Instr::Bias { spec, x, bias, y } => {
+                let [x, y] = self.get([x, y]);
+                let bias = &params[bias.range()];
+                match spec.inner {
+                    1 => cpu::bias_forward(x, bias, y),
+                    _ => cpu::channel_bias(spec.channels(rows), x, bias, y),
+                }
+            }
+            Instr::FeatureMap { map, spec, x, weight, y } => {
+                let [x, y] = self.get([x, y]);
+                let (shape, weight) = (spec.channels(rows), &params[weight.range()]);
+                match map {
+                    FeatureMap::Scale => cpu::channel_scale(shape, x, weight, y),
+                    FeatureMap::Gate => cpu::channel_gate(shape, x, weight, y),
+                }
+            }
+            Instr::Activation { kind, x, y } => {
+                let [x, y] = self.get([x, y]);
+                cpu::activation_forward(kind, x, y);
+            }
+            Instr::Site { site, x } => {
+                let x = self.range(x);
+                visitor.forward(site, x, self.tensors.workspace);
+            }
+            Instr::CrossEntropy { positions, logits, gradient } => {
+                return self.cross_entropy(positions, logits, gradient);
+            }
+            Instr::MeanSquaredError { prediction, gradient } => {
+                self.mean_squared_error(prediction, gradient);
+            }
+            _ => self.normalise(instr),
+        }
+        0
+    }
+
+    fn linear(
+        &mut self,
+        spec: LinearSpec,
+        x: TensorId,
+        weight: Param,
+        bias: Option<Param>,
+        activation: Option<cpu::Activation>,
+        pre: Option<TensorId>,
+        y: TensorId,
+    ) {
+        let shape = spec.with_rows(self.rows);
+        let params = self.tensors.params;
+        let bias = bias.map(|bias| &params[bias.range()]);
+        let weight = &params[weight.range()];
+        match pre {
+            Some(pre) => {
+                let ([x, pre, y], scratch) = self.get_with_scratch([x, pre, y]);
+                cpu::linear_forward(shape, x, weight, bias, activation, Some(pre), y, scratch);
+            }
+            None => {
+                let ([x, y], scratch) = self.get_with_scratch([x, y]);
+                cpu::linear_forward(shape, x, weight, bias, activation, None, y, scratch);
+            }
+        }
+    }
+
+    fn normalise(&mut self, instr: &Instr) {
+        let (rows, params) = (self.rows, self.tensors.params);
+        match *instr {
+            Instr::LayerNorm { spec, x, weight, bias, eps, mean, rstd, y } => {
+                let [x, mean, rstd, y] = self.get([x, mean, rstd, y]);
+                let (gamma, beta) = (&params[weight.range()], &params[bias.range()]);
+                let rows = spec.rows(rows);
+                cpu::layer_norm_forward(rows, spec.width, eps, x, gamma, beta, mean, rstd, y);
+            }
+            Instr::RmsNorm { spec, x, weight, eps, rstd, y } => {
+                let [x, rstd, y] = self.get([x, rstd, y]);
+                let gamma = &params[weight.range()];
+                cpu::rms_norm_forward(spec.rows(rows), spec.width, eps, x, gamma, rstd, y);
+            }
+            Instr::GroupNorm { spec, groups, x, weight, bias, eps, mean, rstd, y } => {
+                let [x, mean, rstd, y] = self.get([x, mean, rstd, y]);
+                let (gamma, beta) = (&params[weight.range()], &params[bias.range()]);
+                let shape = spec.channels(rows);
+                cpu::group_norm_forward(shape, groups, eps, x, gamma, beta, mean, rstd, y);
+            }
+            Instr::BatchNorm {
+                spec,
+                x,
+                weight,
+                bias,
+                running,
+                eps,
+                momentum,
+                rectify,
+                mean,
+                rstd,
+                y,
+            } => self.batch_norm(
+                spec,
+                [x, mean, rstd, y],
+                [weight, bias],
+                running,
+                [eps, momentum],
+                rectify,
+            ),
+            _ => self.join(instr),
+        }
+    }
+
+    fn batch_norm(
+        &mut self,
+        spec: Features,
+        tensors: [TensorId; 4],
+        [weight, bias]: [Param; 2],
+        running: RunningStatistics,
+        [eps, momentum]: [f32; 2],
+        rectify: bool,
+    ) {
+        let (shape, params) = (spec.channels(self.rows), self.tensors.params);
+        let (gamma, beta) = (&params[weight.range()], &params[bias.range()]);
+        let ranges = tensors.map(|id| self.range(id));
+        let [x, mean, rstd, y] = self.tensors.workspace.get_disjoint_mut(ranges).expect(DISJOINT);
+        let places = [running.mean, running.var, running.batches].map(Param::range);
+        let [running_mean, running_var, batches] =
+            self.tensors.buffers.get_disjoint_mut(places).expect(DISJOINT);
+        if !self.pass.is_training {
+            let (mean, var) = (&*running_mean, &*running_var);
+            cpu::batch_norm_inference(shape, eps, x, gamma, beta, mean, var, rectify, y);
+            return;
+        }
+        let updated = self.pass.updates_buffers.then(|| {
+            batches[0] += 1.0;
+            (running_mean, running_var)
+        });
+        let (mean, rstd) = (&mut mean[..spec.width], &mut rstd[..spec.width]);
+        cpu::batch_norm_forward(
+            shape, eps, momentum, x, gamma, beta, updated, mean, rstd, rectify, y,
+        );
+    }
+
+    /// Elementwise instructions without parameters.
+    fn join(&mut self, instr: &Instr) {
+        let rows = self.rows;
+        match *instr {
+            Instr::Add { a, b, y } => {
+                let [a, b, y] = self.get([a, b, y]);
+                cpu::add(a, b, y);
+            }
+            Instr::Multiply { a, b, y } => {
+                let [a, b, y] = self.get([a, b, y]);
+                cpu::multiply(a, b, y);
+            }
+            Instr::ChannelMultiply { spec, x, scales, y } => {
+                let [x, scales, y] = self.get([x, scales, y]);
+                cpu::channel_multiply(spec.channels(rows), x, scales, y);
+            }
+            Instr::Residual { x, f, alpha, y } => {
+                let [x, f, y] = self.get([x, f, y]);
+                cpu::residual_forward(x, f, alpha, y);
+            }
+            Instr::Blend { x, m, alpha, y } => {
+                let [x, m, y] = self.get([x, m, y]);
+                y.copy_from_slice(x);
+                cpu::blend_assign(y, m, alpha);
+            }
+            Instr::Scale { x, factor, y } => {
+                let [x, y] = self.get([x, y]);
+                cpu::scale(x, factor, y);
+            }
+            Instr::Dropout { x, p, salt, y } => {
+                let (key, step, is_training) =
+                    (self.dropout_key(salt), self.pass.step, self.pass.is_training);
+                let [x, y] = self.get([x, y]);
+                if is_training {
+                    cpu::dropout_forward(key, step, p, x, y);
+                } else {
+                    y.copy_from_slice(x);
+                }
+            }
+            _ => self.rearrange(instr),
+        }
+    }
+
+    /// Instructions that move or sum up positions.
+    fn rearrange(&mut self, instr: &Instr) {
+        let rows = self.rows;
+        match *instr {
+            Instr::Patches { spec, x, y } => {
+                let [x, y] = self.get([x, y]);
+                cpu::patches_forward(spec.with_rows(rows), x, y);
+            }
+            Instr::MaxPool { spec, x, y } => {
+                let [x, y] = self.get([x, y]);
+                cpu::max_pool2d_forward(spec.with_rows(rows), x, y);
+            }
+            Instr::AvgPool { spec, x, y } => {
+                let [x, y] = self.get([x, y]);
+                cpu::avg_pool2d_forward(spec.with_rows(rows), x, y);
+            }
+            Instr::ChannelMean { spec, x, y } => {
+                let [x, y] = self.get([x, y]);
+                cpu::channel_mean(spec.channels(rows), x, y);
+            }
+            Instr::MeanPositions { spec, x, y } => {
+                let [x, y] = self.get([x, y]);
+                cpu::mean_positions(rows, spec.positions, spec.width, x, y);
+            }
+            Instr::CopyColumns { positions, at, x, y } => {
+                let [x_width, y_width] = [x, y].map(|id| self.width(id) / positions);
+                let [x, y] = self.get([x, y]);
+                cpu::copy_columns(rows * positions, x_width, y_width, at, x, y);
+            }
+            Instr::Copy { x, y } => {
+                let [x, y] = self.get([x, y]);
+                y.copy_from_slice(x);
+            }
+            _ => unreachable!("not an instruction of the forward pass: {instr:?}"),
+        }
+    }
+}
