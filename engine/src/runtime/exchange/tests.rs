@@ -39,7 +39,7 @@ fn text_host() -> (NetworkGraph, Program) {
 fn numbered((graph, program): &(NetworkGraph, Program)) -> StateDict {
     let count_up = |len: usize| (0..len).map(|i| 1.0 + i as f32).collect::<Vec<f32>>();
     let (params, buffers) =
-        (count_up(program.params_len_elems), count_up(program.buffers_len_elems()));
+        (count_up(program.params_len_elems), count_up(program.buffers_len_elems));
     StateDict::of(graph, program, &params, &buffers)
 }
 
@@ -163,10 +163,10 @@ fn a_message_is_bounded_whatever_a_file_holds() {
 
 proptest! {
     #[test]
-    fn damaged_bytes_are_refused_or_read(place in any::<prop::sample::Index>(), bit in 0..8, len in any::<prop::sample::Index>()) {
+    fn damaged_bytes_are_refused_or_read(place in any::<prop::sample::Index>(), bit in 0_u32..8, len in any::<prop::sample::Index>()) {
         let mut bytes = numbered(&text_host()).to_bytes();
         let place = place.index(bytes.len());
-        bytes[place] ^= 1 << bit;
+        bytes[place] ^= 1_u8 << bit;
         bytes.truncate(len.index(bytes.len() + 1).max(place + 1));
         if let Ok(dict) = StateDict::from_bytes(&bytes) {
             // What can be read is a sound book: it can be written and read again.
