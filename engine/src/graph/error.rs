@@ -61,6 +61,32 @@ pub enum GraphError {
         /// What is out of range, and the range.
         what: &'static str,
     },
+    /// A setting of a host is out of range or does not fit another.
+    #[error("`{key}` {what}")]
+    HostSetting {
+        /// The setting.
+        key: &'static str,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A stage halves images that have no two pixels along a side.
+    #[error("`{stage}` halves its images, which have {height}x{width} pixels there: fewer stages or larger images")]
+    ImageTooSmall {
+        /// The stage.
+        stage: String,
+        /// Rows that reach it.
+        height: usize,
+        /// Columns that reach it.
+        width: usize,
+    },
+    /// The graph has too many parameters.
+    #[error("the graph has {found} parameters; it may have at most {limit}")]
+    TooManyParams {
+        /// How many there are.
+        found: u64,
+        /// The limit.
+        limit: u64,
+    },
     /// The graph has too many nodes.
     #[error("node `{node}`: a graph has at most {limit} nodes")]
     TooLarge {

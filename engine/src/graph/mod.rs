@@ -6,6 +6,7 @@
 
 mod build;
 mod error;
+mod file;
 mod infer;
 mod join;
 mod op;
@@ -14,8 +15,12 @@ mod param;
 use petgraph::{Direction, stable_graph::StableDiGraph, visit::EdgeRef};
 use serde::{Deserialize, Serialize};
 
-pub use build::{MlpConfig, NormKind};
+pub use build::{
+    BATCH_NORM_MOMENTUM, CnnConfig, CnnForm, ImageNorm, MlpConfig, NORM_EPS, NormKind, PARAMS_MAX,
+    TransformerConfig, VitConfig,
+};
 pub use error::GraphError;
+pub use file::{FILE_LEN_MAX_BYTES, GraphFileError, GraphFilePlace, GraphFormat};
 pub use join::{check_contract, fossilize};
 pub use op::{Features, Loss, Op, Pool, features};
 pub use param::{Init, ParamSpec};

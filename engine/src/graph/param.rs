@@ -14,7 +14,8 @@ pub enum Init {
     Constant(f32),
     /// Uniform in +-bound.
     Uniform(f32),
-    /// Normal with mean zero and this standard deviation.
+    /// Weights normal with mean zero and this standard deviation, biases zero (Radford et al. 2019, section 2.3, and
+    /// the code published with it).
     Normal(f32),
 }
 
@@ -55,6 +56,7 @@ impl Op {
         let with_bias = |shape: Vec<usize>, bias: bool, init| {
             let (outputs, fan_in) = (shape[0], shape[1..].iter().product());
             let mut params = vec![param("weight", shape, init, fan_in)];
+            let init = if let Init::Normal(_) = init { Init::ZERO } else { init };
             params.extend(bias.then(|| param("bias", vec![outputs], init, fan_in)));
             params
         };
