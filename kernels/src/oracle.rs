@@ -3,9 +3,22 @@
 //! Generic over [`Real`]: in `f32` a product is bit-equal to its kernel; in `f64` central differences
 //! can be taken. Nothing here is meant to be fast, and everything returns what it computes.
 
+mod attention;
+mod sequence;
+
+pub use attention::{attention, attention_backward};
+pub use sequence::{
+    columns_copied, columns_taken, embedding, embedding_grad, mean_positions, mean_positions_grad,
+    patches, patches_grad,
+};
+
 use crate::cpu::{Activation, AdamConfig, Conv1dShape, LinearShape, SgdConfig};
 use core::fmt::Debug;
 use core::ops::{Add, Div, Mul, Neg, Sub};
+
+mod conv2d;
+
+pub use conv2d::{conv2d, conv2d_grad_input, conv2d_grad_weight};
 
 /// A floating-point type.
 pub trait Real:

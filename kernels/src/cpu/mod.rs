@@ -5,10 +5,14 @@
 //! and then added.
 
 mod activation;
+mod attention;
+mod columns;
 mod conv1d;
+mod conv2d;
 pub(crate) mod dispatch;
 mod dropout;
 mod elementwise;
+mod embedding;
 mod gemm;
 pub(crate) mod lanes;
 mod linear;
@@ -16,6 +20,8 @@ mod math;
 mod norm;
 mod optimizer;
 mod pending;
+mod patches;
+mod positions;
 mod random;
 mod reduce;
 mod softmax;
@@ -23,9 +29,15 @@ mod squared_error;
 mod sweep;
 
 pub use activation::{Activation, activation_bias_grad, activation_forward, activation_grad};
+pub use attention::{AttentionShape, attention_backward, attention_forward, attention_scratch_len};
+pub use columns::{copy_columns, take_columns};
 pub use conv1d::{
     Conv1dShape, conv1d_bias_grad, conv1d_forward, conv1d_grad_input, conv1d_grad_weight,
     conv1d_scratch_len,
+};
+pub use conv2d::{
+    Conv2dShape, conv2d_bias_grad, conv2d_forward, conv2d_grad_input, conv2d_grad_weight,
+    conv2d_grad_weight_channels, conv2d_scratch_len,
 };
 pub use dispatch::{SimdLevel, simd_level, simd_levels, with_simd_level};
 pub use dropout::{dropout_forward, dropout_grad};
@@ -34,6 +46,7 @@ pub use elementwise::{
     layer_scale_forward, multiply, multiply_grad, residual_assign, residual_forward, scale,
     scale_assign,
 };
+pub use embedding::{embedding_forward, embedding_grad};
 pub use linear::{
     LinearShape, bias_forward, bias_grad, linear_forward, linear_grad_input, linear_grad_weight,
     linear_scratch_len,
@@ -41,6 +54,8 @@ pub use linear::{
 pub use norm::{layer_norm_backward, layer_norm_forward, rms_norm_backward, rms_norm_forward};
 pub use optimizer::{AdamConfig, SgdConfig, adam_step, sgd_step};
 pub use pending::*;
+pub use patches::{PatchShape, patches_forward, patches_grad};
+pub use positions::{mean_positions, mean_positions_grad};
 pub use random::{fill_normal, fill_uniform};
 pub use reduce::{all_finite, rms, sum, sum_squares};
 pub use softmax::softmax_cross_entropy;

@@ -2,7 +2,9 @@
 
 #![allow(clippy::needless_range_loop, reason = "indices name rows and columns")]
 
+mod attention;
 mod conv1d;
+mod conv2d;
 mod dropout;
 mod elementwise;
 mod gradients;
@@ -11,6 +13,7 @@ mod loss;
 mod norm;
 mod optimizer;
 mod random;
+mod sequence;
 
 use esper_kernels::cpu::{SimdLevel, fill_uniform, simd_levels, with_simd_level};
 

@@ -6,7 +6,7 @@
 //! the same chain, with a stop in memory.
 
 mod pack;
-mod tile;
+pub(in crate::cpu) mod tile;
 
 use super::lanes::Lanes;
 use pack::{pack_left, pack_plain, pack_transposed};

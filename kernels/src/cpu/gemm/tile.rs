@@ -73,7 +73,7 @@ unsafe fn choose_height<
     macro_rules! heights {
         ($($rows:literal)*) => {
             match n_rows {
-                $($rows if $rows <= L::TILE_ROWS[VECTORS - 1] => {
+                $($rows if const { $rows <= L::TILE_ROWS[VECTORS - 1] } => {
                     let once = Once;
                     lanes.call(#[inline(always)] || {
                         let _consumed = once;
@@ -289,7 +289,7 @@ impl<const ROWS: usize, const UNIT_ROWS: bool> Cursor<ROWS, UNIT_ROWS> {
 
 /// A pointer whose origin the compiler no longer sees; costs no instruction.
 #[inline(always)]
-fn opaque(pointer: *const f32) -> *const f32 {
+pub(in crate::cpu) fn opaque(pointer: *const f32) -> *const f32 {
     #[cfg(target_arch = "x86_64")]
     {
         let mut pointer = pointer;

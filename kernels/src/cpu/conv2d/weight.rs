@@ -1,0 +1,212 @@
+//! The gradient for the weights: inner products of output gradients with windows, over examples and
+//! positions.
+//!
+//! The input is laid out channels last, so that the taps of one row of the kernel, for all channels, are
+//! one run from wherever the window begins: vectors lie along that run, and the chain runs over positions.
+
+use super::Conv2dShape;
+use super::product::{TABLE_LEN, heights};
+use super::tile::{self, Tile, max_rows};
+use crate::cpu::gemm::Output;
+use crate::cpu::lanes::Lanes;
+use core::ops::Range;
+
+/// The padded input of a group, channels last: `f32[rows, columns, channels]`.
+#[derive(Clone, Copy)]
+struct Layout {
+    rows: usize,
+    columns: usize,
+    channels: usize,
+}
+
+impl Layout {
+    fn of(shape: Conv2dShape) -> Self {
+        let reach =
+            |axis: usize| (shape.out_size()[axis] - 1) * shape.stride[axis] + shape.kernel[axis];
+        Self { rows: reach(0), columns: reach(1), channels: shape.group_inputs() }
+    }
+
+    /// Values, with slack for what is written and read beyond the last.
+    fn len(self) -> usize {
+        self.rows * self.columns * self.channels + 2 * SLACK_LEN
+    }
+}
+
+const SLACK_LEN: usize = 16;
+
+pub(super) fn scratch_len(shape: Conv2dShape) -> usize {
+    Layout::of(shape).len() + shape.w_len()
+}
+
+#[inline(always)]
+pub(super) fn grad_weight<L: Lanes>(
+    lanes: L,
+    shape: Conv2dShape,
+    channels: Range<usize>,
+    dy: &[f32],
+    x: &[f32],
+    dw: &mut [f32],
+    accumulate: bool,
+    scratch: &mut [f32],
+) {
+    if dw.is_empty() {
+        return;
+    }
+    let layout = Layout::of(shape);
+    let (values, scratch) = scratch.split_at_mut(layout.len());
+    let sums = &mut scratch[..dw.len()];
+    sums.fill(0.0);
+    values.fill(0.0);
+    let (inputs, outputs, patch_len) =
+        (shape.group_inputs(), shape.group_outputs(), shape.patch_len());
+    let positions = shape.positions();
+    let x_len = inputs * shape.height * shape.width;
+    let mut offsets = [0; TABLE_LEN];
+    for group in 0..shape.groups {
+        let first = channels.start.max(group * outputs);
+        let end = channels.end.min((group + 1) * outputs);
+        if end <= first {
+            continue;
+        }
+        let sums = &mut sums[(first - channels.start) * patch_len..];
+        for example in 0..shape.batch {
+            let x = &x[(example * shape.groups + group) * x_len..][..x_len];
+            transpose(lanes, shape, layout, x, values);
+            let dy = &dy[(example * shape.out_channels + first) * positions..];
+            for from in (0..positions).step_by(TABLE_LEN) {
+                let depth = TABLE_LEN.min(positions - from);
+                for (at, offset) in (from..).zip(&mut offsets[..depth]) {
+                    let [_, columns] = shape.out_size();
+                    let (row, column) = (at / columns, at % columns);
+                    let [vertical, horizontal] = shape.stride;
+                    *offset = ((row * vertical * layout.columns + column * horizontal)
+                        * layout.channels) as u32;
+                }
+                let block = Block {
+                    shape,
+                    layout,
+                    values,
+                    dy: &dy[from..],
+                    offsets: &offsets[..depth],
+                    m: end - first,
+                };
+                block.run(lanes, sums);
+            }
+        }
+    }
+    let taps = shape.kernel[0] * shape.kernel[1];
+    for (sums, dw) in sums.chunks_exact(patch_len).zip(dw.chunks_exact_mut(patch_len)) {
+        for (at, dw) in dw.iter_mut().enumerate() {
+            let (channel, tap) = (at / taps, at % taps);
+            let sum = sums[tap * inputs + channel];
+            *dw = if accumulate { *dw + sum } else { sum };
+        }
+    }
+}
+
+/// Lays an image out channels last, in `values` whose borders are zero.
+#[inline(always)]
+fn transpose<L: Lanes>(
+    lanes: L,
+    shape: Conv2dShape,
+    layout: Layout,
+    x: &[f32],
+    values: &mut [f32],
+) {
+    let [top, left] = shape.padding;
+    let (height, width) = (shape.height, shape.width);
+    let n_columns = width.min(layout.columns.saturating_sub(left));
+    let n_channels = layout.channels;
+    for row in 0..height.min(layout.rows.saturating_sub(top)) {
+        let at = ((row + top) * layout.columns + left) * n_channels;
+        // The last channels first: what is written beyond a position is written again.
+        for channel in (0..n_channels).step_by(L::LANES).rev() {
+            let src = &x[(channel * height + row) * width..];
+            let n_rows = L::LANES.min(n_channels - channel);
+            let dst = &mut values[at + channel..][..n_columns * n_channels - channel + SLACK_LEN];
+            if 0 < n_columns {
+                assert!((n_rows - 1) * height * width + n_columns <= src.len());
+                // SAFETY: rows are channels of `src`; the last register begins a channel before the end.
+                unsafe {
+                    let stride = height * width;
+                    let dst = dst.as_mut_ptr();
+                    lanes.pack_rows(src.as_ptr(), stride, n_rows, n_columns, dst, n_channels);
+                }
+            }
+        }
+        let end = at + n_columns * n_channels;
+        let border = (left + layout.columns - left - n_columns) * n_channels;
+        values[end..][..border.max(SLACK_LEN)].fill(0.0);
+    }
+}
+
+/// Positions of one example.
+#[derive(Clone, Copy)]
+struct Block<'a> {
+    shape: Conv2dShape,
+    layout: Layout,
+    values: &'a [f32],
+    dy: &'a [f32],
+    offsets: &'a [u32],
+    /// Output channels.
+    m: usize,
+}
+
+impl Block<'_> {
+    /// Adds the products of these positions to `sums`, `f32[m, kernel, kernel, channels]`.
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L, sums: &mut [f32]) {
+        let [height, width] = self.shape.kernel;
+        let run_len = width * self.layout.channels;
+        let n_vectors = height * run_len.div_ceil(L::LANES);
+        let mut at = 0;
+        while at < n_vectors {
+            at += match n_vectors - at {
+                1 => self.tiles::<L, 1>(lanes, at, sums),
+                2 | 4 => self.tiles::<L, 2>(lanes, at, sums),
+                _ => self.tiles::<L, 3>(lanes, at, sums),
+            };
+        }
+    }
+
+    /// All output channels of the vectors from number `at` on.
+    #[inline(always)]
+    fn tiles<L: Lanes, const VECTORS: usize>(self, lanes: L, at: usize, sums: &mut [f32]) -> usize {
+        let [_, width] = self.shape.kernel;
+        let run_len = width * self.layout.channels;
+        let in_run = run_len.div_ceil(L::LANES);
+        let patch_len = self.shape.patch_len();
+        let mut b = [core::ptr::null(); VECTORS];
+        let mut c = [core::ptr::null_mut(); VECTORS];
+        let mut n_columns = [0; VECTORS];
+        for v in 0..VECTORS {
+            let (row, column) = ((at + v) / in_run, (at + v) % in_run * L::LANES);
+            let source = row * self.layout.columns * self.layout.channels + column;
+            b[v] = self.values.as_ptr().wrapping_add(source);
+            c[v] = sums.as_mut_ptr().wrapping_add(row * run_len + column);
+            n_columns[v] = L::LANES.min(run_len - column);
+        }
+        let mut tile = Tile {
+            depth: self.offsets.len(),
+            a: self.dy.as_ptr(),
+            a_row: self.shape.positions(),
+            b,
+            offsets: self.offsets.as_ptr(),
+            c,
+            c_row: patch_len,
+            n_columns,
+            output: Output::Add,
+            bias: None,
+            rectify: false,
+        };
+        for height in heights(self.m, max_rows::<L>(VECTORS)) {
+            // SAFETY: windows lie within the values, which end in slack; `dy` and `sums` have `m` rows.
+            unsafe { tile::run(lanes, height, tile) };
+            tile.a = tile.a.wrapping_add(height * tile.a_row);
+            for c in &mut tile.c {
+                *c = c.wrapping_add(height * patch_len);
+            }
+        }
+        VECTORS
+    }
+}
