@@ -122,7 +122,9 @@ impl Written {
             n => format!("; seeds on trial, left out: {n}"),
         };
         let file = self.file.display();
-        format!("{file}: {host} after step {step}, {n_tensors} tensors, {n_values} values{left_out}")
+        format!(
+            "{file}: {host} after step {step}, {n_tensors} tensors, {n_values} values{left_out}"
+        )
     }
 }
 

@@ -9,6 +9,7 @@ mod determinism;
 mod extension;
 mod faults;
 mod lifecycle;
+mod pytorch;
 mod resume;
 mod rollback;
 mod support;
