@@ -314,6 +314,7 @@ fn data_config(scenario: &Scenario) -> DataConfig {
             scenario::Standardize::Global => data::Standardize::Global,
             scenario::Standardize::Off => data::Standardize::Off,
         },
+        ..DataConfig::new(data.source.clone())
     }
 }
 

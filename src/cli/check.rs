@@ -128,6 +128,7 @@ fn data_text(source: &str, train: &Dataset, n_validation: usize, n_test: usize) 
     let targets = match &train.targets {
         Targets::Classes { n_classes, .. } => format!("{n_classes} classes"),
         Targets::Values { width, .. } => format!("{width} values"),
+        Targets::NextTokens(windows) => format!("a vocabulary of {}", windows.vocabulary()),
     };
     format!(
         "{source}: {} examples to train on, {n_validation} to validate, {n_test} to test; {} features, {targets}",

@@ -1,5 +1,7 @@
 //! Arrays as files hold them: a shape, an element type, and bytes not yet believed.
 
+use std::borrow::Cow;
+
 use super::{DataFault, LEN_MAX_BYTES, N_CLASSES_MAX, Targets, Task, input::Input};
 
 /// The most axes an array may have; NumPy 1 allowed 32, no data set in use has more than five.
@@ -16,6 +18,8 @@ pub(super) enum Element {
     I32,
     U64,
     I64,
+    F16,
+    Bf16,
     F32,
     F64,
 }
@@ -28,25 +32,51 @@ pub(super) enum Endian {
 }
 
 /// An array whose bytes are there, each of its elements still to be checked.
-pub(super) struct RawArray {
+pub(super) struct RawArray<'a> {
     shape: Vec<usize>,
     element: Element,
     endian: Endian,
-    bytes: Vec<u8>,
+    bytes: Cow<'a, [u8]>,
 }
 
 impl Element {
     fn len_bytes(self) -> usize {
         match self {
             Self::U8 | Self::I8 => 1,
-            Self::U16 | Self::I16 => 2,
+            Self::U16 | Self::I16 | Self::F16 | Self::Bf16 => 2,
             Self::U32 | Self::I32 | Self::F32 => 4,
             Self::U64 | Self::I64 | Self::F64 => 8,
         }
     }
 }
 
-impl RawArray {
+impl<'a> RawArray<'a> {
+    /// An array whose values are in memory.
+    ///
+    /// # Panics
+    ///
+    /// If `bytes` are not as many as the shape asks for: the file's own check comes first.
+    pub(super) fn of_bytes(
+        shape: &[usize],
+        element: Element,
+        bytes: &'a [u8],
+    ) -> Result<Self, DataFault> {
+        if shape.contains(&0) {
+            return Err(DataFault::Empty);
+        }
+        if N_AXES_MAX < shape.len() {
+            let reason = format!("its shape has more than {N_AXES_MAX} axes");
+            return Err(DataFault::BadHeader { reason });
+        }
+        let n_elems: usize = shape.iter().product();
+        assert_eq!(bytes.len(), n_elems * element.len_bytes(), "values as the shape asks for");
+        if LEN_MAX_BYTES < 4 * n_elems as u64 {
+            return Err(DataFault::TooLarge { what: format!("its shape is {shape:?}") });
+        }
+        let bytes = Cow::Borrowed(bytes);
+        Ok(Self { shape: shape.to_vec(), element, endian: Endian::Little, bytes })
+    }
+
     /// Reads the values of an array whose header has been read; nothing may follow them.
     pub(super) fn read(
         shape: &[u64],
@@ -68,7 +98,7 @@ impl RawArray {
         let axes = shape.iter().map(|axis| usize::try_from(*axis));
         let shape = axes.collect::<Result<Vec<_>, _>>().map_err(|_| too_large())?;
         let bytes = input.read_rest(n_elems * element_bytes)?;
-        Ok(Self { shape, element, endian, bytes })
+        Ok(Self { shape, element, endian, bytes: bytes.into() })
     }
 
     /// The array as features `f32[n, elems]`, and the shape of one example.
@@ -141,6 +171,11 @@ impl RawArray {
             Element::I32 => i32::from_le_bytes(self.le_bytes(index)).into(),
             Element::U64 => u64::from_le_bytes(self.le_bytes(index)) as f64,
             Element::I64 => i64::from_le_bytes(self.le_bytes(index)) as f64,
+            Element::F16 => f16_to_f64(u16::from_le_bytes(self.le_bytes(index))),
+            Element::Bf16 => {
+                let high = u16::from_le_bytes(self.le_bytes(index));
+                f32::from_bits(u32::from(high) << 16).into()
+            }
             Element::F32 => f32::from_le_bytes(self.le_bytes(index)).into(),
             Element::F64 => f64::from_le_bytes(self.le_bytes(index)),
         }
@@ -153,5 +188,43 @@ impl RawArray {
             bytes.reverse();
         }
         bytes
+    }
+}
+
+/// The number that the bits of an IEEE 754 binary16 mean (IEEE 754-2019, section 3.4).
+fn f16_to_f64(bits: u16) -> f64 {
+    let (exponent, fraction) = (bits >> 10 & 0x1f, f64::from(bits & 0x3ff));
+    let magnitude = match exponent {
+        0 => fraction * 2_f64.powi(-24),
+        0x1f if fraction == 0.0 => f64::INFINITY,
+        0x1f => f64::NAN,
+        _ => (1024.0 + fraction) * 2_f64.powi(i32::from(exponent) - 25),
+    };
+    if bits >> 15 == 1 { -magnitude } else { magnitude }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_precision_is_read_as_the_standard_says() {
+        for (bits, number) in [
+            (0x0000, 0.0),
+            (0x0001, 5.960_464_477_539_063e-8),
+            (0x03ff, 6.097_555_160_522_461e-5),
+            (0x0400, 6.103_515_625e-5),
+            (0x3555, 0.333_251_953_125),
+            (0x3c00, 1.0),
+            (0x3c01, 1.000_976_562_5),
+            (0xc000, -2.0),
+            (0x7bff, 65_504.0),
+            (0x7c00, f64::INFINITY),
+            (0xfc00, f64::NEG_INFINITY),
+        ] {
+            assert_eq!(f16_to_f64(bits), number, "{bits:#06x}");
+        }
+        assert_eq!(f16_to_f64(0x8000).to_bits(), (-0.0_f64).to_bits());
+        assert!(f16_to_f64(0x7c01).is_nan() && f16_to_f64(0xffff).is_nan());
     }
 }

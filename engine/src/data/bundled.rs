@@ -9,7 +9,7 @@ use super::{
 };
 
 /// The names under which bundled data sets are loaded.
-pub const BUNDLED: &[&str] = &["digits", "mnist1d"];
+pub const BUNDLED: &[&str] = &["digits", "mnist1d", HAMLET_NAME];
 
 macro_rules! part {
     ($file:literal) => {
@@ -36,8 +36,28 @@ const MNIST1D: [File; 4] = [
     part!("mnist1d/t10k-labels-idx1-ubyte.gz"),
 ];
 
-/// The four IDX files of a bundled data set, if there is one of that name.
-pub(super) fn find(name: &str) -> Option<Result<Parts, DataFault>> {
+/// The name of the bundled text.
+const HAMLET_NAME: &str = "hamlet";
+
+/// Hamlet, plain ASCII.
+const HAMLET: &[u8] = part!("text/hamlet.txt").1;
+
+/// Whether a bundled data set is a text.
+pub(super) fn is_text(name: &str) -> bool {
+    name == HAMLET_NAME
+}
+
+/// A bundled data set as its files hold it.
+pub(super) enum Bundled {
+    Idx(Parts),
+    Text(Input),
+}
+
+/// The bundled data set of that name, if there is one.
+pub(super) fn find(name: &str) -> Option<Result<Bundled, DataFault>> {
+    if is_text(name) {
+        return Some(Input::new(HAMLET).map(Bundled::Text));
+    }
     let files = match name {
         "digits" => DIGITS,
         "mnist1d" => MNIST1D,
@@ -48,9 +68,9 @@ pub(super) fn find(name: &str) -> Option<Result<Parts, DataFault>> {
         Input::new(bytes).map(|input| Part { place: format!("bundled {name}"), input })
     };
     Some((|| {
-        Ok(Parts {
+        Ok(Bundled::Idx(Parts {
             train: [open(train_images)?, open(train_labels)?],
             test: Some([open(test_images)?, open(test_labels)?]),
-        })
+        }))
     })())
 }

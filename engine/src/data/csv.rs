@@ -9,7 +9,9 @@ use ::csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 
 use super::{
     DataConfig, DataFault, Dataset, ExampleNames, LEN_MAX_BYTES, N_CLASSES_MAX, Targets, Task,
-    error::nearest, input::Input, source::Loaded,
+    error::{first_names, nearest},
+    input::Input,
+    source::Loaded,
 };
 
 /// The most columns: those of the widest tables in common use (gene expression) are about 60,000.
@@ -232,12 +234,12 @@ fn find_targets(names: &[String], label: &str, task: Task) -> Result<Vec<usize>,
 }
 
 fn missing_label(names: &[String], label: &str) -> DataFault {
-    let first: Vec<&str> = names.iter().take(8).map(String::as_str).collect();
-    let more = if first.len() < names.len() { ", ..." } else { "" };
+    let names = || names.iter().map(String::as_str);
     DataFault::MissingLabel {
+        kind: "column",
         label: label.to_owned(),
-        nearest: nearest(label, names.iter().map(String::as_str)),
-        columns: first.join(", ") + more,
+        nearest: nearest(label, names()),
+        names: first_names(names()),
     }
 }
 

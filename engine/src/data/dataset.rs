@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{DataFault, LEN_MAX_BYTES, N_CLASSES_MAX, Task};
+use super::{
+    Augment, DataFault, Draw, LEN_MAX_BYTES, Targets, Task, Windows,
+    rows::{check_finite, gather_rows, select_rows},
+};
 
 /// Features `f32[len, elems]` and one target each, shared and immutable.
 ///
@@ -12,31 +15,21 @@ use super::{DataFault, LEN_MAX_BYTES, N_CLASSES_MAX, Task};
 /// there are as many targets as examples. [`Dataset::new`] checks this.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
-    /// `f32[len, elems]`, row-major: one example after another.
-    pub features: Arc<[f32]>,
+    /// What a host sees of each example.
+    pub features: Features,
     /// The axes of one example; their product is [`elems`](Self::elems).
     pub example_shape: Vec<usize>,
     /// One for each example, in the same order.
     pub targets: Targets,
 }
 
-/// What a host learns to say about each example.
+/// What a host sees of each example.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Targets {
-    /// One class each.
-    Classes {
-        /// `u32[len]`, each below `n_classes`.
-        labels: Arc<[u32]>,
-        /// How many classes the data set has, at least two.
-        n_classes: usize,
-    },
-    /// Real values.
-    Values {
-        /// `f32[len, width]`, row-major.
-        values: Arc<[f32]>,
-        /// How many values one example has.
-        width: usize,
-    },
+pub enum Features {
+    /// `f32[len, elems]`, row-major: one example after another.
+    Dense(Arc<[f32]>),
+    /// Tokens, `[context]` an example; their targets are [`Targets::NextTokens`].
+    Windows(Windows),
 }
 
 /// What a source calls its features and targets. A list is empty where the source has no names.
@@ -44,7 +37,7 @@ pub enum Targets {
 pub struct ExampleNames {
     /// One for each element of an example.
     pub features: Vec<String>,
-    /// One for each class, in the order of labels.
+    /// One for each class, in the order of labels; of a text its characters, in the order of tokens.
     pub classes: Vec<String>,
     /// One for each column of targets.
     pub targets: Vec<String>,
@@ -64,13 +57,25 @@ impl Dataset {
     ) -> Result<Self, DataFault> {
         let features = features.into();
         let n_examples = count_examples(&features, &example_shape)?;
+        if matches!(targets, Targets::NextTokens(_)) {
+            return Err(DataFault::MixedText);
+        }
         targets.check()?;
         let n_targets = targets.len();
         if n_targets != n_examples {
             return Err(DataFault::CountMismatch { n_examples, n_targets });
         }
         check_finite(&features, features.len() / n_examples)?;
-        Ok(Self { features, example_shape, targets })
+        Ok(Self { features: Features::Dense(features), example_shape, targets })
+    }
+
+    /// Text: each window is an example, and the token after each of its own is a target.
+    pub fn of_windows(windows: Windows) -> Self {
+        Self {
+            example_shape: vec![windows.context()],
+            features: Features::Windows(windows.clone()),
+            targets: Targets::NextTokens(windows),
+        }
     }
 
     /// How many examples there are.
@@ -88,39 +93,144 @@ impl Dataset {
         self.example_shape.iter().product()
     }
 
-    /// What the targets mean.
+    /// The features of one example, `f32[elems]`.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such example, or if this is text, whose examples are not stored one by one.
+    pub fn example(&self, index: u32) -> &[f32] {
+        let features = self.features.dense().expect("text is gathered, not stored");
+        let elems = self.elems();
+        &features[index as usize * elems..][..elems]
+    }
+
+    /// How many labels one example has: one, or of text one for each token it sees.
+    pub fn labels_per_example(&self) -> usize {
+        match &self.targets {
+            Targets::NextTokens(windows) => windows.context(),
+            Targets::Classes { .. } | Targets::Values { .. } => 1,
+        }
+    }
+
+    /// How many different tokens there may be, if this is text.
+    pub fn vocabulary(&self) -> Option<usize> {
+        match &self.features {
+            Features::Windows(windows) => Some(windows.vocabulary()),
+            Features::Dense(_) => None,
+        }
+    }
+
+    /// What the targets mean. To predict a token is to classify.
     pub fn task(&self) -> Task {
         match self.targets {
-            Targets::Classes { .. } => Task::Classification,
+            Targets::Classes { .. } | Targets::NextTokens(_) => Task::Classification,
             Targets::Values { .. } => Task::Regression,
         }
     }
 
-    /// The features of one example, `f32[elems]`.
-    pub fn example(&self, index: u32) -> &[f32] {
-        let elems = self.elems();
-        &self.features[index as usize * elems..][..elems]
+    /// Writes the examples `indices` into `batch`, `f32[indices.len(), elems]`. Nothing is allocated.
+    ///
+    /// Where `draw` is of training, windows of text are shifted and images varied as `augment`
+    /// says. Tokens are written as whole numbers.
+    ///
+    /// # Panics
+    ///
+    /// If an index is out of range, `batch` is of another size, or images to be varied do not pass
+    /// [`Augment::check`].
+    pub fn gather_features(
+        &self,
+        indices: &[u32],
+        draw: Draw,
+        augment: &Augment,
+        batch: &mut [f32],
+    ) {
+        match &self.features {
+            Features::Dense(features) if draw.is_training && !augment.is_off() => {
+                augment.gather(features, &self.example_shape, indices, draw, batch);
+            }
+            Features::Dense(features) => gather_rows(features, self.elems(), indices, batch),
+            Features::Windows(windows) => {
+                let shift = windows.shift(draw);
+                for_each_row(windows.context(), indices, batch, |index, row| {
+                    windows.write_tokens(index as usize, shift, row);
+                });
+            }
+        }
     }
 
-    /// Copies the features of the examples `indices` into `batch`, `f32[indices.len(), elems]`.
-    pub fn gather_features(&self, indices: &[u32], batch: &mut [f32]) {
-        gather_rows(&self.features, self.elems(), indices, batch);
+    /// Writes the labels of the examples `indices` into `batch`,
+    /// `u32[indices.len(), labels_per_example]`. Nothing is allocated.
+    ///
+    /// The same `draw` as for [`gather_features`](Self::gather_features) gives the labels of what
+    /// that wrote.
+    ///
+    /// # Panics
+    ///
+    /// If the targets are values, an index is out of range, or `batch` is of another size.
+    pub fn gather_labels(&self, indices: &[u32], draw: Draw, batch: &mut [u32]) {
+        match &self.targets {
+            Targets::Classes { labels, .. } => {
+                for_each_row(1, indices, batch, |index, row| row[0] = labels[index as usize]);
+            }
+            Targets::NextTokens(windows) => {
+                let shift = windows.shift(draw);
+                for_each_row(windows.context(), indices, batch, |index, row| {
+                    windows.write_next(index as usize, shift, row);
+                });
+            }
+            Targets::Values { .. } => panic!("values have no labels"),
+        }
+    }
+
+    /// Writes the examples from `start` on as they are, `f32[rows, elems]`: neither shifted nor varied.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer, or `batch` is of another size.
+    pub fn load(&self, start: usize, rows: usize, batch: &mut [f32]) {
+        let elems = self.elems();
+        assert_eq!(batch.len(), rows * elems, "a row for each example");
+        match &self.features {
+            Features::Dense(features) => {
+                batch.copy_from_slice(&features[start * elems..][..rows * elems]);
+            }
+            Features::Windows(windows) => {
+                for (index, row) in (start..).zip(batch.chunks_exact_mut(elems)) {
+                    windows.write_tokens(index, 0, row);
+                }
+            }
+        }
+    }
+
+    /// Writes the labels of what [`load`](Self::load) writes, `u32[rows, labels_per_example]`.
+    ///
+    /// # Panics
+    ///
+    /// If the targets are values, there are fewer examples, or `batch` is of another size.
+    pub fn load_labels(&self, start: usize, rows: usize, batch: &mut [u32]) {
+        assert_eq!(batch.len(), rows * self.labels_per_example(), "as many labels as are there");
+        match &self.targets {
+            Targets::Classes { labels, .. } => batch.copy_from_slice(&labels[start..][..rows]),
+            Targets::NextTokens(windows) => {
+                for (index, row) in (start..).zip(batch.chunks_exact_mut(windows.context())) {
+                    windows.write_next(index, 0, row);
+                }
+            }
+            Targets::Values { .. } => panic!("values have no labels"),
+        }
     }
 
     /// The examples `indices`, in that order, as a data set of their own.
+    ///
+    /// # Panics
+    ///
+    /// If this is text: its windows are chosen by place.
     pub(super) fn select(&self, indices: &[u32]) -> Self {
+        let features = self.features.dense().expect("windows are chosen by place");
         Self {
-            features: select_rows(&self.features, self.elems(), indices),
+            features: Features::Dense(select_rows(features, self.elems(), indices)),
             example_shape: self.example_shape.clone(),
-            targets: match &self.targets {
-                Targets::Classes { labels, n_classes } => Targets::Classes {
-                    labels: indices.iter().map(|&index| labels[index as usize]).collect(),
-                    n_classes: *n_classes,
-                },
-                Targets::Values { values, width } => {
-                    Targets::Values { values: select_rows(values, *width, indices), width: *width }
-                }
-            },
+            targets: self.targets.select(indices),
         }
     }
 
@@ -128,6 +238,10 @@ impl Dataset {
     pub(super) fn adopt_test(&self, mut test: Self) -> Result<Self, DataFault> {
         let differs =
             |what, train: String, test: String| Err(DataFault::TestDiffers { what, train, test });
+        let kinds = [self, &test].map(|it| it.features.kind());
+        if kinds[0] != kinds[1] {
+            return differs("features that are", kinds[0].to_owned(), kinds[1].to_owned());
+        }
         if self.example_shape != test.example_shape {
             let [train, test] = [self, &test].map(|it| format!("{:?}", it.example_shape));
             return differs("shape", train, test);
@@ -145,143 +259,34 @@ impl Dataset {
                     return differs("targets of width", width.to_string(), other.to_string());
                 }
             }
+            (Targets::NextTokens(windows), Targets::NextTokens(other)) => {
+                let [train, test] = [&*windows, other].map(|it| it.vocabulary().to_string());
+                if train != test {
+                    return differs("a vocabulary of", train, test);
+                }
+            }
             _ => {
                 return differs("task", format!("{:?}", self.task()), format!("{:?}", test.task()));
             }
         }
         Ok(test)
     }
-
-    /// Refuses classes without examples, and fewer than two.
-    pub(super) fn check_classes(&self) -> Result<(), DataFault> {
-        let Targets::Classes { labels, n_classes } = &self.targets else { return Ok(()) };
-        let mut seen = vec![false; *n_classes];
-        labels.iter().for_each(|&label| seen[label as usize] = true);
-        if seen.iter().filter(|seen| **seen).count() < 2 {
-            return Err(DataFault::OneClass);
-        }
-        match seen.iter().position(|seen| !seen) {
-            Some(missing) => {
-                let label = labels.iter().copied().max().unwrap_or(0);
-                Err(DataFault::ClassGap { label, missing: missing as u32 })
-            }
-            None => Ok(()),
-        }
-    }
 }
 
-impl Targets {
-    /// How many examples they are for.
-    pub fn len(&self) -> usize {
+impl Features {
+    /// `f32[len, elems]`, if they are numbers.
+    pub fn dense(&self) -> Option<&[f32]> {
         match self {
-            Self::Classes { labels, .. } => labels.len(),
-            Self::Values { values, width } => values.len() / width.max(&1),
+            Self::Dense(features) => Some(features),
+            Self::Windows(_) => None,
         }
     }
 
-    /// Whether they are for none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// How many outputs a host needs: one for each class, or one for each value.
-    pub fn n_outputs(&self) -> usize {
+    fn kind(&self) -> &'static str {
         match self {
-            Self::Classes { n_classes, .. } => *n_classes,
-            Self::Values { width, .. } => *width,
+            Self::Dense(_) => "numbers",
+            Self::Windows(_) => "tokens",
         }
-    }
-
-    /// Copies the labels of the examples `indices` into `batch`, `u32[indices.len()]`.
-    ///
-    /// # Panics
-    ///
-    /// If these are values, not classes.
-    pub fn gather_labels(&self, indices: &[u32], batch: &mut [u32]) {
-        let Self::Classes { labels, .. } = self else { panic!("values have no labels") };
-        assert_eq!(batch.len(), indices.len(), "one label for each index");
-        for (out, &index) in batch.iter_mut().zip(indices) {
-            *out = labels[index as usize];
-        }
-    }
-
-    /// Copies the values of the examples `indices` into `batch`, `f32[indices.len(), width]`.
-    ///
-    /// # Panics
-    ///
-    /// If these are classes, not values.
-    pub fn gather_values(&self, indices: &[u32], batch: &mut [f32]) {
-        let Self::Values { values, width } = self else { panic!("classes have no values") };
-        gather_rows(values, *width, indices, batch);
-    }
-
-    fn check(&self) -> Result<(), DataFault> {
-        match self {
-            Self::Classes { labels, n_classes } => {
-                if N_CLASSES_MAX < *n_classes {
-                    return Err(DataFault::TooManyClasses);
-                }
-                let stray = labels.iter().position(|label| *n_classes <= *label as usize);
-                stray.map_or(Ok(()), |example| {
-                    Err(DataFault::NotAClass { example, label: f64::from(labels[example]) })
-                })
-            }
-            Self::Values { values, width } => match *width {
-                0 => Err(DataFault::Shape {
-                    shape: vec![values.len(), 0],
-                    wanted: "an example needs one target at least",
-                }),
-                width if values.len() % width != 0 => Err(DataFault::Shape {
-                    shape: vec![values.len()],
-                    wanted: "its targets must be as wide for every example",
-                }),
-                width => check_finite(values, width),
-            },
-        }
-    }
-}
-
-/// BLAKE3 of everything a source holds: shape, features and targets, training and test apart.
-///
-/// Numbers are hashed as little-endian bytes, each part with its length before it, so that the
-/// digest is the same on every machine and no two data sets share one by concatenation.
-pub(super) fn digest(examples: &Dataset, test: Option<&Dataset>) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new_derive_key("esper 2025 data set v1");
-    for part in [Some(examples), test].into_iter().flatten() {
-        update_len(&mut hasher, part.example_shape.len());
-        part.example_shape.iter().for_each(|axis| update_len(&mut hasher, *axis));
-        update_f32s(&mut hasher, &part.features);
-        match &part.targets {
-            Targets::Classes { labels, n_classes } => {
-                hasher.update(b"classes");
-                update_len(&mut hasher, *n_classes);
-                update_len(&mut hasher, labels.len());
-                labels.iter().for_each(|label| {
-                    hasher.update(&label.to_le_bytes());
-                });
-            }
-            Targets::Values { values, width } => {
-                hasher.update(b"values");
-                update_len(&mut hasher, *width);
-                update_f32s(&mut hasher, values);
-            }
-        }
-    }
-    *hasher.finalize().as_bytes()
-}
-
-fn update_len(hasher: &mut blake3::Hasher, len: usize) {
-    hasher.update(&(len as u64).to_le_bytes());
-}
-
-fn update_f32s(hasher: &mut blake3::Hasher, values: &[f32]) {
-    update_len(hasher, values.len());
-    // BLAKE3 is fast on long inputs and slow on four bytes at a time.
-    let mut bytes = [0_u8; 4096];
-    for chunk in values.chunks(bytes.len() / 4) {
-        let (quads, _) = bytes.as_chunks_mut::<4>();
-        quads.iter_mut().zip(chunk).for_each(|(quad, value)| *quad = value.to_le_bytes());
-        hasher.update(&bytes[..4 * chunk.len()]);
     }
 }
 
@@ -303,33 +308,21 @@ fn count_examples(features: &[f32], example_shape: &[usize]) -> Result<usize, Da
     Ok(features.len() / elems)
 }
 
-fn check_finite(values: &[f32], width: usize) -> Result<(), DataFault> {
-    match values.iter().position(|value| !value.is_finite()) {
-        Some(at) => Err(DataFault::NotFinite {
-            example: at / width,
-            element: at % width,
-            value: f64::from(values[at]),
-        }),
-        None => Ok(()),
-    }
-}
-
-fn gather_rows(rows: &[f32], width: usize, indices: &[u32], batch: &mut [f32]) {
+fn for_each_row<T>(
+    width: usize,
+    indices: &[u32],
+    batch: &mut [T],
+    mut write: impl FnMut(u32, &mut [T]),
+) {
     assert_eq!(batch.len(), indices.len() * width, "one row for each index");
-    for (out, &index) in batch.chunks_exact_mut(width).zip(indices) {
-        out.copy_from_slice(&rows[index as usize * width..][..width]);
-    }
-}
-
-fn select_rows(rows: &[f32], width: usize, indices: &[u32]) -> Arc<[f32]> {
-    let mut selected = vec![0.0; indices.len() * width];
-    gather_rows(rows, width, indices, &mut selected);
-    selected.into()
+    batch.chunks_exact_mut(width).zip(indices).for_each(|(row, index)| write(*index, row));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const DRAW: Draw = Draw { run_seed: 0, stream: 0, epoch: 0, is_training: true };
 
     fn classes(labels: &[u32], n_classes: usize) -> Targets {
         Targets::Classes { labels: labels.into(), n_classes }
@@ -340,19 +333,67 @@ mod tests {
         let features: Vec<f32> = (0..8).map(|value| value as f32).collect();
         let set = Dataset::new(features, vec![2], classes(&[0, 1, 1, 0], 2)).expect("valid");
         let mut batch = [0.0; 6];
-        set.gather_features(&[3, 0, 3], &mut batch);
+        set.gather_features(&[3, 0, 3], DRAW, &Augment::default(), &mut batch);
         assert_eq!(batch, [6.0, 7.0, 0.0, 1.0, 6.0, 7.0]);
         let mut labels = [9; 3];
-        set.targets.gather_labels(&[3, 1, 2], &mut labels);
-        assert_eq!(labels, [0, 1, 1]);
+        set.gather_labels(&[2, 1, 0], DRAW, &mut labels);
+        assert_eq!(labels, [1, 1, 0]);
+        set.load(1, 3, &mut batch);
+        set.load_labels(1, 3, &mut labels);
+        assert_eq!((batch, labels), ([2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [1, 1, 0]));
         assert_eq!(set.example(2), [4.0, 5.0]);
+        assert_eq!((set.labels_per_example(), set.vocabulary()), (1, None));
+    }
+
+    #[test]
+    fn only_training_batches_are_varied() {
+        let features: Vec<f32> = (1..=64).map(|value| value as f32).collect();
+        let set = Dataset::new(features, vec![4, 4], classes(&[0, 1, 1, 0], 2)).expect("valid");
+        let augment = Augment { crop_padding: 3, flip: true, cutout: 2 };
+        let gather = |draw| {
+            let mut batch = vec![0.0; 64];
+            set.gather_features(&[0, 1, 2, 3], draw, &augment, &mut batch);
+            batch
+        };
+        let mut as_they_are = vec![0.0; 64];
+        set.load(0, 4, &mut as_they_are);
+        assert_ne!(gather(DRAW), as_they_are);
+        assert_eq!(gather(Draw { is_training: false, ..DRAW }), as_they_are);
+    }
+
+    #[test]
+    fn a_batch_of_text_and_its_labels_are_shifted_alike() {
+        let windows = Windows::new((0..60).collect::<Vec<_>>(), 5, 60).expect("valid");
+        let set = Dataset::of_windows(windows.training(0..60).expect("long enough"));
+        assert_eq!((set.elems(), set.labels_per_example()), (5, 5));
+        assert_eq!((set.vocabulary(), set.targets.n_outputs()), (Some(60), 60));
+        for epoch in 0..20 {
+            let draw = Draw { epoch, ..DRAW };
+            let (mut batch, mut labels) = ([0.0; 15], [0; 15]);
+            set.gather_features(&[4, 0, 9], draw, &Augment::default(), &mut batch);
+            set.gather_labels(&[4, 0, 9], draw, &mut labels);
+            assert!(batch.iter().zip(&labels).all(|(token, next)| *token as u32 + 1 == *next));
+            assert_eq!(batch[0], batch[5] + 20.0, "four windows apart");
+        }
+        let (mut batch, mut labels) = ([0.0; 10], [0; 10]);
+        set.load(3, 2, &mut batch);
+        set.load_labels(3, 2, &mut labels);
+        assert!(batch.iter().map(|it| *it as u32).eq(15..25) && labels.into_iter().eq(16..26));
+    }
+
+    #[test]
+    #[should_panic(expected = "values have no labels")]
+    fn values_have_no_labels() {
+        let values = Targets::Values { values: [0.5, 1.5].into(), width: 1 };
+        let set = Dataset::new(vec![0.0; 2], vec![1], values).expect("valid");
+        set.gather_labels(&[0], DRAW, &mut [0]);
     }
 
     #[test]
     fn examples_in_memory_are_checked_as_files_are() {
         let fault = |features: Vec<f32>, shape: &[usize], targets| {
             let set = Dataset::new(features, shape.to_vec(), targets);
-            set.and_then(|set| set.check_classes()).expect_err("bad")
+            set.and_then(|set| set.targets.check_classes()).expect_err("bad")
         };
         let two = || classes(&[0, 1], 2);
         assert!(matches!(fault(vec![], &[2], classes(&[], 2)), DataFault::Empty));
@@ -374,18 +415,13 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_tells_a_shape_from_another_with_the_same_bytes() {
-        let set = |shape: Vec<usize>, labels: &[u32]| {
-            Dataset::new(vec![1.0; 8], shape, classes(labels, 2)).expect("valid")
-        };
-        let base = digest(&set(vec![4], &[0, 1]), None);
-        assert_eq!(base, digest(&set(vec![4], &[0, 1]), None));
-        assert_ne!(base, digest(&set(vec![2, 2], &[0, 1]), None));
-        assert_ne!(
-            digest(&set(vec![1, 4], &[0, 1]), None),
-            digest(&set(vec![2, 2], &[0, 1]), None)
-        );
-        assert_ne!(base, digest(&set(vec![4], &[1, 0]), None));
-        assert_ne!(base, digest(&set(vec![4], &[0, 1]), Some(&set(vec![4], &[0, 1]))));
+    fn features_and_windows_do_not_mix() {
+        let windows = Windows::new(vec![0, 1, 0, 1], 1, 2).expect("valid");
+        let set = Dataset::new(vec![0.0; 3], vec![1], Targets::NextTokens(windows.clone()));
+        assert!(matches!(set, Err(DataFault::MixedText)));
+        let text = Dataset::of_windows(windows);
+        let table = Dataset::new(vec![0.0; 2], vec![1], classes(&[0, 1], 2)).expect("valid");
+        let differs = text.adopt_test(table).expect_err("another kind");
+        assert!(matches!(differs, DataFault::TestDiffers { what: "features that are", .. }));
     }
 }

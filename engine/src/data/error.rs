@@ -4,6 +4,9 @@ use std::{fmt::Display, io};
 
 use super::{LEN_MAX_BYTES, N_CLASSES_MAX};
 
+/// How many of the names that there are an error shows.
+const N_NAMES_SHOWN: usize = 8;
+
 /// Why a data set can not be used, and which file or source it is.
 #[derive(Debug, thiserror::Error)]
 #[error("{place}: {fault}")]
@@ -27,7 +30,7 @@ pub enum DataFault {
     /// Neither a bundled data set nor anything on disk has this name.
     #[error(
         "no such data set, file or folder{}; bundled data sets are {}, and a path is relative to \
-         the scenario's folder", did_you_mean(.nearest), .bundled.join(" and ")
+         the scenario's folder", did_you_mean(.nearest), and(.bundled)
     )]
     UnknownSource {
         /// The bundled data set or file with the nearest name.
@@ -36,12 +39,14 @@ pub enum DataFault {
         bundled: &'static [&'static str],
     },
     /// A device, a socket or a pipe.
-    #[error("it is neither a file nor a folder; name a data file or a folder of IDX files")]
+    #[error(
+        "it is neither a file nor a folder; name a data file, or a folder of IDX or CIFAR files"
+    )]
     NotAFile,
     /// The file's extension is not one that can be loaded.
     #[error(
-        "this kind of file is not supported; use a .csv with a header, a .npy, or the folder that \
-         holds IDX files"
+        "this kind of file is not supported; use a .csv with a header, a .npy, a .safetensors, a \
+         .txt, or the folder that holds IDX or CIFAR files"
     )]
     UnsupportedFormat,
     /// The labels beside a `.npy` file of features are not there.
@@ -51,13 +56,17 @@ pub enum DataFault {
     )]
     NoLabelFile,
     /// `label` was set for a source that brings its own labels.
-    #[error("`label` applies to .csv and .npy files only, and this source has its own; remove it")]
+    #[error(
+        "`label` applies to .csv, .npy and .safetensors files and to CIFAR-100 only, and this \
+         source has its own; remove it"
+    )]
     LabelNotUsed,
 
     /// A folder lacks one of the IDX files.
     #[error(
         "there is no `{prefix}*` in it; a folder of IDX files holds train-images*, train-labels* \
-         and, both or neither, t10k-images* and t10k-labels*, plain or .gz"
+         and, both or neither, t10k-images* and t10k-labels*, plain or .gz; of CIFAR, the .bin \
+         files"
     )]
     MissingPart {
         /// How the missing file's name begins.
@@ -72,6 +81,61 @@ pub enum DataFault {
         first: String,
         /// The second.
         second: String,
+    },
+
+    /// A folder lacks one of the CIFAR files.
+    #[error("there is no `{name}` in it; a folder of {format} holds {all}")]
+    MissingFile {
+        /// The missing file.
+        name: &'static str,
+        /// The data set.
+        format: &'static str,
+        /// What its folder holds.
+        all: &'static str,
+    },
+    /// A folder holds CIFAR as Python pickles, which run code when they are read.
+    #[error(
+        "it holds CIFAR as Python pickles, which are not read; download the binary version \
+         (cifar-10-binary.tar.gz or cifar-100-binary.tar.gz)"
+    )]
+    Pickled,
+    /// A file is no whole number of records.
+    #[error(
+        "it has {len_bytes} bytes, and a record of {format} {record_len_bytes}, so that it is cut \
+         short or another kind of file; download it again"
+    )]
+    PartialRecord {
+        /// The data set.
+        format: &'static str,
+        /// Of the file, decompressed.
+        len_bytes: u64,
+        /// Of a record.
+        record_len_bytes: u64,
+    },
+    /// A record's label is beyond the classes that its format has.
+    #[error(
+        "the label of example {example} is {label}, and the classes of {format} are 0 to {}; is it \
+         another kind of file?", n_classes - 1
+    )]
+    LabelRange {
+        /// The data set.
+        format: &'static str,
+        /// Counted from zero, within its file.
+        example: usize,
+        /// As found.
+        label: u8,
+        /// How many classes the format has.
+        n_classes: usize,
+    },
+    /// A file does not name each class once.
+    #[error(
+        "it names {found} classes, one a line, and there are {expected}; complete it or remove it"
+    )]
+    ClassNames {
+        /// How many classes there are.
+        expected: usize,
+        /// How many names there are.
+        found: usize,
     },
 
     /// Nothing is in it.
@@ -232,15 +296,38 @@ pub enum DataFault {
         /// The name.
         name: String,
     },
-    /// No column has the name given as `label`.
-    #[error("there is no column `{label}`{}; its columns are {columns}", did_you_mean(.nearest))]
+    /// Nothing has the name given as `label`.
+    #[error("there is no {kind} `{label}`{}; there are {names}", did_you_mean(.nearest))]
     MissingLabel {
+        /// What is looked for: a column, a tensor, a set of classes.
+        kind: &'static str,
         /// The name asked for.
         label: String,
         /// The nearest there is.
         nearest: Option<String>,
         /// The first of those there are.
-        columns: String,
+        names: String,
+    },
+    /// No tensor has one of the names that are looked for.
+    #[error(
+        "there is no tensor named {wanted}{}; there are {names}: rename the one that is meant",
+        did_you_mean(.nearest)
+    )]
+    MissingTensor {
+        /// The names looked for.
+        wanted: String,
+        /// The nearest there is.
+        nearest: Option<String>,
+        /// The first of those there are.
+        names: String,
+    },
+    /// Two tensors have a name that is looked for.
+    #[error("both `{first}` and `{second}` could be meant; rename or remove one of them")]
+    AmbiguousTensor {
+        /// One of them.
+        first: String,
+        /// The other.
+        second: String,
     },
     /// `label` names no column, one twice, or too many of them.
     #[error(
@@ -292,6 +379,84 @@ pub enum DataFault {
     NotText {
         /// Counted from one, the header included.
         line: u64,
+    },
+
+    /// A text can not be cut into characters.
+    #[error(
+        "it is not UTF-8 at byte {offset_bytes}; save it in that encoding, or set tokens = \
+         \"bytes\""
+    )]
+    NotUtf8 {
+        /// Of the first byte that is not, counted from zero.
+        offset_bytes: usize,
+    },
+    /// All tokens of a text are the same.
+    #[error("all of its tokens are the same; there is nothing to predict: use another text")]
+    OneToken,
+    /// There are more than [`N_CLASSES_MAX`] different tokens.
+    #[error(
+        "it has {vocabulary} different tokens, and at most {N_CLASSES_MAX} can be told apart; set \
+         tokens = \"bytes\""
+    )]
+    VocabularyTooLarge {
+        /// How many there are.
+        vocabulary: usize,
+    },
+    /// A token in memory is not below its vocabulary.
+    #[error("token {position} is {token}, and the vocabulary {vocabulary}; it must be below")]
+    TokenRange {
+        /// Counted from zero.
+        position: usize,
+        /// As found.
+        token: u32,
+        /// How many different tokens there may be.
+        vocabulary: usize,
+    },
+    /// An example would see nothing.
+    #[error("context = 0 is out of range; an example sees one token at least")]
+    NoContext,
+    /// A part of a text is too short for one example.
+    #[error(
+        "its {part} text has {n_tokens} tokens, and an example takes {context} and the one that \
+         follows; shorten `context`, change the shares or use a longer text"
+    )]
+    ContextTooLong {
+        /// Which part of the text.
+        part: &'static str,
+        /// How many tokens it has.
+        n_tokens: usize,
+        /// How many tokens an example sees.
+        context: usize,
+    },
+    /// A text can not be regressed on.
+    #[error(
+        "a text is learned by predicting its tokens, which is classification; remove task = \
+         \"regression\""
+    )]
+    TextRegression,
+    /// Tokens were to be predicted from numbers.
+    #[error("tokens are predicted from tokens alone; make its examples of the same windows")]
+    MixedText,
+
+    /// Examples that have no neighbouring elements were to be augmented.
+    #[error("augmentation varies images and signals, and its examples are {kind}; turn it off")]
+    NotAnImage {
+        /// What they are.
+        kind: &'static str,
+    },
+    /// An augmentation does not fit the images.
+    #[error(
+        "{name} = {value} is out of range for examples of shape {shape:?}; it must be at most {max}"
+    )]
+    AugmentRange {
+        /// Which one.
+        name: &'static str,
+        /// Its value.
+        value: usize,
+        /// The largest that fits.
+        max: usize,
+        /// The shape of an example.
+        shape: Vec<usize>,
     },
 
     /// A share is not between 0 and 1.
@@ -353,6 +518,22 @@ pub(super) fn nearest<'a>(
     (distance <= reach).then(|| name.to_owned())
 }
 
+/// The first of many names, as an error shows them.
+pub(super) fn first_names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let mut names = names.into_iter();
+    let first: Vec<&str> = names.by_ref().take(N_NAMES_SHOWN).collect();
+    let more = if names.next().is_some() { ", ..." } else { "" };
+    first.join(", ") + more
+}
+
+/// `a, b and c`.
+fn and(names: &[&str]) -> String {
+    match names {
+        [names @ .., last] if !names.is_empty() => format!("{} and {last}", names.join(", ")),
+        names => names.concat(),
+    }
+}
+
 fn did_you_mean(nearest: &Option<String>) -> String {
     nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
 }
@@ -368,5 +549,14 @@ mod tests {
         assert_eq!(nearest("Mnist_1d", names), Some("mnist1d".into()));
         assert_eq!(nearest("imagenet", names), None);
         assert_eq!(nearest("x", []), None);
+    }
+
+    #[test]
+    fn lists_of_names_are_cut_and_joined() {
+        assert_eq!(and(&[]), "");
+        assert_eq!(and(&["a"]), "a");
+        assert_eq!(and(&["a", "b", "c"]), "a, b and c");
+        assert_eq!(first_names(["a", "b"]), "a, b");
+        assert_eq!(first_names(["a"; 9]), "a, a, a, a, a, a, a, a, ...");
     }
 }

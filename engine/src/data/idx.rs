@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Reads an IDX file whole.
-pub(super) fn read(input: &mut Input) -> Result<RawArray, DataFault> {
+pub(super) fn read(input: &mut Input) -> Result<RawArray<'static>, DataFault> {
     let magic = input.read_up_to(4)?;
     let (element, n_axes) = match magic[..] {
         [] => return Err(DataFault::Empty),

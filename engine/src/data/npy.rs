@@ -13,7 +13,7 @@ use super::{
 const HEADER_MAX_BYTES: u64 = 10_000;
 
 /// Reads an NPY file whole.
-pub(super) fn read(input: &mut Input) -> Result<RawArray, DataFault> {
+pub(super) fn read(input: &mut Input) -> Result<RawArray<'static>, DataFault> {
     let text = read_header_text(input)?;
     let header = Header::parse(&text)?;
     if header.fortran_order {
@@ -58,7 +58,7 @@ fn read_header_text(input: &mut Input) -> Result<String, DataFault> {
 fn element_of(descr: &str) -> Result<(Element, Endian), DataFault> {
     let unsupported = || DataFault::UnsupportedElement {
         found: format!("{descr:?}"),
-        supported: "f4, f8, i1 to i8, u1 to u8 or bool",
+        supported: "f2, f4, f8, i1 to i8, u1 to u8 or bool",
     };
     let (endian, kind) = match descr.split_at_checked(1).ok_or_else(unsupported)? {
         ("<" | "|" | "=", kind) => (Endian::Little, kind),
@@ -74,6 +74,7 @@ fn element_of(descr: &str) -> Result<(Element, Endian), DataFault> {
         "i4" => Element::I32,
         "u8" => Element::U64,
         "i8" => Element::I64,
+        "f2" => Element::F16,
         "f4" => Element::F32,
         "f8" => Element::F64,
         _ => return Err(unsupported()),

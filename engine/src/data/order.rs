@@ -64,6 +64,15 @@ impl Order {
         &self.perm[start..self.position]
     }
 
+    /// The last `n_examples` of this epoch that were visited: of the last batch, its length.
+    ///
+    /// # Panics
+    ///
+    /// If fewer have been visited.
+    pub fn last(&self, n_examples: usize) -> &[u32] {
+        &self.perm[self.position - n_examples..self.position]
+    }
+
     /// The epoch of the last batch, from zero.
     pub fn epoch(&self) -> u64 {
         self.epoch
@@ -123,7 +132,12 @@ mod tests {
 
     fn epoch_of(order: &mut Order, batch_max: usize) -> Vec<u32> {
         let n_steps = steps_per_epoch(order.n_examples(), batch_max);
-        let visited = (0..n_steps).flat_map(|_| order.next_batch(batch_max).to_vec()).collect();
+        let mut next = || {
+            let batch = order.next_batch(batch_max).to_vec();
+            assert_eq!(batch, order.last(batch.len()));
+            batch
+        };
+        let visited = (0..n_steps).flat_map(|_| next()).collect();
         assert!(order.is_at_epoch_end());
         visited
     }

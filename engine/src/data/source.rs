@@ -6,8 +6,15 @@ use std::{
 };
 
 use super::{
-    BUNDLED, DataConfig, DataError, DataFault, Dataset, ExampleNames, Task, array::RawArray,
-    bundled, csv, error::nearest, idx, input::Input, npy,
+    BUNDLED, DataConfig, DataError, DataFault, Dataset, ExampleNames, Task,
+    array::RawArray,
+    bundled::{self, Bundled},
+    cifar::Cifar,
+    csv,
+    error::nearest,
+    idx,
+    input::Input,
+    npy, safetensors, text,
 };
 
 /// How many entries of a folder are looked at for a name to suggest.
@@ -35,9 +42,12 @@ pub(super) struct Parts {
 
 /// Reads what `config.source` names.
 pub(super) fn read(config: &DataConfig, base_dir: &Path) -> Result<Loaded, DataError> {
-    if let Some(parts) = bundled::find(&config.source) {
-        let parts = parts.map_err(|fault| fault.at(&config.source))?;
-        return read_idx_parts(parts, config);
+    if let Some(bundled) = bundled::find(&config.source) {
+        let in_source = |fault: DataFault| fault.at(&config.source);
+        return match bundled.map_err(in_source)? {
+            Bundled::Idx(parts) => read_idx_parts(parts, config),
+            Bundled::Text(input) => text::read(input, config).map_err(in_source),
+        };
     }
     let path = base_dir.join(&config.source);
     let kind = match fs::metadata(&path) {
@@ -48,19 +58,38 @@ pub(super) fn read(config: &DataConfig, base_dir: &Path) -> Result<Loaded, DataE
         _ => return Err(unknown_source(config, &path)),
     };
     if kind.is_dir() {
-        return read_idx_parts(open_folder(&path)?, config);
+        return read_folder(&path, config);
     }
     if !kind.is_file() {
         return Err(DataFault::NotAFile.at(path.display()));
     }
     let extension = path.extension().and_then(|it| it.to_str()).unwrap_or_default();
+    let read = |parse: fn(Input, &DataConfig) -> Result<Loaded, DataFault>| {
+        let loaded = Input::open(&path).and_then(|input| parse(input, config));
+        loaded.map_err(|fault| fault.at(path.display()))
+    };
     match extension.to_ascii_lowercase().as_str() {
-        "csv" => {
-            let loaded = Input::open(&path).and_then(|input| csv::read(input, config));
-            loaded.map_err(|fault| fault.at(path.display()))
-        }
+        "csv" => read(csv::read),
         "npy" => read_npy(&path, config),
+        "safetensors" => safetensors::read(&path, config),
+        extension if text::is_extension(extension) => read(text::read),
         _ => Err(DataFault::UnsupportedFormat.at(path.display())),
+    }
+}
+
+/// Whether `source` names a text, as far as its name tells.
+pub(super) fn is_text(source: &str) -> bool {
+    let extension = Path::new(source).extension().and_then(|it| it.to_str());
+    bundled::is_text(source) || extension.is_some_and(text::is_extension)
+}
+
+/// Reads a folder of CIFAR or of IDX files.
+fn read_folder(folder: &Path, config: &DataConfig) -> Result<Loaded, DataError> {
+    let in_folder = |fault: DataFault| fault.at(folder.display());
+    let names = list(folder).map_err(|reason| in_folder(DataFault::unreadable(reason)))?;
+    match Cifar::recognize(&names).map_err(in_folder)? {
+        Some(cifar) => cifar.read(folder, &names, config),
+        None => read_idx_parts(open_folder(folder, &names)?, config),
     }
 }
 
@@ -79,7 +108,7 @@ fn read_npy(path: &Path, config: &DataConfig) -> Result<Loaded, DataError> {
     let features = read_array(open_part(path)?, npy::read)?;
     let labels = read_array(open_part(&labels)?, npy::read)?;
     let (examples, place) = pair(features, labels, config.task)?;
-    examples.check_classes().map_err(|fault| fault.at(place))?;
+    examples.targets.check_classes().map_err(|fault| fault.at(place))?;
     Ok(Loaded { examples, test: None, names: ExampleNames::default() })
 }
 
@@ -92,18 +121,18 @@ fn read_idx_parts(parts: Parts, config: &DataConfig) -> Result<Loaded, DataError
     };
     let (examples, place) = read(parts.train)?;
     // A test set may lack a class.
-    examples.check_classes().map_err(|fault| fault.at(place))?;
+    examples.targets.check_classes().map_err(|fault| fault.at(place))?;
     let test = parts.test.map(read).transpose()?.map(|(test, _)| test);
     Ok(Loaded { examples, test, names: ExampleNames::default() })
 }
 
 /// An array, and the name of its file for errors.
-type Named = (String, RawArray);
+type Named<'a> = (String, RawArray<'a>);
 
 fn read_array(
     Part { place, mut input }: Part,
-    parse: fn(&mut Input) -> Result<RawArray, DataFault>,
-) -> Result<Named, DataError> {
+    parse: fn(&mut Input) -> Result<RawArray<'static>, DataFault>,
+) -> Result<Named<'static>, DataError> {
     match parse(&mut input) {
         Ok(array) => Ok((place, array)),
         Err(fault) => Err(fault.at(place)),
@@ -111,7 +140,11 @@ fn read_array(
 }
 
 /// Examples from both arrays, and the name of the file that holds their labels.
-fn pair(features: Named, labels: Named, task: Task) -> Result<(Dataset, String), DataError> {
+pub(super) fn pair(
+    features: Named,
+    labels: Named,
+    task: Task,
+) -> Result<(Dataset, String), DataError> {
     let (features_place, features) = features;
     let (labels_place, labels) = labels;
     let (features, shape) = features.into_features().map_err(|fault| fault.at(&features_place))?;
@@ -123,10 +156,8 @@ fn pair(features: Named, labels: Named, task: Task) -> Result<(Dataset, String),
 }
 
 /// Finds and opens the IDX files of a folder.
-fn open_folder(folder: &Path) -> Result<Parts, DataError> {
-    let names =
-        list(folder).map_err(|reason| DataFault::unreadable(reason).at(folder.display()))?;
-    let find = |prefix| find_part(&names, prefix).map_err(|fault| fault.at(folder.display()));
+fn open_folder(folder: &Path, names: &[String]) -> Result<Parts, DataError> {
+    let find = |prefix| find_part(names, prefix).map_err(|fault| fault.at(folder.display()));
     let required = |prefix| match find(prefix)? {
         Some(name) => open_part(&folder.join(name)),
         None => Err(DataFault::MissingPart { prefix }.at(folder.display())),

@@ -1,17 +1,62 @@
 //! Which examples train, which decide and which test.
 
-use super::{DataConfig, DataFault, Targets, keyed::Keyed};
+use std::ops::Range;
+
+use super::{DataConfig, DataFault, Dataset, Features, Targets, Windows, keyed::Keyed};
 
 /// Keeps the split's numbers apart from any other stream of the same seed.
 const STREAM: u64 = u64::from_le_bytes(*b"split\0\0\0");
 
+/// Training, validation and test examples; `test` is the source's own test set.
+pub(super) fn split(
+    examples: Dataset,
+    test: Option<Dataset>,
+    config: &DataConfig,
+) -> Result<[Dataset; 3], DataFault> {
+    if let Features::Windows(windows) = &examples.features {
+        return split_text(windows, test, config);
+    }
+    let parts = draw(&examples.targets, examples.len(), test.is_some(), config)?;
+    let test = test.unwrap_or_else(|| examples.select(&parts.test));
+    Ok([examples.select(&parts.train), examples.select(&parts.validation), test])
+}
+
+/// Text is split by place: what comes first trains, then validates, then tests.
+fn split_text(
+    windows: &Windows,
+    test: Option<Dataset>,
+    config: &DataConfig,
+) -> Result<[Dataset; 3], DataFault> {
+    let [train, validation, held] = by_place(windows.tokens().len(), test.is_some(), config)?;
+    let test = match test {
+        Some(test) => test,
+        None => Dataset::of_windows(windows.held_out(held, "test")?),
+    };
+    let validation = windows.held_out(validation, "validation")?;
+    Ok([Dataset::of_windows(windows.training(train)?), Dataset::of_windows(validation), test])
+}
+
+/// The places of each part; the last is empty when the source has a test set of its own.
+fn by_place(
+    n_tokens: usize,
+    has_test: bool,
+    config: &DataConfig,
+) -> Result<[Range<usize>; 3], DataFault> {
+    check_shares(config, has_test)?;
+    let count = |share: f64| (share * n_tokens as f64).round() as usize;
+    let n_test = if has_test { 0 } else { count(config.test_share) };
+    let test = n_tokens - n_test..n_tokens;
+    let validation = test.start.saturating_sub(count(config.validation_share))..test.start;
+    Ok([0..validation.start, validation, test])
+}
+
 /// Indices of the examples in each part, ascending; together every example once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Parts {
-    pub(super) train: Vec<u32>,
-    pub(super) validation: Vec<u32>,
+struct Parts {
+    train: Vec<u32>,
+    validation: Vec<u32>,
     /// Empty when the source has a test set of its own.
-    pub(super) test: Vec<u32>,
+    test: Vec<u32>,
 }
 
 /// Draws the parts by a keyed shuffle, class by class.
@@ -19,7 +64,7 @@ pub(super) struct Parts {
 /// Both shares are of `n_examples`. Each part gets its share of every class up to rounding
 /// (largest remainder, Hamilton's method), and every class keeps an example to train on.
 /// Regression is one class here.
-pub(super) fn draw(
+fn draw(
     targets: &Targets,
     n_examples: usize,
     has_test: bool,
@@ -172,6 +217,32 @@ mod tests {
         let rare = |part: &[u32]| part.iter().filter(|it| labels[**it as usize] == 1).count();
         assert_eq!([parts.train.len(), parts.validation.len(), parts.test.len()], [600, 150, 250]);
         assert_eq!([rare(&parts.train), rare(&parts.validation), rare(&parts.test)], [60, 15, 25]);
+    }
+
+    #[test]
+    fn a_text_is_split_by_place_and_the_split_seed_moves_nothing() {
+        let config = config(0.05, 0.05, 9);
+        let [train, validation, test] = by_place(172_078, false, &config).expect("enough");
+        assert_eq!([train.len(), validation.len(), test.len()], [154_870, 8604, 8604]);
+        assert_eq!((validation.start, test.start, test.end), (train.end, validation.end, 172_078));
+        let [train, validation, test] = by_place(100, true, &config).expect("enough");
+        assert_eq!([train, validation, test], [0..95, 95..100, 100..100]);
+    }
+
+    #[test]
+    fn a_part_too_short_for_its_context_is_named() {
+        let part = |n_tokens, context, validation, test| {
+            let tokens: Vec<u32> = (0..n_tokens).map(|it| it % 2).collect();
+            let text = Dataset::of_windows(Windows::new(tokens, context, 2).expect("valid"));
+            match split(text, None, &config(validation, test, 0)) {
+                Err(DataFault::ContextTooLong { part, n_tokens, .. }) => Some((part, n_tokens)),
+                _ => None,
+            }
+        };
+        assert_eq!(part(100, 20, 0.2, 0.3), Some(("validation", 20)));
+        assert_eq!(part(100, 20, 0.3, 0.2), Some(("test", 20)));
+        assert_eq!(part(100, 20, 0.4, 0.4), Some(("training", 20)));
+        assert_eq!(part(100, 20, 0.3, 0.3), None);
     }
 
     #[test]

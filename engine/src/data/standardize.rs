@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{DataFault, Dataset};
+use super::{DataFault, Dataset, Features};
 
 /// Over what mean and variance are taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,6 +12,9 @@ pub enum Standardize {
     /// Each element of an example has a mean and a variance of its own.
     #[default]
     PerFeature,
+    /// One mean and one variance for each channel, the first of three or more axes, as is usual
+    /// for photographs; examples of one or two axes have one channel.
+    PerChannel,
     /// One mean and one variance for all, which keeps the proportions within an image or signal.
     Global,
 }
@@ -22,41 +25,58 @@ pub enum Standardize {
 /// `f64`, example after example, so the bits are the same on every machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scaling {
-    /// `f64[elems]`, `f64[1]` for all features alike, or empty when features stay as loaded.
+    /// `f64[elems]`, `f64[channels]`, `f64[1]` for all features alike, or empty when features stay
+    /// as loaded.
     pub mean: Vec<f64>,
     /// As long as `mean`; zero for a feature that is constant over the training examples.
     pub std: Vec<f64>,
+    /// How many elements in a row share an entry of `mean`: those of a channel, or one.
+    pub run_elems: usize,
 }
 
 impl Scaling {
+    /// What leaves features as loaded.
+    pub fn identity() -> Self {
+        Self { mean: Vec::new(), std: Vec::new(), run_elems: 1 }
+    }
+
     /// Measures training features `f32[n, elems]`.
-    pub(super) fn measure(standardize: Standardize, features: &[f32], elems: usize) -> Self {
-        let width = match standardize {
-            Standardize::Off => return Self { mean: Vec::new(), std: Vec::new() },
-            Standardize::PerFeature => elems,
-            Standardize::Global => 1,
+    pub(super) fn measure(
+        standardize: Standardize,
+        features: &[f32],
+        example_shape: &[usize],
+    ) -> Self {
+        let elems: usize = example_shape.iter().product();
+        let (width, run_elems) = match (standardize, example_shape) {
+            (Standardize::Off, _) => return Self::identity(),
+            (Standardize::PerFeature, _) => (elems, 1),
+            (Standardize::PerChannel, [channels, _, _, ..]) => (*channels, elems / channels),
+            (Standardize::PerChannel | Standardize::Global, _) => (1, 1),
         };
-        let n_rows = (features.len() / width) as f64;
+        let n_values = (features.len() / width) as f64;
+        let runs = || {
+            features
+                .chunks_exact(width * run_elems)
+                .flat_map(|it| it.chunks_exact(run_elems).enumerate())
+        };
         let mut mean = vec![0.0; width];
-        for row in features.chunks_exact(width) {
-            mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
+        for (entry, run) in runs() {
+            run.iter().for_each(|x| mean[entry] += f64::from(*x));
         }
-        mean.iter_mut().for_each(|sum| *sum /= n_rows);
+        mean.iter_mut().for_each(|sum| *sum /= n_values);
         let mut std = vec![0.0; width];
-        for row in features.chunks_exact(width) {
-            let deviations = row.iter().zip(&mean).map(|(x, mean)| f64::from(*x) - mean);
-            std.iter_mut().zip(deviations).for_each(|(sum, d)| *sum += d * d);
+        for (entry, run) in runs() {
+            run.iter().for_each(|x| std[entry] += (f64::from(*x) - mean[entry]).powi(2));
         }
-        std.iter_mut().for_each(|sum| *sum = (*sum / n_rows).sqrt());
+        std.iter_mut().for_each(|sum| *sum = (*sum / n_values).sqrt());
         // The mean of equal values may be off by rounding, which would be blown up to one.
-        let first = &features[..width];
-        let mut constant = vec![true; width];
-        for row in features.chunks_exact(width) {
-            let same = row.iter().zip(first).map(|(x, first)| x == first);
-            constant.iter_mut().zip(same).for_each(|(all, same)| *all &= same);
+        let mut is_constant = vec![true; width];
+        for (entry, run) in runs() {
+            let first = features[entry * run_elems];
+            is_constant[entry] &= run.iter().all(|x| *x == first);
         }
-        std.iter_mut().zip(constant).filter(|(_, constant)| *constant).for_each(|(s, _)| *s = 0.0);
-        Self { mean, std }
+        std.iter_mut().zip(is_constant).filter(|(_, it)| *it).for_each(|(std, _)| *std = 0.0);
+        Self { mean, std, run_elems }
     }
 
     /// Whether features stay as loaded.
@@ -70,32 +90,49 @@ impl Scaling {
     ///
     /// If `features` is not a whole number of examples.
     pub fn apply(&self, features: &mut [f32]) {
-        if self.is_identity() {
-            return;
-        }
-        assert!(features.len().is_multiple_of(self.mean.len()), "whole examples");
-        for row in features.chunks_exact_mut(self.mean.len()) {
-            for ((x, mean), std) in row.iter_mut().zip(&self.mean).zip(&self.std) {
-                let y = if *std == 0.0 { 0.0 } else { (f64::from(*x) - mean) / std };
-                *x = y as f32;
-            }
-        }
+        self.apply_each(features, |_, _| {});
     }
 
     /// A part of the data with its features standardised.
-    pub(super) fn apply_to(&self, part: Dataset) -> Result<Dataset, DataFault> {
-        if self.is_identity() {
-            return Ok(part);
-        }
+    pub(super) fn apply_to(&self, mut part: Dataset) -> Result<Dataset, DataFault> {
         let elems = part.elems();
-        let mut features = part.features.to_vec();
-        self.apply(&mut features);
+        let Features::Dense(features) = &mut part.features else { return Ok(part) };
         // A held-out value may lie so far from the training mean that the quotient overflows.
-        if let Some(at) = features.iter().position(|y| !y.is_finite()) {
-            let (example, element, value) = (at / elems, at % elems, f64::from(part.features[at]));
-            return Err(DataFault::NotFinite { example, element, value });
+        let mut overflow = None;
+        self.apply_each(Arc::make_mut(features), |at, x| {
+            overflow.get_or_insert((at, x));
+        });
+        match overflow {
+            Some((at, x)) => Err(DataFault::NotFinite {
+                example: at / elems,
+                element: at % elems,
+                value: x.into(),
+            }),
+            None => Ok(part),
         }
-        Ok(Dataset { features: Arc::from(features), ..part })
+    }
+
+    /// Standardises in place, and tells `overflow` the place and old value of what is not finite.
+    fn apply_each(&self, features: &mut [f32], mut overflow: impl FnMut(usize, f32)) {
+        if self.is_identity() {
+            return;
+        }
+        let elems = self.mean.len() * self.run_elems;
+        assert!(features.len().is_multiple_of(elems), "whole examples");
+        let scales = || self.mean.iter().zip(&self.std);
+        for (example, row) in features.chunks_exact_mut(elems).enumerate() {
+            for (entry, (run, (mean, std))) in
+                row.chunks_exact_mut(self.run_elems).zip(scales()).enumerate()
+            {
+                for (at, x) in run.iter_mut().enumerate() {
+                    let y = if *std == 0.0 { 0.0 } else { (f64::from(*x) - mean) / std } as f32;
+                    if !y.is_finite() {
+                        overflow(example * elems + entry * self.run_elems + at, *x);
+                    }
+                    *x = y;
+                }
+            }
+        }
     }
 }
 
@@ -106,7 +143,7 @@ mod tests {
     #[test]
     fn each_feature_gets_zero_mean_and_unit_variance() {
         let mut features = [1.0, 10.0, 7.0, 2.0, 20.0, 7.0, 3.0, 60.0, 7.0];
-        let scaling = Scaling::measure(Standardize::PerFeature, &features, 3);
+        let scaling = Scaling::measure(Standardize::PerFeature, &features, &[3]);
         assert_eq!(scaling.mean, [2.0, 30.0, 7.0]);
         assert_eq!(scaling.std[2], 0.0);
         scaling.apply(&mut features);
@@ -123,7 +160,7 @@ mod tests {
     #[test]
     fn one_scale_for_all_keeps_proportions() {
         let mut features = [0.0, 1.0, 2.0, 5.0];
-        let scaling = Scaling::measure(Standardize::Global, &features, 2);
+        let scaling = Scaling::measure(Standardize::Global, &features, &[2]);
         assert_eq!((scaling.mean.len(), scaling.mean[0]), (1, 2.0));
         scaling.apply(&mut features);
         let unit = features[1] - features[0];
@@ -131,16 +168,51 @@ mod tests {
     }
 
     #[test]
+    fn each_channel_gets_zero_mean_and_unit_variance() {
+        // Two images of two channels of 1x3; the second channel is ten times the first plus five.
+        let image = |start: f32| {
+            let plane = move |scale: f32, shift: f32| {
+                (0..3).map(move |pixel| (start + pixel as f32) * scale + shift)
+            };
+            plane(1.0, 0.0).chain(plane(10.0, 5.0))
+        };
+        let mut features: Vec<f32> = image(1.0).chain(image(4.0)).collect();
+        let scaling = Scaling::measure(Standardize::PerChannel, &features, &[2, 1, 3]);
+        assert_eq!((&scaling.mean[..], scaling.run_elems), (&[3.5, 40.0][..], 3));
+        let variance = 35.0_f64 / 12.0;
+        assert!((scaling.std[0] - variance.sqrt()).abs() < 1e-12, "{:?}", scaling.std);
+        assert!((scaling.std[1] - 10.0 * variance.sqrt()).abs() < 1e-11, "{:?}", scaling.std);
+        scaling.apply(&mut features);
+        for image in features.chunks_exact(6) {
+            let same = image[..3].iter().zip(&image[3..]).all(|(a, b)| (a - b).abs() < 1e-6);
+            assert!(same, "channels that differ by scale and shift become one: {image:?}");
+        }
+        let mean: f32 = features.iter().sum::<f32>() / 12.0;
+        let square: f32 = features.iter().map(|y| y * y).sum::<f32>() / 12.0;
+        assert!(mean.abs() < 1e-6 && (square - 1.0).abs() < 1e-6, "{mean} {square}");
+    }
+
+    #[test]
+    fn an_image_without_an_axis_of_channels_has_one() {
+        let features: Vec<f32> = (0..24).map(|value| (value * value) as f32).collect();
+        let global = Scaling::measure(Standardize::Global, &features, &[3, 4]);
+        assert_eq!(Scaling::measure(Standardize::PerChannel, &features, &[3, 4]), global);
+        assert_eq!(Scaling::measure(Standardize::PerChannel, &features, &[12]), global);
+        let one = Scaling::measure(Standardize::PerChannel, &features, &[1, 3, 4]);
+        assert_eq!((&one.mean, &one.std), (&global.mean, &global.std));
+    }
+
+    #[test]
     fn a_constant_that_is_not_exact_in_binary_is_still_constant() {
         let features = vec![0.1_f32; 1001];
-        let scaling = Scaling::measure(Standardize::PerFeature, &features, 1);
+        let scaling = Scaling::measure(Standardize::PerFeature, &features, &[1]);
         assert_eq!(scaling.std, [0.0]);
     }
 
     #[test]
     fn off_changes_nothing() {
         let mut features = [3.0, f32::MAX];
-        let scaling = Scaling::measure(Standardize::Off, &features, 1);
+        let scaling = Scaling::measure(Standardize::Off, &features, &[1]);
         scaling.apply(&mut features);
         assert!(scaling.is_identity());
         assert_eq!(features, [3.0, f32::MAX]);

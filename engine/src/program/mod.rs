@@ -21,7 +21,7 @@ use esper_kernels::philox;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    graph::{Init, Loss, ParamSpec, Shape, features},
+    graph::{Init, Loss, ParamSpec, Shape},
     world::{
         components::Contract,
         rng::{Purpose, stream_key},
@@ -185,11 +185,6 @@ impl Program {
         let mut live: Vec<TensorId> = written.intersection(&read).copied().collect();
         live.extend((!live.contains(&site.x)).then_some(site.x));
         live.into_iter().map(|id| self.regions[id.0 as usize]).collect()
-    }
-
-    /// Labels an example has: one for each position that the program says something at.
-    pub fn labels_per_example(&self) -> usize {
-        features(&self.output_shape).positions
     }
 
     /// Values an example of tensor `id`.

@@ -52,7 +52,9 @@ impl HostConfig {
         let steps_per_epoch = crate::data::steps_per_epoch(data.train.len(), batch) as u64;
         let governor = &scenario.governor;
         let chance_loss = match &data.train.targets {
-            Targets::Classes { n_classes, .. } => Some((*n_classes as f32).ln()),
+            Targets::Classes { .. } | Targets::NextTokens(_) => {
+                Some((data.train.targets.n_outputs() as f32).ln())
+            }
             Targets::Values { .. } => None,
         };
         Self {

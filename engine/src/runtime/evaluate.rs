@@ -83,9 +83,10 @@ impl HostRuntime {
             Bucket::Validation => self.state.flops.validation += flops,
             Bucket::Evaluation => self.state.flops.evaluation += flops,
         }
-        let n_labels = examples.len() * program.labels_per_example();
         let accuracy = match examples.targets {
-            Targets::Classes { .. } => Some(n_correct as f64 / n_labels as f64),
+            Targets::Classes { .. } | Targets::NextTokens(_) => {
+                Some(n_correct as f64 / (examples.len() * examples.labels_per_example()) as f64)
+            }
             Targets::Values { .. } => None,
         };
         Evaluation { loss: loss_sum / examples.len() as f64, accuracy, n_examples: examples.len() }
@@ -95,11 +96,11 @@ impl HostRuntime {
         let elems = examples.elems();
         let input = self.program.regions[self.program.input.0 as usize];
         let offset = input.offset * self.config.batch;
-        self.workspace[offset..offset + rows * elems]
-            .copy_from_slice(&examples.features[start * elems..(start + rows) * elems]);
+        examples.load(start, rows, &mut self.workspace[offset..offset + rows * elems]);
         match &examples.targets {
-            Targets::Classes { labels, .. } => {
-                self.labels[..rows].copy_from_slice(&labels[start..start + rows]);
+            Targets::Classes { .. } | Targets::NextTokens(_) => {
+                let n_labels = rows * examples.labels_per_example();
+                examples.load_labels(start, rows, &mut self.labels[..n_labels]);
             }
             Targets::Values { values, width } => {
                 self.values[..rows * width]

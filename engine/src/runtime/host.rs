@@ -17,7 +17,7 @@ use super::{
     watch::Watch,
 };
 use crate::{
-    data::{self, Order},
+    data::{self, Draw, Order},
     device::{Pass, Tensors},
     graph::NetworkGraph,
     program::{Need, Program, Region},
@@ -158,7 +158,7 @@ impl HostRuntime {
             workspace: vec![0.0; program.workspace_len_elems(batch)],
             scratch: vec![0.0; program.scratch_len_elems(batch)],
             losses: vec![0.0; batch],
-            labels: vec![0; batch * program.labels_per_example()],
+            labels: vec![0; batch * config.data.train.labels_per_example()],
             values: vec![0.0; batch * n_outputs],
             segments: Vec::new(),
             live_at_sites: Vec::new(),
@@ -317,15 +317,23 @@ impl HostRuntime {
 
     fn load_batch(&mut self) -> usize {
         let Self { order, config, workspace, program, labels, values, state, .. } = self;
-        let indices = order.next_batch(config.batch);
-        let rows = indices.len();
-        let train = &config.data.train;
+        let rows = order.next_batch(config.batch).len();
+        let indices = order.last(rows);
+        let data::SplitData { train, augment, .. } = &*config.data;
+        let draw = Draw {
+            run_seed: config.run_seed,
+            stream: config.stream,
+            epoch: order.epoch(),
+            is_training: true,
+        };
         let input = program.regions[program.input.0 as usize];
         let start = input.offset * config.batch;
-        train.gather_features(indices, &mut workspace[start..start + input.elems * rows]);
+        let features = &mut workspace[start..start + input.elems * rows];
+        train.gather_features(indices, draw, augment, features);
         match &train.targets {
-            data::Targets::Classes { .. } => {
-                train.targets.gather_labels(indices, &mut labels[..rows]);
+            data::Targets::Classes { .. } | data::Targets::NextTokens(_) => {
+                let n_labels = rows * train.labels_per_example();
+                train.gather_labels(indices, draw, &mut labels[..n_labels]);
             }
             data::Targets::Values { width, .. } => {
                 train.targets.gather_values(indices, &mut values[..rows * width]);
@@ -370,10 +378,12 @@ impl HostRuntime {
         wanted: Need,
     ) -> (Tensors<'_>, SeedVisitor<'_>, Pass<'_>) {
         let config = &*self.config;
-        let width = config.data.train.targets.n_outputs();
-        let targets = match config.data.train.targets {
-            data::Targets::Classes { .. } => Targets::Classes(&self.labels[..rows]),
-            data::Targets::Values { .. } => Targets::Values(&self.values[..rows * width]),
+        let train = &config.data.train;
+        let targets = match &train.targets {
+            data::Targets::Classes { .. } | data::Targets::NextTokens(_) => {
+                Targets::Classes(&self.labels[..rows * train.labels_per_example()])
+            }
+            data::Targets::Values { width, .. } => Targets::Values(&self.values[..rows * width]),
         };
         let pass = Pass {
             batch: Batch { rows, targets },

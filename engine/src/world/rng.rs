@@ -21,6 +21,10 @@ pub enum Purpose {
     Policy = 6,
     /// Inputs and perturbations of validation.
     Probe = 7,
+    /// How training images are flipped, cropped and cut out.
+    Augment = 8,
+    /// Where the windows of a text begin.
+    Cut = 9,
 }
 
 /// The key of the stream (`run_seed`, `purpose`, `id`).

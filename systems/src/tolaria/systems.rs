@@ -116,7 +116,7 @@ fn epoch_report(host: HostId, runtime: &HostRuntime, n_active_seeds: u64) -> Epo
         config.total_steps,
     );
     let examples = state.epoch_examples.max(1) as f64;
-    let n_labels = examples * runtime.program.labels_per_example() as f64;
+    let n_labels = examples * config.data.train.labels_per_example() as f64;
     EpochEnded {
         host,
         epoch: runtime.epochs_done(),

@@ -9,7 +9,7 @@ use std::{
 use flate2::{Compression, write::GzEncoder};
 use tempfile::TempDir;
 
-use crate::data::{DataConfig, DataError, SplitData, Task, load};
+use crate::data::{DataConfig, DataError, DataFault, Dataset, SplitData, Task, load};
 
 /// A folder of the test's own, removed at its end.
 pub(super) struct Folder(TempDir);
@@ -33,6 +33,29 @@ impl Folder {
     pub(super) fn load(&self, config: &DataConfig) -> Result<SplitData, DataError> {
         load(config, self.path())
     }
+}
+
+/// Loads, expects an error, and checks that it names the place and says all of `words`.
+#[track_caller]
+pub(super) fn refused(
+    folder: &Folder,
+    config: &DataConfig,
+    place: &str,
+    words: &[&str],
+) -> DataFault {
+    let error = folder.load(config).expect_err("the data is bad");
+    assert!(error.place.ends_with(place), "{} does not end with {place}", error.place);
+    let text = error.to_string();
+    for word in words {
+        assert!(text.contains(word), "{text:?} does not say {word:?}");
+    }
+    assert!(text.contains(';') || text.ends_with('?'), "{text:?} does not say what to do");
+    error.fault
+}
+
+/// The features of a data set that is no text.
+pub(super) fn numbers(set: &Dataset) -> &[f32] {
+    set.features.dense().expect("no text")
 }
 
 pub(super) fn classification(source: &str) -> DataConfig {

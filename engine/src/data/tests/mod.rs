@@ -2,5 +2,8 @@
 
 mod bad_files;
 mod bundled;
+mod cifar;
 mod files;
 mod round_trips;
+mod safetensors;
+mod text;

@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 use npyz::WriterBuilder;
 use proptest::prelude::*;
 
-use super::files::{Folder, alternating, classification, gzip, idx, labelled, npy, regression};
+use super::files::{
+    Folder, alternating, classification, gzip, idx, labelled, npy, numbers as numbers_of,
+    regression,
+};
 use crate::data::{DataConfig, Dataset, SplitData, Standardize, Targets};
 
 /// A data set whose every number is a value that `f32` holds exactly.
@@ -34,6 +37,7 @@ fn labels_of(set: &Dataset) -> Vec<f32> {
     match &set.targets {
         Targets::Classes { labels, .. } => labels.iter().map(|label| *label as f32).collect(),
         Targets::Values { values, .. } => values.to_vec(),
+        Targets::NextTokens(_) => panic!("no text"),
     }
 }
 
@@ -129,20 +133,24 @@ proptest! {
 
     #[test]
     fn no_file_of_any_kind_panics(
-        bytes in prop::collection::vec(any::<u8>(), 0..200), cut in 0_usize..200, kind in 0..4,
+        bytes in prop::collection::vec(any::<u8>(), 0..200), cut in 0_usize..200, kind in 0..5,
     ) {
         let folder = Folder::new();
         let start: &[u8] = match kind {
             0 => &[0, 0, 0x0d, 2],
             1 => b"\x93NUMPY\x01\x00\x46\x00{'descr': '<f4', 'fortran_order': False, 'shape': (",
             2 => b"a,b\n1,2\n",
+            3 => b"\x40\0\0\0\0\0\0\0{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}",
             _ => &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0],
         };
         let bytes = [&start[..start.len().min(cut)], &bytes].concat();
-        for name in ["d/train-images", "d/train-labels", "x.npy", "x_labels.npy", "t.csv"] {
+        for name in [
+            "d/train-images", "d/train-labels", "x.npy", "x_labels.npy", "t.csv", "x.safetensors",
+            "t.txt", "c/train.bin", "c/test.bin",
+        ] {
             folder.write(name, &bytes);
         }
-        for source in ["d", "x.npy", "t.csv"] {
+        for source in ["d", "x.npy", "t.csv", "x.safetensors", "t.txt", "c"] {
             if let Err(error) = folder.load(&classification(source)) {
                 prop_assert!(!error.to_string().is_empty());
             }
@@ -160,6 +168,12 @@ fn numpy<T: npyz::AutoSerialize + Copy>(shape: &[u64], values: &[T]) -> Vec<u8> 
     bytes
 }
 
+/// The bits of a whole number above zero in IEEE 754 binary16.
+fn f16_bits(number: u8) -> u16 {
+    let exponent = number.ilog2() as u16;
+    (exponent + 15) << 10 | (u16::from(number) << (10 - exponent)) & 0x3ff
+}
+
 #[test]
 fn every_element_type_of_both_formats_is_read() {
     let labels = alternating(8);
@@ -168,7 +182,7 @@ fn every_element_type_of_both_formats_is_read() {
         let data = folder.load(&raw(classification(source))).unwrap_or_else(|it| panic!("{it}"));
         let mut values: Vec<f32> = Vec::new();
         for part in [&data.train, &data.validation, &data.test] {
-            values.extend(part.features.iter());
+            values.extend(numbers_of(part));
         }
         values.sort_by(f32::total_cmp);
         assert_eq!(values, numbers.map(f32::from), "{case}");
@@ -201,6 +215,7 @@ fn every_element_type_of_both_formats_is_read() {
         ("<u4", payload!(i32, to_le_bytes)),
         ("<i8", payload!(i64, to_le_bytes)),
         ("<u8", payload!(i64, to_le_bytes)),
+        ("<f2", numbers.iter().flat_map(|it| f16_bits(*it).to_le_bytes()).collect()),
         ("<f4", payload!(f32, to_le_bytes)),
         (">f4", payload!(f32, to_be_bytes)),
         ("<f8", payload!(f64, to_le_bytes)),
@@ -219,7 +234,7 @@ fn a_test_set_of_ones_own_stays_the_test_set_even_without_every_class() {
     folder.write("d/t10k-labels", idx(0x08, &[2], &[0, 0]));
     let data = folder.load(&raw(classification("d"))).expect("valid");
     assert_eq!((data.train.len(), data.validation.len(), data.test.len()), (8, 2, 2));
-    assert!(data.test.features.iter().all(|value| *value == 9.0));
+    assert!(numbers_of(&data.test).iter().all(|value| *value == 9.0));
     assert_eq!(data.test.targets.n_outputs(), 2, "as many classes as the host has outputs");
 }
 
