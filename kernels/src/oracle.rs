@@ -11,6 +11,20 @@ pub use sequence::{
     columns_copied, columns_taken, embedding, embedding_grad, mean_positions, mean_positions_grad,
     patches, patches_grad,
 };
+mod batch_norm;
+mod channel;
+mod group_norm;
+mod pool;
+
+pub use batch_norm::{
+    batch_norm, batch_norm_gradients, batch_norm_inference, batch_statistics, channel_values,
+    follow_statistics,
+};
+pub use channel::{
+    channel_bias, channel_gate, channel_mean, channel_multiply, channel_scale, channel_sum,
+};
+pub use group_norm::{group_norm, group_norm_gradients};
+pub use pool::{avg_pool2d, avg_pool2d_gradient, max_pool2d, max_pool2d_gradient};
 
 use crate::cpu::{Activation, AdamConfig, Conv1dShape, LinearShape, SgdConfig};
 use core::fmt::Debug;

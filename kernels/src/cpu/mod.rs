@@ -6,6 +6,8 @@
 
 mod activation;
 mod attention;
+mod batch_norm;
+mod channel;
 mod columns;
 mod conv1d;
 mod conv2d;
@@ -14,13 +16,14 @@ mod dropout;
 mod elementwise;
 mod embedding;
 mod gemm;
+mod group_norm;
 pub(crate) mod lanes;
 mod linear;
 mod math;
 mod norm;
 mod optimizer;
-mod pending;
 mod patches;
+mod pool;
 mod positions;
 mod random;
 mod reduce;
@@ -30,6 +33,15 @@ mod sweep;
 
 pub use activation::{Activation, activation_bias_grad, activation_forward, activation_grad};
 pub use attention::{AttentionShape, attention_backward, attention_forward, attention_scratch_len};
+pub use batch_norm::{
+    batch_norm_backward, batch_norm_forward, batch_norm_grad_input, batch_norm_grad_params,
+    batch_norm_inference, batch_norm_normalize, batch_norm_statistics,
+};
+pub use channel::{
+    ChannelShape, channel_bias, channel_bias_grad, channel_gate, channel_gate_backward,
+    channel_mean, channel_mean_grad, channel_multiply, channel_multiply_grad_s,
+    channel_multiply_grad_x, channel_scale, channel_scale_backward,
+};
 pub use columns::{copy_columns, take_columns};
 pub use conv1d::{
     Conv1dShape, conv1d_bias_grad, conv1d_forward, conv1d_grad_input, conv1d_grad_weight,
@@ -47,14 +59,17 @@ pub use elementwise::{
     scale_assign,
 };
 pub use embedding::{embedding_forward, embedding_grad};
+pub use group_norm::{group_norm_backward, group_norm_forward, group_norm_grad_params};
 pub use linear::{
     LinearShape, bias_forward, bias_grad, linear_forward, linear_grad_input, linear_grad_weight,
     linear_scratch_len,
 };
 pub use norm::{layer_norm_backward, layer_norm_forward, rms_norm_backward, rms_norm_forward};
 pub use optimizer::{AdamConfig, SgdConfig, adam_step, sgd_step};
-pub use pending::*;
 pub use patches::{PatchShape, patches_forward, patches_grad};
+pub use pool::{
+    PoolShape, avg_pool2d_forward, avg_pool2d_grad, max_pool2d_forward, max_pool2d_grad,
+};
 pub use positions::{mean_positions, mean_positions_grad};
 pub use random::{fill_normal, fill_uniform};
 pub use reduce::{all_finite, rms, sum, sum_squares};

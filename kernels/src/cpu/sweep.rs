@@ -50,7 +50,7 @@ pub(crate) fn map<L: Lanes, const R: usize, const W: usize>(
 ///
 /// Each is readable for `LANES` values from there.
 #[inline(always)]
-unsafe fn load_each<L: Lanes, const N: usize>(
+pub(super) unsafe fn load_each<L: Lanes, const N: usize>(
     lanes: L,
     slices: [*const f32; N],
     at: usize,
@@ -71,7 +71,7 @@ unsafe fn load_each<L: Lanes, const N: usize>(
 ///
 /// Each is readable in those lanes.
 #[inline(always)]
-unsafe fn load_each_masked<L: Lanes, const N: usize>(
+pub(super) unsafe fn load_each_masked<L: Lanes, const N: usize>(
     lanes: L,
     mask: L::Mask,
     slices: [*const f32; N],

@@ -9,7 +9,7 @@ use esper_kernels::oracle::{self, central_differences};
 const TOLERANCE: f64 = 5e-6;
 
 /// The gradient, for `x`, of the sum of `dy * f(x)`.
-fn slope(x: &[f32], dy: &[f32], f: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
+pub(super) fn slope(x: &[f32], dy: &[f32], f: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
     let dy = widened(dy);
     central_differences(&widened(x), |x| f(x).iter().zip(&dy).map(|(y, dy)| y * dy).sum())
 }

@@ -3,15 +3,19 @@
 #![allow(clippy::needless_range_loop, reason = "indices name rows and columns")]
 
 mod attention;
+mod batch_norm;
+mod channel;
 mod conv1d;
 mod conv2d;
 mod dropout;
 mod elementwise;
 mod gradients;
+mod group_norm;
 mod linear;
 mod loss;
 mod norm;
 mod optimizer;
+mod pool;
 mod random;
 mod sequence;
 
