@@ -20,7 +20,8 @@ impl Lanes for V4 {
     fn narrower(self) -> V3 {
         *self
     }
-    #[inline(always)]
+    // One caller or many: inlined, the tiles of a product make a function that takes minutes to compile.
+    #[inline(never)]
     fn call<R>(self, f: impl FnOnce() -> R) -> R {
         self.vectorize(f)
     }

@@ -18,7 +18,8 @@ impl Lanes for Portable {
     fn narrower(self) -> Self {
         self
     }
-    #[inline(always)]
+    // One caller or many: inlined, the tiles of a product make a function that takes minutes to compile.
+    #[inline(never)]
     fn call<R>(self, f: impl FnOnce() -> R) -> R {
         f()
     }
