@@ -19,7 +19,7 @@ pub struct Args {
     /// What to write.
     #[arg(long, value_enum, default_value_t = Format::Safetensors)]
     format: Format,
-    /// The file, which must not be there yet [default: hostN.safetensors in the run's folder].
+    /// The file, which must not be there yet [default: hostN.safetensors or hostN.toml in the run's folder].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Which of the run's hosts.
@@ -34,6 +34,17 @@ pub struct Args {
 enum Format {
     /// The `state_dict` that PyTorch loads: parameters and running statistics under their names.
     Safetensors,
+    /// The network with what has grown in it, for `[host] kind = "graph"`.
+    Graph,
+}
+
+impl Format {
+    const fn extension(self) -> &'static str {
+        match self {
+            Self::Safetensors => "safetensors",
+            Self::Graph => "toml",
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -64,10 +75,11 @@ pub fn execute(args: &Args, voice: Voice) -> Result<(), Failure> {
     let exported = pick(tolaria::read_weights(&checkpoint)?, args.host)?;
     let file = match &args.out {
         Some(file) => file.clone(),
-        None => dir.root().join(format!("{}.safetensors", exported.host)),
+        None => dir.root().join(format!("{}.{}", exported.host, args.format.extension())),
     };
     let bytes = match args.format {
         Format::Safetensors => exported.weights.to_bytes(),
+        Format::Graph => exported.graph.to_file_text().into_bytes(),
     };
     write_new(&file, &bytes)?;
     let written = Written::new(&exported, file);
