@@ -1,4 +1,4 @@
-"""Writes the safetensors files beside it: what PyTorch says of five small networks, for tests/it/pytorch.rs.
+"""Writes the safetensors files beside it: what PyTorch says of six small networks, for tests/it/pytorch.rs.
 
     pip install torch safetensors numpy && python make.py
 
@@ -73,6 +73,23 @@ class ResNet(nn.Module):
         for stage in range(1, self.stages + 1):
             x = getattr(self, f"layer{stage}")(x)
         return self.fc(x.mean((2, 3)))
+
+
+class Vgg(nn.Module):
+    """Simonyan and Zisserman 2015, with group norms, and GELU as a tanh approximates it."""
+
+    def __init__(self, inputs, channels, groups, features, outputs):
+        super().__init__()
+        layers = []
+        for width in channels:
+            conv = nn.Conv2d(inputs, width, 3, 1, 1, bias=False)
+            layers += [conv, nn.GroupNorm(groups, width), nn.GELU("tanh"), nn.MaxPool2d(2)]
+            inputs = width
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Linear(features, outputs)
+
+    def forward(self, x):
+        return self.classifier(self.features(x).flatten(1))
 
 
 class Attention(nn.Module):
@@ -230,6 +247,7 @@ def main():
         "default_sgd": (sgd, None),
     })
     record("cnn", ResNet(3, [4, 8], [1, 1], 3), images, classes)
+    record("vgg", Vgg(2, [4, 8], 2, 32, 3), images[:, :, :2].contiguous(), classes)
     record("transformer", Transformer(11, 12, 2, 16, 2, 32, tied=False), tokens, following)
     record("transformer_tied", Transformer(11, 12, 2, 16, 2, 32, tied=True), tokens, following)
     record("vit", VisionTransformer(3, 8, 4, 2, 16, 2, 32, 3), images, classes)

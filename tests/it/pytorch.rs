@@ -8,7 +8,7 @@ use esper::{
     engine::{
         data::{Augment, ExampleNames, Features, Scaling, Targets, Windows},
         device::{Cpu, Device, NoSeeds, Pass, Tensors},
-        graph::{CnnConfig, Loss, MlpConfig, TransformerConfig, VitConfig},
+        graph::{CnnConfig, CnnForm, ImageNorm, Loss, MlpConfig, TransformerConfig, VitConfig},
         program::{CompileOptions, Need, Program},
         runtime::{Batch, HostConfig, StateDict, Targets as BatchTargets, learning_rate},
         scenario::{Adam, Course, Optimizer, Schedule, Sgd, Train},
@@ -32,7 +32,7 @@ fn bytes_of(name: &str) -> Vec<u8> {
 }
 
 /// The models of `make.py`.
-const MODELS: [&str; 5] = ["mlp", "cnn", "transformer", "transformer_tied", "vit"];
+const MODELS: [&str; 6] = ["mlp", "cnn", "vgg", "transformer", "transformer_tied", "vit"];
 
 fn graph_of(model: &str) -> NetworkGraph {
     let mlp = MlpConfig { layers: vec![20, 16, 16, 3], ..MlpConfig::default() };
@@ -42,6 +42,13 @@ fn graph_of(model: &str) -> NetworkGraph {
         channels: vec![4, 8],
         blocks: vec![1, 1],
         ..CnnConfig::default()
+    };
+    let vgg = CnnConfig {
+        input: [2, 8, 8],
+        form: CnnForm::Vgg,
+        norm: ImageNorm::Group { groups: 2 },
+        activation: Activation::GeluTanh,
+        ..cnn.clone()
     };
     let transformer = |tied| TransformerConfig {
         vocabulary: 11,
@@ -67,6 +74,7 @@ fn graph_of(model: &str) -> NetworkGraph {
     let graph = match model {
         "mlp" => NetworkGraph::mlp(&mlp, loss),
         "cnn" => NetworkGraph::cnn(&cnn, loss),
+        "vgg" => NetworkGraph::cnn(&vgg, loss),
         "vit" => NetworkGraph::vit(&vit, loss),
         "transformer" => NetworkGraph::transformer(&transformer(false)),
         _ => NetworkGraph::transformer(&transformer(true)),
@@ -184,7 +192,7 @@ fn logits(host: &HostRuntime) -> Vec<f64> {
             x.iter_mut().zip(windows.tokens()).for_each(|(x, token)| *x = *token as f32);
         }
     }
-    let labels = vec![0; ROWS * program.labels_per_example()];
+    let labels = vec![0; ROWS * examples.labels_per_example()];
     let mut buffers = host.state.buffers.clone();
     let mut workspace = vec![0.0; program.workspace_len_elems(ROWS)];
     let mut tensors = Tensors {
@@ -258,7 +266,10 @@ fn every_optimizer_follows_pytorchs_formula_and_defaults() {
     let plain = Sgd { lr: 0.1, ..Sgd::default() };
     let adam = Adam { lr: 1e-2, weight_decay: 1e-1, ..Adam::default() };
     let default_of = |kind: &str| {
-        let text = format!("[train]\noptimizer = {{ kind = \"{kind}\" }}\n");
+        let text = format!(
+            "run = {{ epochs = 1 }}\ndata = {{ source = \"digits\" }}\nhost = {{ layers = [64, 8, 10] }}\n\
+             train = {{ optimizer = {{ kind = \"{kind}\" }} }}\n"
+        );
         scenario::parse(&text, "defaults.toml", &[]).expect("a sound scenario").train.optimizer
     };
     let rows = [
