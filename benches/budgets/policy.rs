@@ -38,7 +38,7 @@ pub fn measure() -> Vec<Row> {
     scenario.run.epochs = 30;
     scenario.run.replicas = N_HOSTS;
     scenario.data.source = "digits".into();
-    scenario.host.layers = vec![64, 8, 10];
+    scenario.host = scenario::Host::mlp([64, 8, 10]);
     scenario.host.sites = vec!["input".into(), "hidden0".into()];
     scenario.tamiyo.incubate_max = N_SEEDS / N_HOSTS;
     let decisions = Decisions::default();

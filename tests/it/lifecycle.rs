@@ -267,7 +267,7 @@ fn check_world(world: &mut World) {
 fn a_seed_that_is_kept_makes_the_host_grow() {
     let mut scenario = brief();
     scenario.data.source = "mnist1d".to_owned();
-    scenario.host.layers = vec![40, 8, 10];
+    scenario.host = scenario::Host::mlp([40, 8, 10]);
     scenario.kasmina.confidence = 0.8;
     let summary = run(&scenario);
     assert!(summary.seeds.fossilized > 0, "{:?}", summary.seeds);

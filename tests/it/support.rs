@@ -14,7 +14,7 @@ pub fn brief() -> Scenario {
     scenario.run.threads = 1;
     scenario.data.source = "digits".to_owned();
     scenario.data.batch = 64;
-    scenario.host.layers = vec![64, 6, 10];
+    scenario.host = scenario::Host::mlp([64, 6, 10]);
     scenario.host.sites = vec!["input".to_owned(), "hidden0".to_owned()];
     scenario.train.optimizer = Optimizer::AdamW(Adam { lr: 1e-2, ..Adam::default() });
     scenario.kasmina.train_min_steps = 60;
