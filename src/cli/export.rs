@@ -53,6 +53,7 @@ struct Written {
     host: String,
     tick: u64,
     step: u64,
+    n_nodes: usize,
     n_tensors: usize,
     n_values: usize,
     n_seeds_left_out: usize,
@@ -83,7 +84,7 @@ pub fn execute(args: &Args, voice: Voice) -> Result<(), Failure> {
     };
     write_new(&file, &bytes)?;
     let written = Written::new(&exported, file);
-    voice.answer("export", &written, written.text());
+    voice.answer("export", &written, written.text(args.format));
     Ok(())
 }
 
@@ -121,22 +122,24 @@ impl Written {
             host: exported.host.to_string(),
             tick: exported.tick,
             step: exported.step,
+            n_nodes: exported.graph.len(),
             n_tensors: exported.weights.len(),
             n_values: exported.weights.iter().map(|(_, tensor)| tensor.values.len()).sum(),
             n_seeds_left_out: exported.n_seeds,
         }
     }
 
-    fn text(&self) -> String {
-        let Self { host, step, n_tensors, n_values, n_seeds_left_out, .. } = self;
-        let left_out = match n_seeds_left_out {
+    fn text(&self, format: Format) -> String {
+        let Self { host, step, n_nodes, n_tensors, n_values, .. } = self;
+        let what = match format {
+            Format::Safetensors => format!("{n_tensors} tensors, {n_values} values"),
+            Format::Graph => format!("{n_nodes} nodes"),
+        };
+        let left_out = match self.n_seeds_left_out {
             0 => String::new(),
             n => format!("; seeds on trial, left out: {n}"),
         };
-        let file = self.file.display();
-        format!(
-            "{file}: {host} after step {step}, {n_tensors} tensors, {n_values} values{left_out}"
-        )
+        format!("{}: {host} after step {step}, {what}{left_out}", self.file.display())
     }
 }
 

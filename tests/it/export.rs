@@ -1,6 +1,6 @@
-//! `esper export`: what is written fits what is written beside it, and nothing is overwritten.
+//! `esper export`: what is written fits what is written beside it, and `host.init` takes it up.
 
-use std::{fs, path::Path};
+use std::{ffi::OsStr, fs, path::Path};
 
 use esper::{
     engine::{
@@ -11,7 +11,10 @@ use esper::{
     prelude::*,
 };
 
-use super::command::{Desk, summary, undisturbed};
+use super::{
+    command::{Desk, summary, undisturbed},
+    support::brief,
+};
 
 #[test]
 fn an_export_is_the_network_that_a_run_ended_with() {
@@ -71,4 +74,81 @@ fn what_can_not_be_exported_is_wrong_usage() {
         assert!(told.err.contains(words), "{args:?}: {told:?}");
     }
     assert_eq!(fs::read(desk.path("taken")).expect("it is there"), b"");
+}
+
+/// The weights of the hosts of `scenario` before their first step.
+fn at_birth(scenario: &Scenario) -> Vec<StateDict> {
+    let run = RunBuilder::new(scenario.clone()).build().expect("it begins");
+    run.engine().world().resource::<Runtimes>().iter().map(HostRuntime::state_dict).collect()
+}
+
+#[test]
+fn every_host_of_a_run_begins_with_the_weights_that_init_names() {
+    let desk = Desk::new();
+    let mut scenario = brief();
+    scenario.run.seed = 1;
+    let weights = at_birth(&scenario).remove(0);
+    let file = desk.write("w.safetensors", weights.to_bytes());
+    scenario.run.seed = 0;
+    scenario.run.replicas = 2;
+    let drawn = at_birth(&scenario);
+    scenario.host.init = Some(file.display().to_string());
+    let begun = at_birth(&scenario);
+    assert_eq!(begun, [weights.clone(), weights.clone()]);
+    assert!(!drawn.contains(&weights), "otherwise they are drawn");
+}
+
+#[test]
+fn a_network_that_has_grown_goes_on_from_what_was_exported() {
+    let desk = Desk::new();
+    let run = undisturbed();
+    for (format, file) in [("safetensors", "w.safetensors"), ("graph", "net.toml")] {
+        let args = ["--format", format, "--out", file].map(OsStr::new);
+        desk.done([OsStr::new("export"), run.as_os_str()].into_iter().chain(args));
+    }
+    desk.write(
+        "on.toml",
+        "run = { epochs = 1 }\ndata = { source = \"digits\" }\ntamiyo = { policy = \"off\" }\n\
+         host = { kind = \"graph\", file = \"net.toml\", init = \"w.safetensors\" }\n",
+    );
+    desk.done(["run", "on.toml", "--quiet", "--out", "on"]);
+    assert_eq!(summary(&desk.path("on"))["params_final"], summary(&run)["params_final"]);
+    let events = fs::read_to_string(desk.path("on/events.jsonl")).expect("a journal");
+    let weights = StateDict::read(&desk.path("w.safetensors")).expect("a safetensors file");
+    let first = events.lines().next().expect("a first event");
+    assert!(first.contains(&weights.digest().to_string()), "{first}");
+    desk.done(["replay", "on"]);
+
+    let mut bytes = fs::read(desk.path("w.safetensors")).expect("it is there");
+    *bytes.last_mut().expect("it has values") ^= 1;
+    desk.write("w.safetensors", bytes);
+    let told = desk.esper(["replay", "on"]);
+    assert_eq!(told.status, Some(1), "other weights are another run: {told:?}");
+}
+
+#[test]
+fn weights_that_are_not_the_hosts_are_refused_at_their_key() {
+    let desk = Desk::new();
+    let mut scenario = brief();
+    desk.write("w.safetensors", at_birth(&scenario).remove(0).to_bytes());
+    desk.write("none.safetensors", "hello");
+    scenario.host.init = Some("w.safetensors".to_owned());
+    desk.write("same.toml", scenario.to_toml());
+    desk.done(["check", "same.toml"]);
+    for (from, to, words) in [
+        ("[64, 6, 10]", "[64, 7, 10]", "`layers.0.weight` is [6, 64], the host's is [7, 64]"),
+        ("[64, 6, 10]", "[64, 6, 6, 10]", "missing: `layers.2.weight` [10, 6]"),
+        ("w.safetensors", "none.safetensors", "not a safetensors file"),
+        ("w.safetensors", "w.safetensor", "did you mean `w.safetensors`?"),
+    ] {
+        let text = scenario.to_toml();
+        assert!(text.contains(from), "{text}");
+        desk.write("other.toml", text.replace(from, to));
+        for verb in [&["check", "other.toml"][..], &["run", "other.toml", "--out", "no"]] {
+            let told = desk.esper(verb);
+            assert_eq!((told.status, told.out.as_str()), (Some(2), ""), "{to}: {told:?}");
+            assert!(told.err.contains("host.init") && told.err.contains(words), "{to}: {told:?}");
+        }
+    }
+    assert!(!desk.path("no").exists(), "nothing is begun");
 }
