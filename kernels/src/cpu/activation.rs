@@ -62,9 +62,7 @@ impl Activation {
 
 /// `y = activation(x)`
 pub fn activation_forward(activation: Activation, x: &[f32], y: &mut [f32]) {
-    dispatch!(lanes => each_activation!(activation => A, {
-        map(lanes, [x], [y], #[inline(always)] |[x], _| [A::value(x)]);
-    }));
+    dispatch!(lanes => apply_to(lanes, activation, x, y));
 }
 
 /// `dy = dy * activation'`, in place.
@@ -128,6 +126,14 @@ const WIDE: usize = 128;
 pub(crate) fn apply<L: Lanes>(lanes: L, activation: Activation, y: &mut [f32]) {
     each_activation!(activation => A, {
         map(lanes, [], [y], #[inline(always)] |[], [x]| [A::value(x)]);
+    });
+}
+
+/// `y = activation(x)`
+#[inline(always)]
+pub(crate) fn apply_to<L: Lanes>(lanes: L, activation: Activation, x: &[f32], y: &mut [f32]) {
+    each_activation!(activation => A, {
+        map(lanes, [x], [y], #[inline(always)] |[x], _| [A::value(x)]);
     });
 }
 
