@@ -362,6 +362,7 @@ fn add_plugins(
     urza: UrzaConfig,
     progress: ProgressMode,
 ) -> Result<(), BuildError> {
+    let sites = host.sites.iter().map(|site| site.name.clone()).collect();
     engine
         .add_plugin(OonaPlugin)?
         .add_plugin(UrzaPlugin { config: urza })?
@@ -369,7 +370,7 @@ fn add_plugins(
         .add_plugin(TezzeretPlugin { config: scenario.tezzeret.clone() })?
         .add_plugin(UrabraskPlugin { config: UrabraskConfig::new(scenario) })?
         .add_plugin(KasminaPlugin { config: KasminaConfig::new(scenario) })?
-        .add_plugin(TamiyoPlugin { config: TamiyoConfig::new(scenario, host) })?
+        .add_plugin(TamiyoPlugin { config: TamiyoConfig::new(scenario, sites) })?
         .add_plugin(TolariaPlugin { config: TolariaConfig::new(scenario) })?
         .add_plugin(NissaPlugin { config: NissaConfig::of(scenario, progress) })?;
     Ok(())

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use esper::systems::tolaria;
+use esper::{prelude::scenario, systems::tolaria};
 
 use super::{
     command::{Desk, Told, assert_same_run, summary, undisturbed},

@@ -217,7 +217,7 @@ impl HostRuntime {
             let owner = format!("{owner}{}/", state.id);
             [state.params, state.buffers, state.m, state.v] =
                 book.take_all(&program, &owner, has_second)?;
-            let mut seed = SeedRuntime::new(state, Arc::new(program), config.batch);
+            let mut seed = SeedRuntime::new(state, Arc::new(program), &config);
             seed.sample = sample;
             seeds.push(seed);
         }

@@ -38,12 +38,7 @@ fn batch(family: Family, program: &Program) -> (Vec<f32>, Vec<u32>) {
 }
 
 /// Mean cross-entropy in `f64`.
-fn loss(
-    graph: &NetworkGraph,
-    params: &ReferenceParams,
-    x: &[f64],
-    labels: &[u32],
-) -> f64 {
+fn loss(graph: &NetworkGraph, params: &ReferenceParams, x: &[f64], labels: &[u32]) -> f64 {
     let logits = forward_training(graph, params, x, ROWS).unwrap();
     let classes = logits.len() / labels.len();
     let each = logits.chunks_exact(classes).zip(labels).map(|(logits, label)| {
@@ -64,6 +59,7 @@ fn gradients(program: &Program, params: &[f32], x: &[f32], labels: &[u32]) -> Ve
         workspace: &mut vec![0.0; program.workspace_len_elems(ROWS)],
         scratch: &mut vec![0.0; program.scratch_len_elems(ROWS)],
         losses: &mut [0.0; ROWS],
+        parts_max: 1,
         batch_max: ROWS,
     };
     let input = tensors.range(program, program.input, ROWS);

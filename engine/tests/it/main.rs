@@ -3,3 +3,4 @@
 mod gradients;
 mod isolation;
 mod support;
+mod threads;

@@ -5,7 +5,9 @@ use std::{path::Path, sync::Arc};
 use esper_engine::{
     data::{DataConfig, SplitData, load},
     device::Cpu,
-    graph::{CnnConfig, CnnForm, ImageNorm, Init, Loss, MlpConfig, NetworkGraph, Op, TransformerConfig},
+    graph::{
+        CnnConfig, CnnForm, ImageNorm, Init, Loss, MlpConfig, NetworkGraph, Op, TransformerConfig,
+    },
     program::{CompileOptions, Program},
     runtime::{HostConfig, HostRuntime, SeedState},
     scenario::{Adam, Incubation, Optimizer, Scenario},
@@ -49,10 +51,15 @@ impl Family {
 
     /// A host with dropout, norms and several sites.
     pub fn graph(self, dropout: f32) -> NetworkGraph {
+        self.graph_of_width(dropout, 1)
+    }
+
+    /// The same, `factor` times as wide.
+    pub fn graph_of_width(self, dropout: f32, factor: usize) -> NetworkGraph {
         match self {
             Self::Mlp => {
                 let sites = vec!["input".into(), "hidden0".into()];
-                let layers = vec![64, 8, 7, 10];
+                let layers = vec![64, 8 * factor, 7 * factor, 10];
                 let config = MlpConfig { layers, sites, dropout, ..MlpConfig::default() };
                 NetworkGraph::mlp(&config, Loss::CrossEntropy)
             }
@@ -61,7 +68,7 @@ impl Family {
                     input: [1, 8, 8],
                     n_outputs: 10,
                     form: CnnForm::ResNet,
-                    channels: vec![4, 6],
+                    channels: vec![4 * factor, 6 * factor],
                     blocks: vec![1, 1],
                     norm: ImageNorm::Batch,
                     dropout,
@@ -75,9 +82,9 @@ impl Family {
                     vocabulary: 64,
                     context: CONTEXT,
                     layers: 2,
-                    width: 16,
+                    width: 16 * factor,
                     heads: 2,
-                    mlp_width: 24,
+                    mlp_width: 24 * factor,
                     dropout,
                     tied: true,
                     ..TransformerConfig::default()

@@ -1,9 +1,6 @@
 //! Tamiyo's settings: the scenario's `[tamiyo]` and what it needs to know of the rest.
 
-use esper_engine::{
-    program::Program,
-    scenario::{Incubation, Kasmina, Limits, Scenario, Tamiyo},
-};
+use esper_engine::scenario::{Incubation, Kasmina, Limits, Scenario, Tamiyo};
 
 /// Who decides, and how.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,13 +18,13 @@ pub struct TamiyoConfig {
 }
 
 impl TamiyoConfig {
-    /// What `scenario` says, of the host that is compiled to `host`.
-    pub fn new(scenario: &Scenario, host: &Program) -> Self {
+    /// What `scenario` says, for a host with these sites.
+    pub fn new(scenario: &Scenario, sites: Vec<String>) -> Self {
         Self {
             tamiyo: scenario.tamiyo.clone(),
             kasmina: scenario.kasmina.clone(),
             limits: scenario.limits.clone(),
-            sites: host.sites.iter().map(|site| site.name.clone()).collect(),
+            sites,
             run_seed: scenario.run.seed,
         }
     }
