@@ -170,7 +170,9 @@ fn site_lines(plan: &Plan) -> Vec<String> {
 
 fn data_text(source: &str, train: &Dataset, n_validation: usize, n_test: usize) -> String {
     let (example, targets) = match (&train.targets, train.vocabulary()) {
-        (Targets::Values { width, .. }, _) => (shape_text(&train.example_shape), format!("{width} values")),
+        (Targets::Values { width, .. }, _) => {
+            (shape_text(&train.example_shape), format!("{width} values"))
+        }
         (targets, None) => {
             (shape_text(&train.example_shape), format!("{} classes", targets.n_outputs()))
         }

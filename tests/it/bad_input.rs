@@ -252,7 +252,11 @@ fn graphs_that_do_not_fit_their_data_are_refused() {
     desk.done(["check", "deep/bad.toml"]);
 
     refuse_graph("[64]", "[63]", &["its input `x` has shape [63]", "8x8", "`shape = [1, 8, 8]`"]);
-    refuse_graph("outputs = 10", "outputs = 9", &["its loss `loss` reads outputs of shape [9]", "`outputs = 10`"]);
+    refuse_graph(
+        "outputs = 10",
+        "outputs = 9",
+        &["its loss `loss` reads outputs of shape [9]", "`outputs = 10`"],
+    );
     refuse_graph("cross_entropy", "mean_squared_error", &["its loss `loss` is MeanSquaredError"]);
     refuse_graph("op = \"linear\"", "op = \"linaer\"", &["net.toml: line 4", "`linear`"]);
     refuse_graph("[\"mid\"]", "[\"mit\"]", &["net.toml: line 4", "`mit`", "`mid`"]);
