@@ -203,6 +203,7 @@ fn logits(host: &HostRuntime) -> Vec<f64> {
         scratch: &mut vec![0.0; program.scratch_len_elems(ROWS)],
         losses: &mut [0.0; ROWS],
         batch_max: ROWS,
+        parts_max: 1,
     };
     let input = tensors.range(program, program.input, ROWS);
     tensors.workspace[input].copy_from_slice(&x);
