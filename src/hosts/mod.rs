@@ -50,8 +50,9 @@ pub(crate) fn build(
         Network::Graph(_) => "host.file",
         _ => "host.sites",
     };
-    let program = Program::compile(&graph, CompileOptions::HOST)
-        .map_err(|error| unfit(key, error.to_string(), "place sites elsewhere, or leave them out"))?;
+    let program = Program::compile(&graph, CompileOptions::HOST).map_err(|error| {
+        unfit(key, error.to_string(), "place sites elsewhere, or leave them out")
+    })?;
     if let (Network::Graph(_), false) = (&scenario.host.network, is_given) {
         check_sites(scenario, &program)?;
     }
@@ -176,7 +177,8 @@ fn build_vit(
     if !tiles(&patch) {
         let sides: Vec<String> =
             (1..=height.min(width)).filter(tiles).map(|side| side.to_string()).collect();
-        let message = format!("patches of {patch}x{patch} do not tile the {height}x{width} of an image");
+        let message =
+            format!("patches of {patch}x{patch} do not tile the {height}x{width} of an image");
         return Err(unfit("host.patch", message, format!("sides that do: {}", sides.join(", "))));
     }
     let config = transformer.vit_config(patch, input, examples.n_outputs, sites);

@@ -190,7 +190,7 @@ fn images_of_the_wrong_size_are_refused() {
     refuse_host(DIGITS, &patch, "11:9: host.patch", &["3x3", "8x8", "sides that do: 1, 2, 4, 8"]);
     refuse_host(MNIST1D, VIT, "11:9: host.patch", &["1x40", "sides that do: 1"]);
     let huge = VIT.replace("width = 16", "width = 60000");
-    refuse_host(DIGITS, &huge, "5:2: host", &["more than `limits.params_max`"]);
+    refuse_host(DIGITS, &huge, "5:2: host", &["43202760010 parameters", "1073741824"]);
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn keys_of_other_kinds_of_data_are_refused() {
     let data = format!("{HAMLET}\naugment = {{ flip = true }}");
     refuse_host(&data, DECODER, "5:1: data.augment", &["`augment` is a key of sources"]);
     let data = format!("{DIGITS}\naugment = {{ crop_padding = 8 }}");
-    refuse_host(&data, CNN, "5:11: data.augment", &["crop_padding", "8"]);
+    refuse_host(&data, CNN, "5:1: data.augment", &["crop_padding = 8", "at most 7"]);
 }
 
 /// A graph for `digits` with its input, site, layer and loss in lines 1, 2, 3 and 4 of `nodes`.
@@ -252,7 +252,11 @@ fn graphs_that_do_not_fit_their_data_are_refused() {
     desk.done(["check", "deep/bad.toml"]);
 
     refuse_graph("[64]", "[63]", &["its input `x` has shape [63]", "8x8", "`shape = [1, 8, 8]`"]);
-    refuse_graph("outputs = 10", "outputs = 9", &["its loss `loss` reads outputs of shape [9]", "`outputs = 10`"]);
+    refuse_graph(
+        "outputs = 10",
+        "outputs = 9",
+        &["its loss `loss` reads outputs of shape [9]", "`outputs = 10`"],
+    );
     refuse_graph("cross_entropy", "mean_squared_error", &["its loss `loss` is MeanSquaredError"]);
     refuse_graph("op = \"linear\"", "op = \"linaer\"", &["net.toml: line 4", "`linear`"]);
     refuse_graph("[\"mid\"]", "[\"mit\"]", &["net.toml: line 4", "`mit`", "`mid`"]);
@@ -422,15 +426,33 @@ fn bad_idx_files_are_refused_by_name() {
 }
 
 #[test]
+fn bad_cifar_folders_are_refused_by_name() {
+    let desk = Desk::new();
+    let record = |coarse: u8, fine: u8| [vec![coarse, fine], vec![7; 3072]].concat();
+    desk.write("deep/d/train.bin", record(0, 0));
+    refuse_data(&desk, "d", "", &["data.source", "there is no `test.bin` in it"]);
+    desk.write("deep/d/test.bin", &record(0, 0)[..3000]);
+    refuse_data(&desk, "d", "", &["test.bin", "cut short"]);
+    desk.write("deep/d/test.bin", record(0, 100));
+    refuse_data(&desk, "d", "", &["test.bin", "label of example 0 is 100"]);
+    desk.write("deep/d/test.bin", record(0, 0));
+    refuse_data(&desk, "d", "label = \"corse\"", &["data.label", "did you mean `coarse`?"]);
+    desk.write("deep/p/data_batch_1", "a pickle");
+    refuse_data(&desk, "p", "", &["Python pickles", "download the binary version"]);
+}
+
+#[test]
 fn sources_that_are_not_there_or_of_no_use_are_refused() {
     let desk = Desk::new();
     desk.write("deep/wine.csv", "a,b,class\n");
+    desk.write("deep/model.onnx", "x");
     desk.write("deep/model.safetensors", "x");
     desk.write("deep/empty/.keep", "");
     desk.write("deep/x.npy", "not numpy");
     refuse_data(&desk, "digit", "", &["data.source", "did you mean `digits`?"]);
     refuse_data(&desk, "wnie.csv", "", &["data.source", "did you mean `wine.csv`?"]);
-    refuse_data(&desk, "model.safetensors", "", &["not supported"]);
+    refuse_data(&desk, "model.onnx", "", &["not supported"]);
+    refuse_data(&desk, "model.safetensors", "", &["its header is damaged"]);
     refuse_data(&desk, "empty", "", &["no `train-images*`"]);
     refuse_data(&desk, "x.npy", "", &["x_labels.npy"]);
     desk.write("deep/x_labels.npy", "not numpy");
