@@ -100,10 +100,10 @@ impl From<Compiled> for Adopted {
 }
 
 fn designs(world: &World) -> Designs {
-    let sites = world.resource::<Runtimes>().iter().flat_map(|host| &host.program.sites);
-    let width = |shape: &[usize]| shape.iter().product::<usize>() as u32;
-    let contracts: BTreeSet<Contract> =
-        sites.map(|site| Contract::Vector { width: width(&site.shape) }).collect();
+    let programs = world.resource::<Runtimes>().iter().map(|host| &host.program);
+    let contracts: BTreeSet<Contract> = programs
+        .flat_map(|program| (0..program.sites.len()).map(|site| program.contract(site)))
+        .collect();
     let of = |contract| {
         let blueprints = karn::blueprints_for(world, contract).into_iter();
         blueprints.map(move |(id, blueprint)| (id, (contract, blueprint)))

@@ -10,7 +10,7 @@ use esper_engine::{
     device::{Cpu, Device},
     graph::NetworkGraph,
     program::Program,
-    runtime::{HostConfig, HostRuntime, Runtimes},
+    runtime::{HostConfig, HostRuntime, Runtimes, StateDict},
     scenario::{self, Scenario},
     world::{
         components::{HostRole, Runtime},
@@ -184,8 +184,9 @@ impl RunBuilder {
         self.dir = None;
         self.progress = ProgressMode::Quiet;
         self.is_apart = true;
-        hosts::check_init(&self.scenario, &self.base_dir)?;
+        let base_dir = self.base_dir.clone();
         let (run, built) = self.assemble()?;
+        hosts::load_init(&run.scenario, &base_dir, &built)?;
         let world = run.engine().world();
         let hosts = world.resource::<HostConfigs>();
         let host = hosts.0.values().next().expect("a run has a host").clone();
@@ -202,16 +203,18 @@ impl RunBuilder {
     /// written.
     pub fn build(mut self) -> Result<Run, RunError> {
         let recorded = self.is_apart.then(|| std::mem::take(&mut self.adopted));
-        hosts::check_init(&self.scenario, &self.base_dir)?;
+        let base_dir = self.base_dir.clone();
         let (mut run, built) = self.assemble()?;
         let scenario = run.scenario.clone();
-        spawn_hosts(run.engine_mut(), &scenario, &built);
+        let init = hosts::load_init(&scenario, &base_dir, &built)?;
+        spawn_hosts(run.engine_mut(), &scenario, &built, init.as_ref());
         let adopted = adopt(run.engine_mut(), &scenario, recorded.as_deref())?;
         let started = RunStarted {
             scenario: scenario.run.name.clone(),
             scenario_digest: Digest(scenario.digest()),
             seed: scenario.run.seed,
             n_hosts: scenario.run.replicas as u64,
+            init: init.as_ref().map(StateDict::digest),
         };
         let dir = run.dir.clone();
         nissa::start(run.engine_mut().world_mut(), dir.as_ref(), &started)?;
@@ -373,12 +376,15 @@ fn add_plugins(
     Ok(())
 }
 
-fn spawn_hosts(engine: &mut Engine, scenario: &Scenario, built: &Built) {
+fn spawn_hosts(engine: &mut Engine, scenario: &Scenario, built: &Built, init: Option<&StateDict>) {
     let world = engine.world_mut();
     let configs = world.resource::<HostConfigs>().0.clone();
     for replica in 0..scenario.run.replicas as u64 {
         let config = configs[&replica].clone();
-        let runtime = HostRuntime::new(config, built.graph.clone(), built.program.clone());
+        let mut runtime = HostRuntime::new(config, built.graph.clone(), built.program.clone());
+        if let Some(weights) = init {
+            runtime.load_state_dict(weights).expect("they were checked");
+        }
         let handle = world.resource_mut::<Runtimes>().insert(runtime);
         world.spawn((HostId(replica), HostRole::Principal, Runtime(handle)));
     }

@@ -317,10 +317,9 @@ fn moved_text(verb: &str, done: &Transferred, to: &Path) -> String {
 }
 
 fn shape_text(contract: Contract) -> String {
-    match contract {
-        Contract::Vector { width } => format!("f32[batch, {width}]"),
-        other => format!("f32[batch x {}]", other.len_elems()),
-    }
+    let axes: String = contract.shape().iter().map(|len| format!(", {len}")).collect();
+    let causal = if contract.is_causal() { " causal" } else { "" };
+    format!("f32[batch{axes}]{causal}")
 }
 
 /// The one word that `status` is in files.
@@ -331,4 +330,19 @@ fn word(status: &impl serde::Serialize) -> String {
 
 fn or_dash(text: Option<String>) -> String {
     text.unwrap_or_else(|| "-".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_contract_reads_as_the_batch_it_is_for() {
+        let image = Contract::Image { channels: 16, height: 8, width: 8 };
+        let sequence = |is_causal| Contract::Sequence { len: 64, width: 32, is_causal };
+        assert_eq!(shape_text(Contract::Vector { width: 64 }), "f32[batch, 64]");
+        assert_eq!(shape_text(image), "f32[batch, 16, 8, 8]");
+        assert_eq!(shape_text(sequence(false)), "f32[batch, 64, 32]");
+        assert_eq!(shape_text(sequence(true)), "f32[batch, 64, 32] causal");
+    }
 }

@@ -8,7 +8,9 @@ use std::{
 
 use esper_engine::{
     graph::{FILE_LEN_MAX_BYTES, GraphFormat, NetworkGraph, Op},
+    runtime::{ExchangeError, StateDict},
     scenario::nearest,
+    world::run_dir::FileError,
 };
 
 use super::examples::Examples;
@@ -30,17 +32,18 @@ pub(super) fn read_graph(name: &str, base_dir: &Path) -> Result<NetworkGraph, Ru
     })
 }
 
-/// Looks whether the file that `host.init` names is there.
-pub(super) fn find_init(name: &str, base_dir: &Path) -> Result<(), RunError> {
+/// Reads the weights that `host.init` names.
+pub(super) fn read_init(name: &str, base_dir: &Path) -> Result<StateDict, RunError> {
     let path = base_dir.join(name);
-    match fs::metadata(&path) {
-        Ok(found) if found.is_file() => Ok(()),
-        Ok(_) => {
-            let message = format!("`{name}` is not a file");
-            Err(unfit("host.init", message, "name a .safetensors file of a state_dict"))
+    StateDict::read(&path).map_err(|error| match error {
+        ExchangeError::File(FileError { source, .. }) => {
+            unreadable("host.init", name, &path, &source)
         }
-        Err(error) => Err(unreadable("host.init", name, &path, &error)),
-    }
+        error => {
+            let help = "name a .safetensors file of a `state_dict`";
+            unfit("host.init", format!("`{name}`: {error}"), help)
+        }
+    })
 }
 
 /// Refuses a graph, which the scenario's `key` names, that can not be fed `examples` or says something else of them.

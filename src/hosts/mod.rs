@@ -9,12 +9,13 @@ use esper_engine::{
     data::SplitData,
     graph::{CnnConfig, GraphError, NetworkGraph},
     program::{CompileOptions, Program},
+    runtime::StateDict,
     scenario::{self, Cnn, Limits, Mlp, Network, Scenario, Transformer, TransformerForm},
 };
 
 use self::{
     examples::Examples,
-    file::{check_graph, find_init, read_graph, unfit},
+    file::{check_graph, read_graph, read_init, unfit},
 };
 use crate::RunError;
 
@@ -60,13 +61,24 @@ pub(crate) fn build(
     Ok(Built { graph: Arc::new(graph), program: Arc::new(program) })
 }
 
-/// Looks whether what a new host begins with is there.
+/// What a new host begins with, where `host.init` names a file of weights.
 ///
 /// # Errors
 ///
-/// Fails at `host.init` when it is not.
-pub(crate) fn check_init(scenario: &Scenario, base_dir: &Path) -> Result<(), RunError> {
-    scenario.host.init.as_deref().map_or(Ok(()), |name| find_init(name, base_dir))
+/// Fails at `host.init` when it can not be read, or holds the weights of another network than was `built`.
+pub(crate) fn load_init(
+    scenario: &Scenario,
+    base_dir: &Path,
+    built: &Built,
+) -> Result<Option<StateDict>, RunError> {
+    let Some(name) = scenario.host.init.as_deref() else { return Ok(None) };
+    let weights = read_init(name, base_dir)?;
+    weights.check(&built.graph, &built.program).map_err(|mismatch| {
+        let help =
+            "PYTORCH.md has the names of every host; `esper check` without `init` tells its shapes";
+        unfit("host.init", format!("`{name}`: {mismatch}"), help)
+    })?;
+    Ok(Some(weights))
 }
 
 fn build_network(

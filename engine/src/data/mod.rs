@@ -32,6 +32,7 @@ mod error;
 mod idx;
 mod input;
 mod keyed;
+mod names;
 mod npy;
 mod order;
 mod rows;

@@ -10,10 +10,9 @@ use super::{
     array::RawArray,
     bundled::{self, Bundled},
     cifar::Cifar,
-    csv,
-    error::nearest,
-    idx,
+    csv, idx,
     input::Input,
+    names::nearest,
     npy, safetensors, text,
 };
 

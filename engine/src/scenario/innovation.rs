@@ -19,9 +19,16 @@ pub struct Karn {
 }
 
 impl Karn {
-    /// The bad blueprints there are.
-    pub const ADVERSARIAL: [&'static str; 6] =
-        ["bad_nan", "bad_exploding", "bad_shape", "bad_dead", "bad_memory", "bad_slow"];
+    /// The bad blueprints there are; `bad_lookahead` at causal sites alone.
+    pub const ADVERSARIAL: [&'static str; 7] = [
+        "bad_nan",
+        "bad_exploding",
+        "bad_shape",
+        "bad_dead",
+        "bad_memory",
+        "bad_slow",
+        "bad_lookahead",
+    ];
 }
 
 /// How blueprints are compiled off the training thread (DESIGN §7).

@@ -3,114 +3,128 @@
 use esper_engine::{
     graph::{GraphError, Init, NetworkGraph, Op},
     scenario::Karn,
-    world::{catalog::Blueprint, components::Contract},
+    world::components::Contract,
 };
 use esper_kernels::cpu::Activation;
 
-use super::{catalogue::BlueprintFamily, chain::Chain, families::VectorFamily};
+use super::{
+    catalogue::BlueprintFamily,
+    chain::Chain,
+    families::attention,
+    family::{Family, everywhere, width},
+};
 
 /// The bad family called `name`: one of [`Karn::ADVERSARIAL`].
 pub fn adversarial_family(name: &str) -> Option<impl BlueprintFamily + use<>> {
-    BAD.iter().find(|family| family.name == name).map(Adversary)
-}
-
-struct Adversary(&'static VectorFamily);
-
-impl BlueprintFamily for Adversary {
-    fn name(&self) -> &str {
-        self.0.name
-    }
-
-    fn design(&self, contract: &Contract) -> Result<Option<Blueprint>, GraphError> {
-        self.0.design(contract)
-    }
+    BAD.into_iter().find(|family| family.name == name)
 }
 
 const BASIS: &str = "adversarial: there to be refused";
 
-static BAD: [VectorFamily; Karn::ADVERSARIAL.len()] = [
-    VectorFamily {
+const BAD: [Family; Karn::ADVERSARIAL.len()] = [
+    Family {
         name: "bad_nan",
         intent: "is born with parameters that are no numbers",
         basis: BASIS,
+        fits: everywhere,
         draw: nan,
     },
-    VectorFamily {
+    Family {
         name: "bad_exploding",
         intent: "blows gradients up",
         basis: BASIS,
+        fits: everywhere,
         draw: exploding,
     },
-    VectorFamily {
+    Family {
         name: "bad_shape",
         intent: "does not keep its site's shape",
         basis: BASIS,
+        fits: everywhere,
         draw: shape,
     },
-    VectorFamily { name: "bad_dead", intent: "can never learn", basis: BASIS, draw: dead },
-    VectorFamily {
+    Family {
+        name: "bad_dead",
+        intent: "can never learn",
+        basis: BASIS,
+        fits: everywhere,
+        draw: dead,
+    },
+    Family {
         name: "bad_memory",
         intent: "takes more memory than there may be",
         basis: BASIS,
+        fits: everywhere,
         draw: memory,
     },
-    VectorFamily {
+    Family {
         name: "bad_slow",
         intent: "takes more arithmetic than there may be",
         basis: BASIS,
+        fits: everywhere,
         draw: slow,
+    },
+    Family {
+        name: "bad_lookahead",
+        intent: "sees positions that come later, where it may not",
+        basis: BASIS,
+        fits: |site| site.is_causal(),
+        draw: |site| attention(site, false),
     },
 ];
 
-fn nan(width: usize) -> Result<NetworkGraph, GraphError> {
-    let hidden = Op::Linear { outputs: width.max(4), bias: true, init: Init::Constant(f32::NAN) };
-    Ok(Chain::input(width)?.then("hidden", hidden)?.gelu("act")?.zero("out", width)?.finish())
+/// Hidden features of a small module.
+fn hidden(site: Contract) -> usize {
+    width(site).max(4)
+}
+
+fn nan(site: Contract) -> Result<NetworkGraph, GraphError> {
+    let chain = Chain::input(site)?.map("hidden", hidden(site), Init::Constant(f32::NAN))?;
+    chain.gelu("act")?.zero("out", width(site))?.finish(site)
 }
 
 /// Born an identity, with a gradient; as soon as the last layer has moved, gradients grow 10,000-fold.
-fn exploding(width: usize) -> Result<NetworkGraph, GraphError> {
-    let hidden = Chain::input(width)?.then("blow_up", Op::Scale { factor: 1e4 })?;
-    Ok(hidden.linear("hidden", width.max(4))?.gelu("act")?.zero("out", width)?.finish())
+fn exploding(site: Contract) -> Result<NetworkGraph, GraphError> {
+    let chain = Chain::input(site)?.then("blow_up", Op::Scale { factor: 1e4 })?;
+    chain.linear("hidden", hidden(site))?.gelu("act")?.zero("out", width(site))?.finish(site)
 }
 
-fn shape(width: usize) -> Result<NetworkGraph, GraphError> {
-    Ok(Chain::input(width)?
-        .linear("hidden", width.max(4))?
-        .gelu("act")?
-        .zero("out", width + 1)?
-        .finish())
+fn shape(site: Contract) -> Result<NetworkGraph, GraphError> {
+    let chain = Chain::input(site)?.linear("hidden", hidden(site))?.gelu("act")?;
+    chain.zero("out", width(site) + 1)?.finish(site)
 }
 
-/// Zero, then ReLU, then a norm without bias: an identity at birth, and for ever.
-fn dead(width: usize) -> Result<NetworkGraph, GraphError> {
-    let hidden =
-        Chain::input(width)?.linear("hidden", width.max(4))?.gelu("act")?.zero("zero", width)?;
-    let relu = hidden.then("relu", Op::Activation(Activation::Relu))?;
-    Ok(relu.then("norm", Op::RmsNorm { eps: 1e-5, weight: 1.0 })?.finish())
+/// Zero, then ReLU, then a scale: an identity at birth, and for ever.
+fn dead(site: Contract) -> Result<NetworkGraph, GraphError> {
+    let chain = Chain::input(site)?.linear("hidden", hidden(site))?.gelu("act")?;
+    let relu = chain.zero("zero", width(site))?.then("relu", Op::Activation(Activation::Relu))?;
+    relu.then("scale", Op::LayerScale { weight: 1.0 })?.finish(site)
 }
 
 /// Values of the hidden layer: 16 MiB an example, and 1 GiB a batch of 64.
 const HOG_ELEMS: usize = 1 << 22;
 
-/// A hidden layer of [`HOG_ELEMS`] values; little arithmetic, as kernels of one tap share their weights.
-fn memory(width: usize) -> Result<NetworkGraph, GraphError> {
-    let hog = Op::same_conv2d(HOG_ELEMS.div_ceil(width), [1, 1], Init::FanIn);
-    Ok(Chain::sequence(width)?.then("hog", hog)?.gelu("act")?.zero_conv(1, width)?.finish())
+/// A hidden layer of [`HOG_ELEMS`] values; positions and pixels share its weights.
+fn memory(site: Contract) -> Result<NetworkGraph, GraphError> {
+    let chain = Chain::input(site)?.image()?;
+    let features = chain.width();
+    let n_positions = site.len_elems() / features;
+    let hog = chain.linear("hog", HOG_ELEMS.div_ceil(n_positions))?.gelu("act")?;
+    hog.zero("out", features)?.finish(site)
 }
 
 /// Arithmetic of one example's forward pass: above the default limit by itself, in little memory.
 const SLOW_FLOPS: usize = 200_000_000;
 
-/// Wide convolutions one after another, until the arithmetic is enough.
-fn slow(width: usize) -> Result<NetworkGraph, GraphError> {
-    const CHANNELS: usize = 256;
-    const TAPS: usize = 5;
-    let flops_a_layer = 2 * CHANNELS * CHANNELS * TAPS * width;
-    let mut chain =
-        Chain::sequence(width)?.then("first", Op::same_conv2d(CHANNELS, [1, 1], Init::FanIn))?;
+/// Wide maps one after another, until the arithmetic is enough.
+fn slow(site: Contract) -> Result<NetworkGraph, GraphError> {
+    const WIDTH: usize = 1024;
+    let chain = Chain::input(site)?.image()?;
+    let features = chain.width();
+    let flops_a_layer = 2 * WIDTH * WIDTH * (site.len_elems() / features);
+    let mut chain = chain.linear("first", WIDTH)?;
     for layer in 0..SLOW_FLOPS.div_ceil(flops_a_layer) {
-        chain = chain
-            .then(format!("layer{layer}"), Op::same_conv2d(CHANNELS, [1, TAPS], Init::FanIn))?;
+        chain = chain.linear(format!("layer{layer}"), WIDTH)?;
     }
-    Ok(chain.gelu("act")?.zero_conv(1, width)?.finish())
+    chain.gelu("act")?.zero("out", features)?.finish(site)
 }

@@ -1,6 +1,9 @@
 //! Modules that are one op after another.
 
-use esper_engine::graph::{GraphError, Init, NetworkGraph, NodeIndex, Op};
+use esper_engine::{
+    graph::{GraphError, Init, NetworkGraph, NodeIndex, Op, features},
+    world::components::Contract,
+};
 use esper_kernels::cpu::Activation;
 
 /// A graph and its last node.
@@ -10,16 +13,21 @@ pub(super) struct Chain {
 }
 
 impl Chain {
-    /// An input of shape `[width]`.
-    pub fn input(width: usize) -> Result<Self, GraphError> {
+    /// An input of the contract's shape.
+    pub fn input(contract: Contract) -> Result<Self, GraphError> {
         let mut graph = NetworkGraph::new();
-        let at = graph.add("x", Op::Input { shape: vec![width] }, &[])?;
+        let at = graph.add("x", Op::Input { shape: contract.shape() }, &[])?;
         Ok(Self { graph, at })
     }
 
-    /// An input of shape `[width]`, read as one channel of that many positions.
-    pub fn sequence(width: usize) -> Result<Self, GraphError> {
-        Self::input(width)?.then("sequence", Op::Reshape { shape: vec![1, 1, width] })
+    /// The last node's shape.
+    pub fn shape(&self) -> &[usize] {
+        &self.graph.node(self.at).shape
+    }
+
+    /// Features of the last node: channels, of an image.
+    pub fn width(&self) -> usize {
+        features(self.shape()).width
     }
 
     /// Adds `op`, fed by the last node.
@@ -28,9 +36,30 @@ impl Chain {
         Ok(self)
     }
 
-    /// Adds a linear layer with bias and PyTorch's initialisation.
+    /// Adds a linear map with bias of the features: of a sequence at each position alike, of an image at each pixel.
+    pub fn map(
+        self,
+        name: impl Into<String>,
+        outputs: usize,
+        init: Init,
+    ) -> Result<Self, GraphError> {
+        let is_image = self.shape().len() == 3;
+        let op = if is_image {
+            Op::same_conv2d(outputs, [1, 1], init)
+        } else {
+            Op::Linear { outputs, bias: true, init }
+        };
+        self.then(name, op)
+    }
+
+    /// Adds a map with PyTorch's initialisation.
     pub fn linear(self, name: impl Into<String>, outputs: usize) -> Result<Self, GraphError> {
-        self.then(name, Op::linear(outputs))
+        self.map(name, outputs, Init::FanIn)
+    }
+
+    /// Adds a map of zeros: the end of a module that is born an identity.
+    pub fn zero(self, name: impl Into<String>, outputs: usize) -> Result<Self, GraphError> {
+        self.map(name, outputs, Init::ZERO)
     }
 
     /// Adds a GELU: smooth, so that what lies before it has a gradient wherever it starts.
@@ -38,20 +67,31 @@ impl Chain {
         self.then(name, Op::Activation(Activation::Gelu))
     }
 
-    /// Adds a linear layer of zeros: the end of a module that is born an identity.
-    pub fn zero(self, name: impl Into<String>, outputs: usize) -> Result<Self, GraphError> {
-        self.then(name, Op::zero_linear(outputs))
+    /// Reads a vector as an image of one channel and one row; everything else stays as it is.
+    pub fn image(self) -> Result<Self, GraphError> {
+        match *self.shape() {
+            [width] => self.then("image", Op::Reshape { shape: vec![1, 1, width] }),
+            _ => Ok(self),
+        }
     }
 
-    /// Adds a convolution of zeros to one channel, and the way back to `[width]`.
-    pub fn zero_conv(self, kernel: usize, width: usize) -> Result<Self, GraphError> {
-        self.then("out", Op::same_conv2d(1, [1, kernel], Init::ZERO))?
-            .then("vector", Op::Reshape { shape: vec![width] })
+    /// Taps that keep an image's height and width: `taps_max`, or along a shorter side the largest odd number that fits.
+    pub fn kernel(&self, taps_max: usize) -> [usize; 2] {
+        let fit = |side: usize| (side.min(taps_max) - 1) / 2 * 2 + 1;
+        match *self.shape() {
+            [_, height, width] => [fit(height), fit(width)],
+            _ => [1, 1],
+        }
     }
 
-    /// The graph, its output the last node.
-    pub fn finish(mut self) -> NetworkGraph {
-        self.graph.set_output(self.at);
-        self.graph
+    /// The graph: its output is the last node, in the contract's shape.
+    pub fn finish(self, contract: Contract) -> Result<NetworkGraph, GraphError> {
+        let shape = contract.shape();
+        let mut chain = self;
+        if matches!(contract, Contract::Vector { .. }) && chain.shape().len() == 3 {
+            chain = chain.then("vector", Op::Reshape { shape })?;
+        }
+        chain.graph.set_output(chain.at);
+        Ok(chain.graph)
     }
 }

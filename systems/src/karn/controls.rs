@@ -6,45 +6,33 @@ use esper_engine::{
 };
 use esper_kernels::cpu::Activation;
 
-use super::{catalogue::BlueprintFamily, chain::Chain};
+use super::{
+    chain::Chain,
+    family::{Family, everywhere, width},
+};
 
-/// A module that can not help. Left out of `all`: it is in a catalogue only by name.
-pub(super) struct Control {
-    pub name: &'static str,
-    intent: &'static str,
-    draw: fn(width: usize) -> Result<NetworkGraph, GraphError>,
-}
-
-pub(super) const CONTROLS: [Control; 2] = [
-    Control { name: "noop", intent: "changes nothing, ever", draw: noop },
-    Control {
+/// Modules that can not help. Left out of `all`: they are in a catalogue only by name.
+pub(super) const CONTROLS: [Family; 2] = [
+    Family {
+        name: "noop",
+        intent: "changes nothing, ever",
+        basis: Blueprint::CONTROL,
+        fits: everywhere,
+        draw: noop,
+    },
+    Family {
         name: "frozen_random",
         intent: "disturbs the host by a random function that never learns; the host may lean on it, and \
                  only its twin shows that it would do as well without",
+        basis: Blueprint::CONTROL,
+        fits: everywhere,
         draw: frozen_random,
     },
 ];
 
-impl BlueprintFamily for Control {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn design(&self, contract: &Contract) -> Result<Option<Blueprint>, GraphError> {
-        match contract {
-            Contract::Vector { width } => {
-                let graph = (self.draw)(*width as usize)?;
-                let blueprint = Blueprint::new(self.name, graph, self.intent, Blueprint::CONTROL)?;
-                Ok(Some(Blueprint { is_trainable: false, ..blueprint }))
-            }
-            _ => Ok(None),
-        }
-    }
-}
-
 /// `f = 0 x`.
-fn noop(width: usize) -> Result<NetworkGraph, GraphError> {
-    Ok(Chain::input(width)?.then("zero", Op::Scale { factor: 0.0 })?.finish())
+fn noop(site: Contract) -> Result<NetworkGraph, GraphError> {
+    Chain::input(site)?.then("zero", Op::Scale { factor: 0.0 })?.finish(site)
 }
 
 /// Root mean square of the frozen module's output for inputs of unit variance: as large as an incubating seed
@@ -54,11 +42,12 @@ const FROZEN_RMS: f32 = 0.2;
 const TANH_SQUARED_MEAN: f32 = 0.212;
 
 /// `f = W2 tanh(W1 x + b1) + b2`, never trained and not an identity at birth.
-fn frozen_random(width: usize) -> Result<NetworkGraph, GraphError> {
+fn frozen_random(site: Contract) -> Result<NetworkGraph, GraphError> {
+    let width = width(site);
     // Uniform in +-bound has variance bound^2 / 3; the output sums `width` of them times tanh, and one alone.
     let variance_sum = width as f32 * TANH_SQUARED_MEAN + 1.0;
     let bound = FROZEN_RMS * (3.0 / variance_sum).sqrt();
-    let out = Op::Linear { outputs: width, bias: true, init: Init::Uniform(bound) };
-    let hidden = Chain::input(width)?.linear("hidden", width)?;
-    Ok(hidden.then("act", Op::Activation(Activation::Tanh))?.then("out", out)?.finish())
+    let hidden = Chain::input(site)?.linear("hidden", width)?;
+    let hidden = hidden.then("act", Op::Activation(Activation::Tanh))?;
+    hidden.map("out", width, Init::Uniform(bound))?.finish(site)
 }

@@ -16,6 +16,7 @@ mod controls;
 mod design;
 mod diagnostics;
 mod families;
+mod family;
 mod systems;
 #[cfg(test)]
 mod tests;

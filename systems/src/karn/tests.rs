@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use esper_engine::{
     graph::{NetworkGraph, Op},
@@ -19,47 +19,99 @@ fn contract(width: usize) -> Contract {
     Contract::Vector { width: width as u32 }
 }
 
-fn design(family: &dyn BlueprintFamily, width: usize) -> Blueprint {
-    family
-        .design(&contract(width))
-        .expect("a network")
-        .expect("every family has something for vectors")
+/// One site of each kind and size that is odd in its own way.
+fn contracts() -> Vec<Contract> {
+    let image = |[channels, height, width]: [u32; 3]| Contract::Image { channels, height, width };
+    let sequence =
+        |is_causal| move |[len, width]: [u32; 2]| Contract::Sequence { len, width, is_causal };
+    let sequences = [[1, 4], [3, 1], [5, 17], [16, 32]];
+    let images = [[1, 1, 40], [3, 8, 8], [16, 4, 4], [32, 2, 1], [5, 1, 1]];
+    let vectors = (1..=65).map(contract);
+    let sequences = sequences.map(sequence(true)).into_iter().chain(sequences.map(sequence(false)));
+    vectors.chain(images.map(image)).chain(sequences).collect()
+}
+
+fn design(family: &dyn BlueprintFamily, contract: Contract) -> Option<Blueprint> {
+    family.design(&contract).expect("a network")
 }
 
 #[test]
-fn every_family_keeps_the_shape_is_an_identity_at_birth_and_learns_at_once_at_every_width() {
-    for width in 1..=65 {
+fn every_family_keeps_the_shape_is_an_identity_at_birth_and_learns_at_once_at_every_site() {
+    let mut n_designed: BTreeMap<&str, usize> = BTreeMap::new();
+    for contract in contracts() {
         for family in FAMILIES {
-            let blueprint = design(&family, width);
+            let Some(blueprint) = design(&family, contract) else { continue };
+            assert!(blueprint.is_trainable && !blueprint.is_control());
+            *n_designed.entry(family.name).or_default() += 1;
             for variant in Variant::ALL {
                 let program = variant.compile(&blueprint.graph).unwrap();
-                assert_eq!([&program.input_shape, &program.output_shape], [&[width], &[width]]);
+                let shape = contract.shape();
+                assert_eq!([&program.input_shape, &program.output_shape], [&shape, &shape]);
                 let birth = Bench::birth(&program, 16);
-                let what = format!("{} at width {width}, {}", family.name, variant.name());
+                let what = format!("{} for {contract:?}, {}", family.name, variant.name());
                 assert!(birth.output.iter().all(|y| *y == 0.0), "{what} is no identity");
                 let norm = birth.gradients.iter().map(|it| it * it).sum::<f32>().sqrt();
                 assert!(1e-3 < norm && norm.is_finite(), "{what}: gradient {norm} at birth");
             }
         }
     }
+    assert!(FAMILIES.iter().all(|family| n_designed.contains_key(family.name)), "{n_designed:?}");
+}
+
+#[test]
+fn every_kind_of_site_has_the_families_that_are_meant_for_it() {
+    let names = |contract| -> Vec<&str> {
+        FAMILIES.iter().filter(|it| design(*it, contract).is_some()).map(|it| it.name).collect()
+    };
+    let sequence = |is_causal| Contract::Sequence { len: 16, width: 32, is_causal };
+    let image = Contract::Image { channels: 16, height: 8, width: 8 };
+    let linear = [
+        "residual_mlp_small",
+        "residual_mlp",
+        "residual_mlp_wide",
+        "bottleneck_adapter",
+        "low_rank",
+        "glu",
+    ];
+    let vector = ["squeeze_excite", "norm", "pointwise", "conv1d_one", "conv1d_two"];
+    let convolutions = ["conv1x1", "conv3x3", "depthwise_separable", "bottleneck_conv"];
+    assert_eq!(names(contract(16)), [&linear[..], &vector].concat());
+    assert_eq!(names(image), [&["squeeze_excite", "norm"][..], &convolutions].concat());
+    for is_causal in [true, false] {
+        assert_eq!(names(sequence(is_causal)), [&linear[..], &["norm", "attention"]].concat());
+    }
+}
+
+#[test]
+fn attention_sees_what_its_site_allows_and_its_heads_are_not_too_narrow() {
+    for (width, expected) in [(4, 1), (16, 1), (32, 2), (64, 4), (128, 4), (48, 3), (17, 1)] {
+        for is_causal in [true, false] {
+            let contract = Contract::Sequence { len: 3, width, is_causal };
+            let family = FAMILIES.iter().find(|family| family.name == "attention").unwrap();
+            let graph = design(family, contract).unwrap().graph;
+            let op = &graph.node(graph.find("attention").unwrap()).op;
+            assert_eq!(*op, Op::Attention { heads: expected, is_causal }, "width {width}");
+        }
+    }
 }
 
 #[test]
 fn the_controls_are_what_they_say() {
-    for width in [1, 2, 7, 16, 64] {
+    for contract in contracts() {
         for control in CONTROLS {
-            let blueprint = design(&control, width);
+            let blueprint = design(&control, contract).expect("controls are for every site");
             assert!(blueprint.is_control() && !blueprint.is_trainable);
             let program = Variant::Fused.compile(&blueprint.graph).unwrap();
             let output = Bench::birth(&program, 256).output;
             let rms = (output.iter().map(|y| y * y).sum::<f32>() / output.len() as f32).sqrt();
             match control.name {
                 "noop" => assert_eq!((rms, blueprint.params_elems), (0.0, 0)),
-                _ => assert!((0.05..0.5).contains(&rms), "width {width}: rms {rms}"),
+                _ => assert!((0.05..0.5).contains(&rms), "{contract:?}: rms {rms}"),
             }
         }
     }
-    let program = Variant::Fused.compile(&design(&CONTROLS[1], 64).graph).unwrap();
+    let program = design(&CONTROLS[1], contract(64)).unwrap();
+    let program = Variant::Fused.compile(&program.graph).unwrap();
     let output = Bench::birth(&program, 256).output;
     let rms = (output.iter().map(|y| y * y).sum::<f32>() / output.len() as f32).sqrt();
     assert!((0.15..0.25).contains(&rms), "about 0.2 of a unit input: {rms}");
@@ -68,12 +120,13 @@ fn the_controls_are_what_they_say() {
 #[test]
 fn a_blueprints_name_is_its_content() {
     let ids = |width| -> Vec<BlueprintId> {
-        FAMILIES.iter().map(|family| design(family, width).id(contract(width))).collect()
+        let site = contract(width);
+        FAMILIES.iter().filter_map(|family| Some(design(family, site)?.id(site))).collect()
     };
     assert_eq!(ids(16), ids(16));
     let all: BTreeSet<BlueprintId> = ids(16).into_iter().chain(ids(17)).collect();
-    assert_eq!(all.len(), 2 * FAMILIES.len());
-    let blueprint = design(&FAMILIES[0], 16);
+    assert_eq!(all.len(), 2 * ids(16).len());
+    let blueprint = design(&FAMILIES[0], contract(16)).unwrap();
     let frozen = Blueprint { is_trainable: false, ..blueprint.clone() };
     assert_ne!(frozen.id(contract(16)), blueprint.id(contract(16)));
 }

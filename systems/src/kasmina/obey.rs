@@ -74,8 +74,7 @@ fn germinate(world: &mut World, seed: Entity, blueprint: BlueprintId) -> Result<
     let Site(site) = *world.get::<Site>(seed).expect("every seed has a site");
     let Runtime(handle) = *world.get::<Runtime>(host).expect("every host has numbers");
     let runtime = world.resource::<Runtimes>().get(handle).expect("the handle is live");
-    let (at, width) =
-        (runtime.state.step, runtime.program.sites[site as usize].shape.iter().product::<usize>());
+    let (at, contract) = (runtime.state.step, runtime.program.contract(usize::from(site)));
     if let Some(&Embargo { until_step }) = world.get::<Embargo>(seed)
         && at < until_step
     {
@@ -83,7 +82,7 @@ fn germinate(world: &mut World, seed: Entity, blueprint: BlueprintId) -> Result<
     }
     let entity = world.resource::<Index<BlueprintId>>().entity(blueprint);
     let entity = entity.ok_or(Refusal::UnfitBlueprint)?;
-    let fits = world.get::<Contract>(entity).map(Contract::len_elems) == Some(width)
+    let fits = world.get::<Contract>(entity) == Some(&contract)
         && world.get::<BlueprintStatus>(entity) != Some(&BlueprintStatus::Invalid)
         && !world.resource::<Tried>().0.contains(&(host_id, site, blueprint));
     if !fits || world.get::<Blueprint>(entity).is_none() {

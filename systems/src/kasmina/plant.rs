@@ -42,12 +42,8 @@ pub(super) fn plant_first_seeds(
         let runtime = runtimes.get_mut(handle).expect("the handle is live");
         let n_sites = runtime.program.sites.len();
         runtime.watched_sites = if n_sites == 0 { 0 } else { u64::MAX >> (64 - n_sites) };
-        let contracts: Vec<Contract> = runtime
-            .program
-            .sites
-            .iter()
-            .map(|site| Contract::Vector { width: site.shape.iter().product::<usize>() as u32 })
-            .collect();
+        let contracts: Vec<Contract> =
+            (0..n_sites).map(|site| runtime.program.contract(site)).collect();
         for (site, contract) in contracts.into_iter().enumerate() {
             world.resource_mut::<SiteContracts>().0.insert(contract);
             // A host that comes back from a checkpoint has its seeds already.

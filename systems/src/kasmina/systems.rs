@@ -5,8 +5,7 @@ use esper_engine::{
     runtime::Runtimes,
     world::{
         components::{
-            Active, Contract, Germ, HostRole, Runtime, SeedOf, Site, StageClock, Telemetry,
-            Withdrawing,
+            Active, Germ, HostRole, Runtime, SeedOf, Site, StageClock, Telemetry, Withdrawing,
         },
         gate::Judgement,
         ids::{HostId, SeedId},
@@ -126,12 +125,11 @@ pub(super) fn report_seeds(
         .map(|(id, site, stage, of, clock, germ, telemetry, judgement, is_withdrawing)| {
             let (host, Runtime(handle)) = hosts.get(of.0).expect("every seed has a host");
             let runtime = runtimes.get(*handle).expect("the handle is live");
-            let width = runtime.program.sites[site.0 as usize].shape.iter().product::<usize>();
             SeedReport {
                 seed: *id,
                 host: *host,
                 site: site.0,
-                contract: Contract::Vector { width: width as u32 },
+                contract: runtime.program.contract(usize::from(site.0)),
                 stage: *stage,
                 stage_steps: runtime.state.step.saturating_sub(clock.entered_step),
                 blueprint: Some(germ.blueprint),

@@ -92,13 +92,12 @@ fn find_dormant(
             continue;
         }
         let place = usize::from(*site);
-        let width = runtime.program.sites[place].shape.iter().product::<usize>();
         let sample = runtime.site_samples[place];
         found.push(DormantSeed {
             seed: *seed,
             host: *host,
             site: *site,
-            contract: Contract::Vector { width: width as u32 },
+            contract: runtime.program.contract(place),
             x_rms: sample.map(|sample| sample.x_rms),
             gradient_rms: sample.map(|sample| sample.gradient_rms),
         });

@@ -9,11 +9,13 @@ use esper_engine::{program::Program, world::catalog::Measured};
 
 use super::{
     config::Rules,
-    probe::{Probe, unit_normal},
+    probe::{Probe, WANTED, unit_normal},
 };
 
 /// Repeats below which a median is not worth the name.
 const REPEATS_MIN: usize = 3;
+/// Arithmetic above which repeats are cut down to [`REPEATS_MIN`]: some 100 ms, and long passes vary less.
+const FLOPS_MAX: u64 = 10_000_000_000;
 /// Passes of the latency limit that a benchmark may take: what is that slow needs no exact figure.
 const PATIENCE: u32 = 4;
 
@@ -24,10 +26,11 @@ pub(super) fn measure(programs: &[&Program], baseline: usize, rules: &Rules) -> 
     let mut probes: Vec<Probe<'_>> =
         programs.iter().map(|program| Probe::at_birth(program, rules.batch)).collect();
     let mut times: Vec<[Vec<u64>; 2]> = programs.iter().map(|_| [Vec::new(), Vec::new()]).collect();
+    let n_repeats = n_repeats(programs, rules);
     let patience = Duration::from_micros(rules.latency_max_us).saturating_mul(PATIENCE);
     let began = Instant::now();
     // The first round brings code and data into the caches and is not counted.
-    for round in 0..=rules.bench_repeats {
+    for round in 0..=n_repeats {
         for (probe, times) in probes.iter_mut().zip(&mut times) {
             let forward = timed(|| _ = black_box(probe.forward(&x)));
             let backward = timed(|| _ = black_box(probe.backward(&dy)));
@@ -52,6 +55,13 @@ pub(super) fn measure(programs: &[&Program], baseline: usize, rules: &Rules) -> 
         tags: Vec::new(),
     });
     measured.collect()
+}
+
+fn n_repeats(programs: &[&Program], rules: &Rules) -> usize {
+    let flops = |it: &&Program| it.flops_forward() + it.flops_backward(WANTED);
+    let flops_a_round = programs.iter().map(flops).sum::<u64>() * rules.batch as u64;
+    let n_affordable = (FLOPS_MAX / flops_a_round.max(1)) as usize;
+    n_affordable.max(REPEATS_MIN).min(rules.bench_repeats)
 }
 
 fn timed(run: impl FnOnce()) -> u64 {

@@ -12,6 +12,7 @@ mod benchmark;
 mod components;
 mod config;
 mod diagnostics;
+mod differences;
 mod numerics;
 mod probe;
 mod safety;

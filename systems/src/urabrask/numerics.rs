@@ -1,47 +1,49 @@
 //! Second: does it compute what its graph says, forward and backward, and is it born as it should be?
 
-use esper_engine::{
-    graph::{NetworkGraph, Op},
-    program::{
-        Program,
-        reference::{ReferenceParams, forward, widen_params},
-    },
-    world::{catalog::SafetySheet, rng::draw_below},
+use esper_engine::{program::Program, world::catalog::SafetySheet};
+
+use super::{
+    differences::GRADIENT_TOLERANCE,
+    probe::{Probe, extreme_inputs, norm, unit_normal},
 };
 
-use super::probe::{Probe, extreme_inputs, norm, unit_normal};
-
-/// Examples of a check: enough that a row is not special, few enough to take no time.
-pub(super) const ROWS: usize = 32;
 /// Most a variant may differ from `reference`, relative to values above 1. The compiler's fusions are exact; this
 /// leaves room for variants that are not.
 const REFERENCE_TOLERANCE: f32 = 1e-6;
-/// Most a gradient in `f32` may differ from central differences in `f64`, relative to the largest seen. Rounding in a
-/// chain of 4096 products is about 1e-5 of it (Higham 2002, section 3.1: n u, at its worst 2.4e-4).
-const GRADIENT_TOLERANCE: f64 = 1e-3;
-/// Step widths of the differences. The second is for coordinates with a kink or a sharp bend within the first.
-const STEPS: [f64; 2] = [1e-4, 1e-6];
 /// Least gradient of a living module, relative to the output's.
 const LIVE_MIN: f64 = 1e-6;
-/// Arithmetic that differences may take, in evaluations of the slow interpreter.
-const DIFFERENCES_FLOPS_MAX: u64 = 1_000_000;
+
+/// What is asked of a module.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// Examples of a check.
+    pub rows: usize,
+    /// Whether it must be an identity with a live gradient at birth.
+    pub must_grow: bool,
+    /// Whether no position may see a later one.
+    pub is_causal: bool,
+}
 
 /// What is wrong with the numbers of `program`; fills the sheet as it goes.
 ///
-/// `reference` is held to the interpreter by [`gradient_error`], once for all variants, which are held to `reference`.
+/// `reference` is held to the interpreter by [`gradient_error`](super::differences::gradient_error), once for all
+/// variants, which are held to `reference`.
 pub(super) fn check(
     program: &Program,
     reference: &Program,
-    must_grow: bool,
+    asked: Asked,
     sheet: &mut SafetySheet,
 ) -> Vec<String> {
     let mut reasons = Vec::new();
-    check_birth(program, must_grow, sheet, &mut reasons);
-    check_finite(program, &mut reasons);
+    check_birth(program, asked, sheet, &mut reasons);
+    check_finite(program, asked.rows, &mut reasons);
+    if asked.is_causal {
+        check_causality(program, asked.rows, &mut reasons);
+    }
     if reasons.iter().any(|reason| reason.contains("finite")) {
         return reasons; // Comparisons with what is no number say nothing.
     }
-    let error = reference_error(program, reference);
+    let error = reference_error(program, reference, asked.rows);
     sheet.reference_error = Some(error);
     if REFERENCE_TOLERANCE < error {
         reasons.push(format!("numerics: differs from `reference` by {error:.1e}"));
@@ -56,13 +58,13 @@ pub(super) fn check(
 
 fn check_birth(
     program: &Program,
-    must_grow: bool,
+    Asked { rows, must_grow, .. }: Asked,
     sheet: &mut SafetySheet,
     reasons: &mut Vec<String>,
 ) {
     let width = program.input_shape.iter().product();
-    let (x, dy) = (unit_normal(0, ROWS, width), unit_normal(1, ROWS, width));
-    let mut probe = Probe::at_birth(program, ROWS);
+    let (x, dy) = (unit_normal(0, rows, width), unit_normal(1, rows, width));
+    let mut probe = Probe::at_birth(program, rows);
     let largest = largest(probe.forward(&x));
     let is_input_finite = probe.backward(&dy).iter().all(|value| value.is_finite());
     let gradient_norm = norm(&probe.gradients);
@@ -84,13 +86,13 @@ fn check_birth(
     }
 }
 
-fn check_finite(program: &Program, reasons: &mut Vec<String>) {
+fn check_finite(program: &Program, rows: usize, reasons: &mut Vec<String>) {
     let width = program.input_shape.iter().product();
-    let dy = unit_normal(1, ROWS, width);
-    let mut probe = Probe::moved(program, ROWS);
+    let dy = unit_normal(1, rows, width);
+    let mut probe = Probe::moved(program, rows);
     let is_finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
     for (x, what) in
-        [(unit_normal(0, ROWS, width), "random"), (extreme_inputs(ROWS, width), "extreme")]
+        [(unit_normal(0, rows, width), "random"), (extreme_inputs(rows, width), "extreme")]
     {
         let is_sound = is_finite(probe.forward(&x)) && is_finite(probe.backward(&dy));
         if !is_sound || !is_finite(&probe.gradients) {
@@ -100,11 +102,11 @@ fn check_finite(program: &Program, reasons: &mut Vec<String>) {
 }
 
 /// Largest difference over outputs and all gradients, relative to values above 1.
-fn reference_error(program: &Program, reference: &Program) -> f32 {
+fn reference_error(program: &Program, reference: &Program, rows: usize) -> f32 {
     let width = program.input_shape.iter().product();
-    let (x, dy) = (unit_normal(0, ROWS, width), unit_normal(1, ROWS, width));
+    let (x, dy) = (unit_normal(0, rows, width), unit_normal(1, rows, width));
     let run = |program| {
-        let mut probe = Probe::moved(program, ROWS);
+        let mut probe = Probe::moved(program, rows);
         let mut values = probe.forward(&x).to_vec();
         values.extend_from_slice(probe.backward(&dy));
         values.extend_from_slice(&probe.gradients);
@@ -115,77 +117,25 @@ fn reference_error(program: &Program, reference: &Program) -> f32 {
         .fold(0.0, f32::max)
 }
 
-/// A value whose gradient is checked.
-enum Coordinate {
-    Param { place: usize, at: usize },
-    Input { at: usize },
-}
-
-/// Largest difference of a gradient from central differences of the interpreter, relative to the largest gradient
-/// seen; `None` where there is nothing to compare, because dropout draws or because numbers are not finite.
-pub(super) fn gradient_error(graph: &NetworkGraph, program: &Program) -> Option<f64> {
-    if graph.nodes().any(|(_, node)| matches!(node.op, Op::Dropout { .. })) {
-        return None;
+/// Whether outputs keep their bits when only positions after them change: an example at a time, cut in another place.
+fn check_causality(program: &Program, rows: usize, reasons: &mut Vec<String>) {
+    let [len, width] = program.input_shape[..] else { return };
+    let cut = |row: usize| 1 + row * len.saturating_sub(1) / rows;
+    let x = unit_normal(0, rows, len * width);
+    let mut changed = x.clone();
+    for (row, x) in changed.chunks_exact_mut(len * width).enumerate() {
+        x[cut(row) * width..].iter_mut().for_each(|x| *x = 1.0 - *x);
     }
-    let width: usize = program.input_shape.iter().product();
-    let affordable = (DIFFERENCES_FLOPS_MAX / program.flops_forward().max(1)) as usize;
-    let rows = (affordable / 16).clamp(1, 2);
-    let n_coordinates = (affordable / rows / 4).clamp(2, 12);
-    let (x, dy) = (unit_normal(0, rows, width), unit_normal(1, rows, width));
     let mut probe = Probe::moved(program, rows);
-    probe.forward(&x);
-    let dx = probe.backward(&dy).to_vec();
-    let wide = |values: &[f32]| values.iter().copied().map(f64::from).collect::<Vec<f64>>();
-    let mut params = widen_params(program, &probe.params);
-    let (mut x, dy) = (wide(&x), wide(&dy));
-
-    let mut pairs = Vec::new();
-    for coordinate in coordinates(program, rows * width, n_coordinates) {
-        let found = match coordinate {
-            Coordinate::Param { place, at } => probe.gradients[program.params[place].offset + at],
-            Coordinate::Input { at } => dx[at],
-        };
-        let estimates = STEPS.map(|step| {
-            let mut shifted = |by: f64| {
-                shift(program, &mut params, &mut x, &coordinate, by);
-                let y = forward(graph, &params, &x, rows).expect("it was compiled");
-                shift(program, &mut params, &mut x, &coordinate, -by);
-                y.iter().zip(&dy).map(|(y, dy)| y * dy).sum::<f64>()
-            };
-            (shifted(step) - shifted(-step)) / (2.0 * step)
-        });
-        pairs.push((f64::from(found), estimates));
-    }
-    let scale = pairs.iter().map(|(found, _)| found.abs()).fold(1e-3, f64::max);
-    let error = |(found, estimates): &(f64, [f64; 2])| {
-        estimates.iter().map(|it| (found - it).abs()).fold(f64::INFINITY, f64::min)
+    let before = probe.forward(&x).to_vec();
+    let after = probe.forward(&changed).chunks_exact(len * width);
+    let keeps = |(row, (before, after)): (usize, (&[f32], &[f32]))| {
+        let earlier = cut(row) * width;
+        let pairs = before[..earlier].iter().zip(&after[..earlier]);
+        pairs.into_iter().all(|(before, after)| before.to_bits() == after.to_bits())
     };
-    let largest = pairs.iter().map(error).fold(0.0, |most, it| if it <= most { most } else { it });
-    Some(largest / scale).filter(|it| it.is_finite())
-}
-
-/// One value of the input and of each parameter in turn, until there are `n`.
-fn coordinates(program: &Program, inputs_len: usize, n: usize) -> Vec<Coordinate> {
-    let n_places = program.params.len() + 1;
-    let draw = |turn: usize, below: usize| draw_below(0, turn as u64, below as u64) as usize;
-    (0..n)
-        .map(|turn| match turn % n_places {
-            0 => Coordinate::Input { at: draw(turn, inputs_len) },
-            place => {
-                let len = program.params[place - 1].spec.len_elems();
-                Coordinate::Param { place: place - 1, at: draw(turn, len) }
-            }
-        })
-        .collect()
-}
-
-fn shift(program: &Program, params: &mut ReferenceParams, x: &mut [f64], at: &Coordinate, by: f64) {
-    match *at {
-        Coordinate::Param { place, at } => {
-            let name = &program.params[place].spec.name;
-            params.get_mut(name).expect("widened from this program")[at] += by;
-        }
-        Coordinate::Input { at } => x[at] += by,
+    if !before.chunks_exact(len * width).zip(after).enumerate().all(keeps) {
+        reasons.push("numerics: an output changes with positions that come after it".to_owned());
     }
 }
 

@@ -14,6 +14,24 @@ const PROBE_SEED: u64 = 0;
 const BIRTH: u64 = 0;
 const MOVED: u64 = 1;
 const INPUTS: u64 = 2;
+/// Purposes of [`unit_normal`] from here on are directions.
+pub(super) const DIRECTIONS: u64 = 16;
+
+/// Examples of a check: enough that a row is not special, few enough to take no time.
+const ROWS_MAX: usize = 32;
+/// One of each of the [`extreme_inputs`].
+const ROWS_MIN: usize = N_EXTREMES;
+/// Arithmetic of one pass forward and back: some milliseconds.
+const PASS_FLOPS_MAX: u64 = 200_000_000;
+
+/// Examples of a check of modules that do the arithmetic of `program`.
+pub(super) fn rows_of(program: &Program) -> usize {
+    let flops = program.flops_forward() + program.flops_backward(WANTED);
+    ((PASS_FLOPS_MAX / flops.max(1)) as usize).clamp(ROWS_MIN, ROWS_MAX)
+}
+
+/// Every gradient of a module.
+pub(super) const WANTED: Need = Need { params: true, sites: INPUT_GRADIENT };
 
 /// A program with room for `rows` examples.
 pub(super) struct Probe<'a> {
@@ -33,8 +51,8 @@ impl<'a> Probe<'a> {
     pub fn at_birth(program: &'a Program, rows: usize) -> Self {
         Self {
             params: program.draw_params(PROBE_SEED, Purpose::Probe, BIRTH),
-            buffers: program.initial_buffers(),
             gradients: vec![0.0; program.params_len_elems],
+            buffers: program.initial_buffers(),
             workspace: vec![0.0; program.workspace_len_elems(rows)],
             scratch: vec![0.0; program.scratch_len_elems(rows)],
             program,
@@ -85,8 +103,8 @@ impl<'a> Probe<'a> {
     fn pass(&mut self, run: impl FnOnce(&Program, &mut Tensors<'_>, Pass<'_>)) {
         let mut tensors = Tensors {
             params: &self.params,
-            buffers: &mut self.buffers,
             gradients: &mut self.gradients,
+            buffers: &mut self.buffers,
             workspace: &mut self.workspace,
             scratch: &mut self.scratch,
             losses: &mut [],
@@ -96,10 +114,10 @@ impl<'a> Probe<'a> {
         let pass = Pass {
             batch: Batch { rows: self.rows, targets: Targets::None },
             is_training: true,
-            updates_buffers: false,
+            updates_buffers: true,
             dropout_key: 0,
             step: 0,
-            wanted: Need { params: true, sites: INPUT_GRADIENT },
+            wanted: WANTED,
         };
         run(self.program, &mut tensors, pass);
     }
@@ -112,11 +130,14 @@ pub(super) fn unit_normal(purpose: u64, rows: usize, width: usize) -> Vec<f32> {
     values
 }
 
+/// Kinds of [`extreme_inputs`].
+const N_EXTREMES: usize = 6;
+
 /// What an untidy host might feed a module: nothing, constants, one large feature, very large and very small values.
 pub(super) fn extreme_inputs(rows: usize, width: usize) -> Vec<f32> {
     let mut values = unit_normal(2, rows, width);
     for (row, x) in values.chunks_exact_mut(width).enumerate() {
-        match row % 6 {
+        match row % N_EXTREMES {
             0 => x.fill(0.0),
             1 => x.fill(1.0),
             2 => x.fill(-1e4),

@@ -1,14 +1,10 @@
 //! Third: what it takes, and what it does to gradients that pass through.
 
-use esper_engine::{
-    program::{INPUT_GRADIENT, Need, Program},
-    world::catalog::SafetySheet,
-};
+use esper_engine::{program::Program, world::catalog::SafetySheet};
 
 use super::{
     config::Rules,
-    numerics::ROWS,
-    probe::{Probe, norm, unit_normal},
+    probe::{Probe, WANTED, norm, unit_normal},
 };
 
 /// Blocks of parameter length a training module has: parameters, gradients, two moments.
@@ -24,9 +20,8 @@ pub(super) fn check_resources(
         .workspace_len_elems(rules.batch)
         .saturating_add(program.scratch_len_elems(rules.batch))
         .saturating_add(program.params_len_elems.saturating_mul(PARAM_BLOCKS));
-    let wanted = Need { params: true, sites: INPUT_GRADIENT };
     sheet.memory_bytes = (elems as u64).saturating_mul(size_of::<f32>() as u64);
-    sheet.flops_per_example = program.flops_forward() + program.flops_backward(wanted);
+    sheet.flops_per_example = program.flops_forward() + program.flops_backward(WANTED);
     let limits = [
         ("memory_max_bytes", sheet.memory_bytes, rules.memory_max_bytes),
         ("flops_max", sheet.flops_per_example, rules.flops_max),
@@ -40,12 +35,13 @@ pub(super) fn check_resources(
 /// Whether gradients grow on their way through `program`, once its last layer has left zero.
 pub(super) fn check_growth(
     program: &Program,
+    rows: usize,
     rules: &Rules,
     sheet: &mut SafetySheet,
 ) -> Vec<String> {
     let width = program.input_shape.iter().product();
-    let (x, dy) = (unit_normal(0, ROWS, width), unit_normal(1, ROWS, width));
-    let mut probe = Probe::moved(program, ROWS);
+    let (x, dy) = (unit_normal(0, rows, width), unit_normal(1, rows, width));
+    let mut probe = Probe::moved(program, rows);
     probe.forward(&x);
     let growth = norm(probe.backward(&dy)) / norm(&dy);
     sheet.gradient_growth = Some(growth).filter(|it| it.is_finite());

@@ -1,20 +1,27 @@
 //! First: is it a module for that site, and are its instructions sound?
 
 use esper_engine::{
-    program::{Program, Step},
+    graph::{NetworkGraph, check_contract},
+    program::{PlacedParam, Program, Step},
     world::components::Contract,
 };
 
-/// What is wrong with `program` as a module of `contract`; nothing, if it may be run.
-pub(super) fn check(program: &Program, reference: &Program, contract: Contract) -> Vec<String> {
-    let site = [contract.len_elems()];
+/// What is wrong with `program`, compiled from `graph`, as a module of `contract`; nothing, if it may be run.
+pub(super) fn check(
+    program: &Program,
+    reference: &Program,
+    graph: &NetworkGraph,
+    contract: Contract,
+) -> Vec<String> {
     let mut reasons = Vec::new();
     let mut refuse = |reason: String| reasons.push(format!("structure: {reason}"));
-    if program.input_shape != site || program.output_shape != site {
-        refuse(format!(
-            "it maps {:?} to {:?}; at this site it must keep {site:?}",
-            program.input_shape, program.output_shape
-        ));
+    if let Err(error) = check_contract(graph, &contract.shape(), contract.is_causal()) {
+        refuse(error.to_string());
+    }
+    if [&program.input_shape, &program.output_shape]
+        != [&reference.input_shape, &reference.output_shape]
+    {
+        refuse("its shapes are not those of `reference`".to_owned());
     }
     if program.loss.is_some() || !program.sites.is_empty() {
         refuse("a module has neither a loss nor sites".to_owned());
@@ -24,14 +31,14 @@ pub(super) fn check(program: &Program, reference: &Program, contract: Contract) 
     }
     // By place and shape: how they are drawn may be NaN, which equals nothing.
     let layout = |program: &Program| -> Vec<(String, Vec<usize>, usize)> {
-        let params = program.params.iter();
+        let params = program.params.iter().chain(&program.buffers);
         params.map(|it| (it.spec.name.clone(), it.spec.shape.clone(), it.offset)).collect()
     };
     if layout(program) != layout(reference) {
-        refuse("its parameters are not those of `reference`".to_owned());
+        refuse("its parameters or buffers are not those of `reference`".to_owned());
     }
     if !is_sound(program) {
-        refuse("an instruction or a parameter lies outside its memory".to_owned());
+        refuse("an instruction, a parameter or a buffer lies outside its memory".to_owned());
     }
     reasons
 }
@@ -40,6 +47,9 @@ pub(super) fn check(program: &Program, reference: &Program, contract: Contract) 
 fn is_sound(program: &Program) -> bool {
     let fits = |offset: usize, len: usize, whole: usize| {
         offset.checked_add(len).is_some_and(|end| end <= whole)
+    };
+    let are_placed = |placed: &[PlacedParam], whole: usize| {
+        placed.iter().all(|it| fits(it.offset, it.spec.len_elems(), whole))
     };
     let steps = || program.forward.iter().chain(&program.backward);
     let ends = [
@@ -50,10 +60,8 @@ fn is_sound(program: &Program) -> bool {
     ];
     let operands = |step: &Step| step.instr.tensors();
     program.regions.iter().all(|it| fits(it.offset, it.elems, program.workspace_elems))
-        && program
-            .params
-            .iter()
-            .all(|it| fits(it.offset, it.spec.len_elems(), program.params_len_elems))
+        && are_placed(&program.params, program.params_len_elems)
+        && are_placed(&program.buffers, program.buffers_len_elems)
         && steps()
             .flat_map(operands)
             .chain(ends.into_iter().flatten())

@@ -29,19 +29,32 @@ use crate::oona::{JobAdmitted, KernelJudged};
 pub(super) struct Catalogued<'w, 's> {
     blueprint_index: Res<'w, Index<BlueprintId>>,
     kernel_index: Res<'w, Index<KernelId>>,
-    blueprints: Query<'w, 's, &'static Blueprint>,
-    kernels: Query<'w, 's, (&'static Kernel, Option<&'static Measured>)>,
+    blueprints: Query<'w, 's, (&'static Blueprint, &'static Contract)>,
+    kernels: Query<'w, 's, (&'static Kernel, &'static KernelOf, Option<&'static Measured>)>,
 }
 
 impl Catalogued<'_, '_> {
     fn blueprint(&self, id: BlueprintId) -> Option<(Entity, &Blueprint)> {
         let entity = self.blueprint_index.entity(id)?;
-        Some((entity, self.blueprints.get(entity).ok()?))
+        Some((entity, self.blueprints.get(entity).ok()?.0))
     }
 
-    fn kernel(&self, id: KernelId) -> Option<(Entity, &Kernel)> {
+    fn kernel(&self, id: KernelId) -> Option<(Entity, &Kernel, Contract)> {
         let entity = self.kernel_index.entity(id)?;
-        Some((entity, self.kernels.get(entity).ok()?.0))
+        let (kernel, KernelOf(blueprint), _) = self.kernels.get(entity).ok()?;
+        Some((entity, kernel, *self.blueprints.get(*blueprint).ok()?.1))
+    }
+
+    /// What was measured before, by the sites it is for: those of other shapes are no yardstick.
+    fn populations(&self) -> BTreeMap<Contract, Vec<Figures>> {
+        let mut populations: BTreeMap<Contract, Vec<Figures>> = BTreeMap::new();
+        for (kernel, KernelOf(blueprint), measured) in &self.kernels {
+            if let (Some(measured), Ok((_, contract))) = (measured, self.blueprints.get(*blueprint))
+            {
+                populations.entry(*contract).or_default().push(Figures::new(kernel, measured));
+            }
+        }
+        populations
     }
 }
 
@@ -69,22 +82,23 @@ pub(super) fn admit_verdicts(
     if verdicts.is_empty() {
         return;
     }
-    let known = catalogued.kernels.iter();
-    let mut population: Vec<Figures> =
-        known.filter_map(|(kernel, measured)| Some(Figures::new(kernel, measured?))).collect();
-    population.extend(verdicts.values().filter_map(|(_, verdict)| {
-        let (_, kernel) = catalogued.kernel(verdict.kernel)?;
-        Some(Figures::new(kernel, verdict.measured.as_ref()?))
-    }));
+    let mut populations = catalogued.populations();
+    for (_, verdict) in verdicts.values() {
+        if let Some((_, kernel, contract)) = catalogued.kernel(verdict.kernel)
+            && let Some(measured) = &verdict.measured
+        {
+            populations.entry(contract).or_default().push(Figures::new(kernel, measured));
+        }
+    }
     for (id, verdict) in verdicts.into_values() {
-        let Some((entity, kernel)) = catalogued.kernel(verdict.kernel) else { continue };
+        let Some((entity, kernel, contract)) = catalogued.kernel(verdict.kernel) else { continue };
         if let Some((_, blueprint)) = catalogued.blueprint(id) {
             judgements.write(judged(&verdict, id, blueprint, kernel));
         }
         let mut entity = commands.entity(entity);
         entity.insert((verdict.status, verdict.sheet));
         if let Some(measured) = verdict.measured {
-            let tags = tags(&Figures::new(kernel, &measured), &population);
+            let tags = tags(&Figures::new(kernel, &measured), &populations[&contract]);
             entity.insert(Measured { tags, ..measured });
         }
     }

@@ -1,4 +1,4 @@
-//! Fifth: words for figures, by where a kernel stands among all that were measured.
+//! Fifth: words for figures, by where a kernel stands among all that were measured for sites alike.
 
 use esper_engine::world::catalog::{Kernel, Measured};
 

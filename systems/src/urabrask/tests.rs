@@ -15,6 +15,10 @@ use esper_engine::{
 use super::{config::UrabraskConfig, diagnostics::PASSED, *};
 
 fn job(graph: NetworkGraph, width: u32) -> ValidateJob {
+    job_at(graph, Contract::Vector { width })
+}
+
+fn job_at(graph: NetworkGraph, contract: Contract) -> ValidateJob {
     let candidate = |variant: Variant| Candidate {
         id: KernelId(Digest::of(variant.name().as_bytes())),
         variant: variant.name().to_owned(),
@@ -22,7 +26,7 @@ fn job(graph: NetworkGraph, width: u32) -> ValidateJob {
     };
     ValidateJob {
         blueprint: BlueprintId(Digest::of(b"blueprint")),
-        contract: Contract::Vector { width },
+        contract,
         candidates: Variant::ALL.map(candidate).to_vec(),
         graph: Arc::new(graph),
         must_grow: true,
@@ -88,7 +92,7 @@ fn a_job_survives_its_saved_form() {
 fn a_module_that_does_not_keep_its_sites_shape_is_rejected() {
     assert_rejected(
         job(sound(8), 9),
-        "structure: it maps [8] to [8]; at this site it must keep [9]",
+        "structure: the module maps [8] to [8]; at this site it must keep [9]",
     );
 }
 
@@ -120,17 +124,24 @@ fn a_program_that_computes_something_else_than_its_graph_is_rejected() {
 fn a_wrong_gradient_is_found_by_central_differences() {
     let graph = scaled(0.5);
     let mut program = Variant::Reference.compile(&graph).unwrap();
-    assert!(numerics::gradient_error(&graph, &program).is_some_and(|error| error < 1e-5));
+    assert!(differences::gradient_error(&graph, &program).is_some_and(|error| error < 1e-5));
     for step in &mut program.backward {
         if let Instr::ScaleGrad { factor, .. } = &mut step.instr {
             *factor = 0.75;
         }
     }
-    assert!(numerics::gradient_error(&graph, &program).is_some_and(|error| 1e-2 < error));
+    assert!(differences::gradient_error(&graph, &program).is_some_and(is_wrong));
     let mut sheet = SafetySheet { gradient_error: Some(0.5), ..SafetySheet::default() };
-    let reasons = numerics::check(&program, &program, true, &mut sheet);
+    let reasons = numerics::check(&program, &program, GROWS, &mut sheet);
     assert!(reasons.iter().any(|it| it.contains("central differences")), "{reasons:?}");
 }
+
+fn is_wrong(gradient_error: f64) -> bool {
+    differences::GRADIENT_TOLERANCE < gradient_error
+}
+
+/// What is asked of most modules.
+const GROWS: numerics::Asked = numerics::Asked { rows: 8, must_grow: true, is_causal: false };
 
 /// `f = W (factor x)`, `W = 0`.
 fn scaled(factor: f32) -> NetworkGraph {
@@ -177,4 +188,73 @@ fn a_module_with_dropout_is_judged_too() {
     let blueprint = Blueprint::new("dropout", graph.clone(), "", "").unwrap();
     assert!(!blueprint.is_control());
     assert!(job(graph, 6).run().iter().all(|verdict| verdict.status == KernelStatus::Validated));
+}
+
+const SEQUENCE: Contract = Contract::Sequence { len: 5, width: 8, is_causal: true };
+
+/// `f = W2 attention(W1 x + b1) + b2`, `W2 = 0`.
+fn attention(is_causal: bool) -> NetworkGraph {
+    let mut graph = NetworkGraph::new();
+    let x = graph.add("x", Op::Input { shape: SEQUENCE.shape() }, &[]).unwrap();
+    let qkv = graph.add("qkv", Op::linear(24), &[x]).unwrap();
+    let y = graph.add("attention", Op::Attention { heads: 2, is_causal }, &[qkv]).unwrap();
+    graph.add("out", Op::zero_linear(8), &[y]).unwrap();
+    graph
+}
+
+#[test]
+fn a_module_that_looks_ahead_is_rejected_at_causal_sites_alone() {
+    assert_rejected(job_at(attention(false), SEQUENCE), "structure: node `attention`");
+    let open = Contract::Sequence { len: 5, width: 8, is_causal: false };
+    for job in [job_at(attention(true), SEQUENCE), job_at(attention(false), open)] {
+        for verdict in job.run() {
+            assert_eq!(verdict.sheet.reasons, [PASSED]);
+            assert!(verdict.sheet.gradient_error.is_some_and(|error| error < 1e-4));
+        }
+    }
+}
+
+#[test]
+fn a_program_that_looks_ahead_is_found_by_running_it_whatever_its_graph_says() {
+    let causal = |is_causal| numerics::Asked { is_causal, ..GROWS };
+    for (looks_ahead, asked) in [(false, causal(true)), (true, causal(true)), (true, causal(false))]
+    {
+        let program = Variant::Fused.compile(&attention(!looks_ahead)).unwrap();
+        let reasons = numerics::check(&program, &program, asked, &mut SafetySheet::default());
+        let is_found = reasons.iter().any(|it| it.contains("positions that come after it"));
+        assert_eq!(is_found, looks_ahead && asked.is_causal, "{reasons:?}");
+    }
+}
+
+#[test]
+fn a_module_with_batch_norm_is_judged_too() {
+    let contract = Contract::Image { channels: 3, height: 4, width: 5 };
+    let mut graph = NetworkGraph::new();
+    let x = graph.add("x", Op::Input { shape: contract.shape() }, &[]).unwrap();
+    let norm = Op::BatchNorm { eps: 1e-5, momentum: 0.1, weight: 0.0 };
+    graph.add("norm", norm, &[x]).unwrap();
+    for verdict in job_at(graph, contract).run() {
+        assert_eq!(verdict.sheet.reasons, [PASSED]);
+        assert!(verdict.sheet.gradient_error.is_some_and(|error| error < 1e-4));
+    }
+}
+
+#[test]
+fn a_large_module_is_checked_on_fewer_examples_and_in_every_tensor() {
+    let contract = Contract::Sequence { len: 64, width: 64, is_causal: false };
+    let mut graph = NetworkGraph::new();
+    let x = graph.add("x", Op::Input { shape: contract.shape() }, &[]).unwrap();
+    let h = graph.add("hidden", Op::linear(256), &[x]).unwrap();
+    let h = graph.add("scale", Op::Scale { factor: 0.5 }, &[h]).unwrap();
+    graph.add("out", Op::zero_linear(64), &[h]).unwrap();
+    let mut program = Variant::Reference.compile(&graph).unwrap();
+    assert!(probe::rows_of(&program) < 32);
+    assert!(differences::gradient_error(&graph, &program).is_some_and(|error| error < 1e-4));
+    for step in &mut program.backward {
+        if let Instr::ScaleGrad { factor, .. } = &mut step.instr {
+            *factor = 0.6;
+        }
+    }
+    let error = differences::gradient_error(&graph, &program);
+    assert!(error.is_some_and(is_wrong), "{error:?}");
 }

@@ -9,7 +9,10 @@ use super::{
     benchmark,
     components::{Candidate, ValidateJob, Verdict},
     diagnostics::PASSED,
-    numerics, safety, structure,
+    differences,
+    numerics::{self, Asked},
+    probe::rows_of,
+    safety, structure,
 };
 
 /// Judges every candidate of `job`, in the order given.
@@ -19,7 +22,7 @@ pub(super) fn validate(job: &ValidateJob) -> Vec<Verdict> {
     let mut verdicts: Vec<Verdict> =
         job.candidates.iter().map(|candidate| inspect(job, candidate, &reference)).collect();
     if verdicts.iter().any(is_sound) {
-        let gradient_error = numerics::gradient_error(&job.graph, &reference);
+        let gradient_error = differences::gradient_error(&job.graph, &reference);
         for (candidate, verdict) in job.candidates.iter().zip(&mut verdicts) {
             if is_sound(verdict) {
                 verdict.sheet.gradient_error = gradient_error;
@@ -40,7 +43,7 @@ fn is_sound(verdict: &Verdict) -> bool {
 fn inspect(job: &ValidateJob, candidate: &Candidate, reference: &Program) -> Verdict {
     let mut sheet = SafetySheet::default();
     let program = &candidate.program;
-    sheet.reasons = structure::check(program, reference, job.contract);
+    sheet.reasons = structure::check(program, reference, &job.graph, job.contract);
     if sheet.reasons.is_empty() {
         sheet.reasons = safety::check_resources(program, &job.rules, &mut sheet);
     }
@@ -50,8 +53,10 @@ fn inspect(job: &ValidateJob, candidate: &Candidate, reference: &Program) -> Ver
 /// What running it shows.
 fn run(job: &ValidateJob, candidate: &Candidate, reference: &Program, sheet: &mut SafetySheet) {
     let program = &candidate.program;
-    let mut reasons = numerics::check(program, reference, job.must_grow, sheet);
-    reasons.extend(safety::check_growth(program, &job.rules, sheet));
+    let rows = rows_of(reference);
+    let asked = Asked { rows, must_grow: job.must_grow, is_causal: job.contract.is_causal() };
+    let mut reasons = numerics::check(program, reference, asked, sheet);
+    reasons.extend(safety::check_growth(program, rows, &job.rules, sheet));
     sheet.reasons = reasons;
 }
 

@@ -81,6 +81,29 @@ fn a_file_is_the_host_it_describes() {
     assert_eq!(NetworkGraph::from_file_text(&json, GraphFormat::Json).unwrap(), built);
 }
 
+#[test]
+fn the_documented_example_is_a_host_and_every_op_is_documented() {
+    let docs: String = include_str!("mod.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("//!"))
+        .map(|line| format!("{}\n", line.trim_start()))
+        .collect();
+    let example = docs.split("```").nth(1).unwrap().strip_prefix("toml").unwrap();
+    assert_eq!(read(example).unwrap().params_elems(), 16 * 9 + 16 + 16 * 6 * 6 * 10 + 10);
+    for word in WORDS {
+        let in_table =
+            docs.lines().any(|line| line.starts_with('|') && line.contains(&format!("`{word}`")));
+        assert!(in_table, "{word}");
+    }
+}
+
+#[test]
+fn the_loss_is_the_output_wherever_it_stands() {
+    let late = "[[nodes]]\nname = \"late\"\nop = \"fork\"\ninputs = [\"fc\"]\n";
+    let graph = read(&format!("{HOST}{late}")).unwrap();
+    assert_eq!(graph.node(graph.output().unwrap()).name, "loss");
+}
+
 /// A host in which every op occurs, none with the settings that may be left out.
 fn host_of_every_op() -> NetworkGraph {
     let mut graph = NetworkGraph::new();

@@ -1,6 +1,6 @@
 //! Products whose windows are copied: panels of outputs that follow each other over rows and examples.
 
-use super::product::{Block, PANEL_LEN, Product, TABLE_LEN, Table};
+use super::product::{PANEL_LEN, Product, Register, TABLE_LEN, Table};
 use crate::cpu::dispatch::Once;
 use crate::cpu::gemm::Output;
 use crate::cpu::lanes::{Lanes, Vector};
@@ -118,16 +118,17 @@ impl Product<'_> {
                 };
             }
             let rows = rows_of::<L, VECTORS>();
-            let block = Block { product: self, from, offsets: &rows[..block_depth], output, c_row };
-            let panel = panel.as_ptr();
-            // SAFETY: the caller's promise.
-            unsafe {
-                block.tiles::<L, VECTORS>(lanes, 0, |v| {
-                    let column = v * L::LANES;
-                    let n_columns = L::LANES.min(n_columns.saturating_sub(column));
-                    (panel.wrapping_add(column), target.wrapping_add(column), n_columns)
-                });
+            let block = self.block::<L>(from, &rows[..block_depth], output, c_row);
+            let mut next = Register { b: panel.as_ptr(), c: target, n_left: n_columns };
+            let mut registers = [next; VECTORS];
+            for register in &mut registers {
+                *register = next;
+                next.b = next.b.wrapping_add(L::LANES);
+                next.c = next.c.wrapping_add(L::LANES);
+                next.n_left = next.n_left.saturating_sub(L::LANES);
             }
+            // SAFETY: the caller's promise.
+            unsafe { block.tiles(lanes, registers) };
             from += block_depth;
             if from == k {
                 break;

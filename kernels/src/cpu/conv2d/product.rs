@@ -100,19 +100,38 @@ impl Table {
     }
 }
 
-/// Vectors of a tile of a product of `m` rows: the most that leave all rows in one tile, else two.
+/// Vectors of a tile of a product of `m` rows: as many as registers hold above tiles as tall as those of
+/// two vectors would be.
 fn n_vectors<L: Lanes>(m: usize) -> usize {
-    match m {
-        _ if m <= max_rows::<L>(4) => 4,
-        _ if m <= max_rows::<L>(3) => 3,
+    match m.div_ceil(m.div_ceil(max_rows::<L>(2)).max(1)) {
+        height if height <= max_rows::<L>(4) => 4,
+        height if height <= max_rows::<L>(3) => 3,
         _ => 2,
     }
 }
 
-/// The heights of tiles that cover `m` rows: as few as can be, and nearly alike.
-pub(super) fn heights(m: usize, max_rows: usize) -> impl Iterator<Item = usize> {
-    let n_tiles = m.div_ceil(max_rows);
-    (0..n_tiles).map(move |tile| m / n_tiles + usize::from(tile < m % n_tiles))
+/// The heights of tiles that cover some rows: as few as can be, and nearly alike.
+#[derive(Clone, Copy)]
+pub(super) struct Heights {
+    height: usize,
+    n_taller: usize,
+    n_tiles: usize,
+}
+
+impl Heights {
+    pub(super) fn of(m: usize, max_rows: usize) -> Self {
+        let n_tiles = m.div_ceil(max_rows);
+        let height = m.checked_div(n_tiles).unwrap_or(0);
+        Self { height, n_taller: m - height * n_tiles, n_tiles }
+    }
+
+    fn of_product<L: Lanes>(m: usize) -> Self {
+        Self::of(m, max_rows::<L>(n_vectors::<L>(m)))
+    }
+
+    pub(super) fn iter(self) -> impl Iterator<Item = usize> {
+        (0..self.n_tiles).map(move |tile| self.height + usize::from(tile < self.n_taller))
+    }
 }
 
 /// Lays `w(row, l)` out as the tiles of [`Product::run`] read it: `f32[k, height]` for each.
@@ -125,7 +144,7 @@ pub(super) fn pack_weights<L: Lanes>(
     w: impl Fn(usize, usize) -> f32,
 ) {
     let (mut row, mut at) = (0, 0);
-    for height in heights(m, max_rows::<L>(n_vectors::<L>(m))) {
+    for height in Heights::of_product::<L>(m).iter() {
         for l in 0..k {
             for i in 0..height {
                 packed[at] = w(row + i, l);
@@ -208,11 +227,22 @@ impl Product<'_> {
         }
         for from in (0..self.k().max(1)).step_by(TABLE_LEN) {
             let offsets = table.hold(self.taps(from));
-            let (output, c_row) = (self.output, self.positions());
-            let block = Block { product: self, from, offsets, output, c_row };
+            let block = self.block::<L>(from, offsets, self.output, self.positions());
             // SAFETY: the caller's promise.
             unsafe { block.in_place::<L, VECTORS>(lanes, c) };
         }
+    }
+
+    /// A block of taps.
+    pub(super) fn block<'a, L: Lanes>(
+        &'a self,
+        from: usize,
+        offsets: &'a [u32],
+        output: Output,
+        c_row: usize,
+    ) -> Block<'a> {
+        let heights = Heights::of_product::<L>(self.m);
+        Block { product: self, from, offsets, output, c_row, k: self.k(), heights }
     }
 
     /// Taps from `from` on, as many as a table has.
@@ -245,6 +275,8 @@ pub(super) struct Block<'a> {
     pub(super) output: Output,
     /// How far apart rows lie in `C`.
     pub(super) c_row: usize,
+    k: usize,
+    heights: Heights,
 }
 
 impl Block<'_> {
@@ -255,25 +287,26 @@ impl Block<'_> {
     unsafe fn in_place<L: Lanes, const VECTORS: usize>(&self, lanes: L, c: &mut [f32]) {
         let product = self.product;
         let [rows, columns] = product.size;
-        let in_row = columns.div_ceil(L::LANES);
+        let n_registers = rows * columns.div_ceil(L::LANES);
         for example in 0..product.n_examples {
             let values = product.values.as_ptr().wrapping_add(example * product.example_len());
-            let c = c.as_mut_ptr().wrapping_add(example * product.c_example);
-            let register = |vector: usize| {
-                let (row, column) = (vector / in_row, vector % in_row * L::LANES);
-                let at = product.begin + row * product.planes.size[1] + column;
-                let c = c.wrapping_add(row * columns + column);
-                (values.wrapping_add(at), c, L::LANES.min(columns - column))
+            let mut next = Register {
+                b: values.wrapping_add(product.begin),
+                c: c.as_mut_ptr().wrapping_add(example * product.c_example),
+                n_left: columns,
             };
             let mut at = 0;
-            while at < rows * in_row {
+            while at < n_registers {
+                let left = n_registers - at;
                 // SAFETY: the caller's promise.
                 unsafe {
-                    if at + VECTORS <= rows * in_row {
-                        self.tiles::<L, VECTORS>(lanes, at, register);
+                    if VECTORS <= left {
+                        let registers = next.take::<L, VECTORS>(product);
+                        self.tiles::<L, VECTORS>(lanes, registers);
                         at += VECTORS;
                     } else {
-                        self.tiles::<L, 1>(lanes, at, register);
+                        let registers = next.take::<L, 1>(product);
+                        self.tiles::<L, 1>(lanes, registers);
                         at += 1;
                     }
                 }
@@ -281,7 +314,7 @@ impl Block<'_> {
         }
     }
 
-    /// All rows of the registers from number `at` on.
+    /// All rows of some registers.
     ///
     /// # Safety
     ///
@@ -290,17 +323,17 @@ impl Block<'_> {
     pub(super) unsafe fn tiles<L: Lanes, const VECTORS: usize>(
         &self,
         lanes: L,
-        at: usize,
-        register: impl Fn(usize) -> (*const f32, *mut f32, usize),
+        registers: [Register; VECTORS],
     ) {
         let product = self.product;
         let mut b = [core::ptr::null(); VECTORS];
         let mut c = [core::ptr::null_mut(); VECTORS];
         let mut n_columns = [0; VECTORS];
-        for v in 0..VECTORS {
-            (b[v], c[v], n_columns[v]) = register(at + v);
+        for (v, register) in registers.iter().enumerate() {
+            (b[v], c[v]) = (register.b, register.c);
+            n_columns[v] = L::LANES.min(register.n_left);
         }
-        let last = self.from + self.offsets.len() == product.k();
+        let last = self.from + self.offsets.len() == self.k;
         let mut tile = Tile {
             depth: self.offsets.len(),
             a: product.weights.as_ptr(),
@@ -314,17 +347,49 @@ impl Block<'_> {
             bias: product.bias.filter(|_| last).map(<[f32]>::as_ptr),
             rectify: product.rectify && last,
         };
-        let tallest = max_rows::<L>(n_vectors::<L>(product.m));
-        for height in heights(product.m, tallest) {
+        for height in self.heights.iter() {
             let a = tile.a;
             tile.a = a.wrapping_add(self.from * height);
             // SAFETY: the caller's promise; heights add up to `m`.
             unsafe { tile::run(lanes, height, tile) };
-            tile.a = a.wrapping_add(product.k() * height);
+            tile.a = a.wrapping_add(self.k * height);
             tile.bias = tile.bias.map(|bias| bias.wrapping_add(height));
             for c in &mut tile.c {
                 *c = c.wrapping_add(height * self.c_row);
             }
         }
+    }
+}
+
+/// A register of outputs.
+#[derive(Clone, Copy)]
+pub(super) struct Register {
+    /// Where its windows begin.
+    pub(super) b: *const f32,
+    /// Where it goes.
+    pub(super) c: *mut f32,
+    /// Outputs left in its row.
+    pub(super) n_left: usize,
+}
+
+impl Register {
+    /// The next registers of an image, and on to those that follow.
+    #[inline(always)]
+    fn take<L: Lanes, const VECTORS: usize>(&mut self, product: &Product<'_>) -> [Self; VECTORS] {
+        let mut taken = [*self; VECTORS];
+        for register in &mut taken {
+            *register = *self;
+            if L::LANES < self.n_left {
+                self.b = self.b.wrapping_add(L::LANES);
+                self.c = self.c.wrapping_add(L::LANES);
+                self.n_left -= L::LANES;
+            } else {
+                let [columns, pitch] = [product.size[1], product.planes.size[1]];
+                self.b = self.b.wrapping_add(pitch - (columns - self.n_left));
+                self.c = self.c.wrapping_add(self.n_left);
+                self.n_left = columns;
+            }
+        }
+        taken
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use esper_engine::world::{catalog::KernelStatus, stage::Stage};
+use esper_engine::world::{
+    catalog::KernelStatus, components::Contract, digest::Digest, ids::KernelId, stage::Stage,
+};
 use proptest::prelude::*;
 
 use super::{contract, filled, place, validated};
@@ -31,6 +33,29 @@ fn preferred_tags_go_before_speed_and_speed_before_names() {
     assert_eq!(ask(&KernelQuery { status, ..KernelQuery::default() }), [refused]);
     let latency_max_ns = Some(600);
     assert_eq!(ask(&KernelQuery { latency_max_ns, ..KernelQuery::default() }), [glu, norm]);
+}
+
+#[test]
+fn sites_of_as_many_values_do_not_share_kernels() {
+    let (_dir, path) = place();
+    let store = LibraryStore::open(&path).unwrap();
+    let sequence = |is_causal| Contract::Sequence { len: 4, width: 16, is_causal };
+    let image = Contract::Image { channels: 4, height: 4, width: 4 };
+    let contracts = [contract(64), image, sequence(false), sequence(true)];
+    let mut names = Vec::new();
+    for contract in contracts {
+        let mut batch = validated("run-a", "norm", 100, &[]);
+        let (record, _) = &mut batch.kernels[0];
+        record.id = KernelId(Digest::of_value(&contract));
+        record.contract = contract;
+        names.push(record.id);
+        store.commit(&batch).unwrap();
+    }
+    for (contract, name) in contracts.into_iter().zip(names) {
+        let query = KernelQuery { contract: Some(contract), ..KernelQuery::default() };
+        let found: Vec<_> = store.query(&query).unwrap().iter().map(|it| it.id).collect();
+        assert_eq!(found, [name], "{contract:?}");
+    }
 }
 
 #[test]

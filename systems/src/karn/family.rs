@@ -1,0 +1,62 @@
+//! A row of the catalogue.
+
+use esper_engine::{
+    graph::{GraphError, NetworkGraph, features},
+    world::{catalog::Blueprint, components::Contract},
+};
+
+use super::catalogue::BlueprintFamily;
+
+/// A family that is one drawing.
+#[derive(Clone, Copy)]
+pub(super) struct Family {
+    pub name: &'static str,
+    /// Why this shape.
+    pub intent: &'static str,
+    /// What it rests on; a [`Blueprint::CONTROL`] never trains.
+    pub basis: &'static str,
+    /// The sites it is for.
+    pub fits: fn(Contract) -> bool,
+    pub draw: fn(Contract) -> Result<NetworkGraph, GraphError>,
+}
+
+impl BlueprintFamily for Family {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn design(&self, contract: &Contract) -> Result<Option<Blueprint>, GraphError> {
+        if !(self.fits)(*contract) {
+            return Ok(None);
+        }
+        let graph = (self.draw)(*contract)?;
+        let blueprint = Blueprint::new(self.name, graph, self.intent, self.basis)?;
+        Ok(Some(Blueprint { is_trainable: self.basis != Blueprint::CONTROL, ..blueprint }))
+    }
+}
+
+/// Features of a site: channels, of an image.
+pub(super) fn width(contract: Contract) -> usize {
+    features(&contract.shape()).width
+}
+
+pub(super) fn everywhere(_: Contract) -> bool {
+    true
+}
+
+pub(super) fn is_vector(contract: Contract) -> bool {
+    matches!(contract, Contract::Vector { .. })
+}
+
+pub(super) fn is_image(contract: Contract) -> bool {
+    matches!(contract, Contract::Image { .. })
+}
+
+pub(super) fn is_sequence(contract: Contract) -> bool {
+    matches!(contract, Contract::Sequence { .. })
+}
+
+/// A sequence is a vector at each position.
+pub(super) fn has_vectors(contract: Contract) -> bool {
+    !is_image(contract)
+}
