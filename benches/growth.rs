@@ -13,7 +13,8 @@ use esper::engine::{
 };
 use support::{
     growth::{cache_of, library_with},
-    hosts::{Shape, take_steps},
+    hosts::take_steps,
+    setup::Setup,
 };
 
 fn bind_kernels(criterion: &mut Criterion) {
@@ -37,8 +38,8 @@ fn bind_kernels(criterion: &mut Criterion) {
 
 fn snapshots(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("snapshot");
-    let shape = Shape::new(&[1000, 1000, 10], 16, Optimizer::Adam(Adam::default()));
-    let mut host = shape.host(16);
+    let adam = Optimizer::Adam(Adam::default());
+    let mut host = Setup::mlp(&[1000, 1000, 10], 16, adam).host();
     take_steps(&mut host, 1);
     let mut snapshot = host.to_snapshot();
     // Parameters and both moments.

@@ -12,7 +12,9 @@ use crate::{
     row::Row,
     support::{
         growth::{cache_of, library_with},
-        hosts::{SEED, Shape, residual_mlp, seed_state},
+        hosts::{SEED, seed_state},
+        modules::residual_mlp,
+        setup::Setup,
         timing::{median, seconds, seconds_per_call},
     },
 };
@@ -34,8 +36,9 @@ pub fn measure() -> Vec<Row> {
 
 /// What Kasmina does beside it: room for a seed's parameters, gradients and activations.
 fn memory_of_a_seed() -> Row {
-    let mut host = Shape::new(&[64, 32, 10], 64, Optimizer::AdamW(Adam::default())).host(4);
-    let program = Program::compile(&residual_mlp(32, 32), CompileOptions::MODULE);
+    let adamw = Optimizer::AdamW(Adam::default());
+    let mut host = Setup::mlp(&[64, 32, 10], 64, adamw).host();
+    let program = Program::compile(&residual_mlp(&[32], 32), CompileOptions::MODULE);
     let program = Arc::new(program.expect("a module compiles"));
     let state = seed_state(&host, 1, &program, Incubation::StraightThrough);
     let times = (0..1001).map(|_| {

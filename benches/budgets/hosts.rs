@@ -13,7 +13,8 @@ use esper::{
 use crate::{
     row::Row,
     support::{
-        hosts::{Shape, clusters},
+        data::clusters,
+        setup::Setup,
         timing::{median, seconds},
     },
 };
@@ -50,12 +51,12 @@ fn share(n_threads: usize, steps_per_tick: u64) -> f64 {
 
 /// 64 shapes, one and two hidden layers of 8 to 39 units, on the same data.
 fn hosts() -> Vec<HostRuntime> {
-    let data = Arc::new(clusters(100 * 64, 64, 10));
+    let data = Arc::new(clusters(64, &[64], 10));
     let of_shape = |i: usize| {
         let width = 8 + i / 2;
         let hidden = if i.is_multiple_of(2) { vec![width] } else { vec![width, width] };
         let layers: Vec<usize> = [vec![64], hidden, vec![10]].concat();
-        Shape::new(&layers, 64, Optimizer::AdamW(Adam::default())).host_on(data.clone())
+        Setup::mlp_on(&layers, 64, Optimizer::AdamW(Adam::default()), data.clone()).host()
     };
     (0..N_HOSTS).map(of_shape).collect()
 }

@@ -5,7 +5,8 @@ use esper::engine::scenario::{Adam, Optimizer};
 use crate::{
     row::Row,
     support::{
-        hosts::{Shape, take_steps},
+        hosts::take_steps,
+        setup::Setup,
         timing::{median, seconds},
     },
 };
@@ -13,8 +14,8 @@ use crate::{
 const N_ROUNDS: usize = 101;
 
 pub fn measure() -> Vec<Row> {
-    let shape = Shape::new(&[1000, 1000, 10], 16, Optimizer::Adam(Adam::default()));
-    let mut host = shape.host(16);
+    let adam = Optimizer::Adam(Adam::default());
+    let mut host = Setup::mlp(&[1000, 1000, 10], 16, adam).host();
     take_steps(&mut host, 1);
     let mut snapshot = host.to_snapshot();
     let (mut taken, mut restored) = (Vec::new(), Vec::new());

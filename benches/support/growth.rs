@@ -17,11 +17,11 @@ use esper::{
     systems::urza::{Batch, BlueprintRecord, KernelRecord, LibraryStore},
 };
 
-use super::hosts::residual_mlp;
+use super::modules::residual_mlp;
 
 /// A cache of `n` kernels, and the name of one in its middle.
 pub fn cache_of(n: usize) -> (KernelCache, KernelId) {
-    let module = residual_mlp(32, 32);
+    let module = residual_mlp(&[32], 32);
     let program = Program::compile(&module, CompileOptions::MODULE).expect("a module compiles");
     let program = Arc::new(program);
     let mut cache = KernelCache::default();

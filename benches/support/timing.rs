@@ -1,7 +1,7 @@
-//! How time is taken: medians over short rounds, and what is compared taken in turns.
+//! How time is taken: medians or minima over short rounds, and what is compared taken in turns.
 //!
-//! A round is shorter than a time slice, so on a machine with other work most rounds are not interrupted, and the
-//! median is one of those.
+//! A round that is shorter than a time slice is not interrupted most of the times on a machine with other work, and the
+//! median is one of those. Longer ones are interrupted more often than not, and only their minimum says what they take.
 
 use std::time::Instant;
 
@@ -26,6 +26,28 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 pub fn seconds_per_call(n_rounds: usize, n_calls: usize, mut work: impl FnMut()) -> f64 {
     let round = || seconds(|| (0..n_calls).for_each(|_| work())) / n_calls as f64;
     median(std::iter::repeat_with(round).take(n_rounds).collect())
+}
+
+/// Rounds of [`best_in_turns`] at most.
+const N_ROUNDS_MAX: usize = 41;
+/// Rounds of [`best_in_turns`] at least, however long they take.
+const N_ROUNDS_MIN: usize = 7;
+/// Where it stops between the two.
+const SECONDS_MAX: f64 = 10.0;
+
+/// The least that each of `works` returned, taken in turns: round after round of all of them.
+pub fn best_in_turns<const N: usize>(mut works: [&mut dyn FnMut() -> f64; N]) -> [f64; N] {
+    let start = Instant::now();
+    let mut best = [f64::INFINITY; N];
+    for round in 0..N_ROUNDS_MAX {
+        if N_ROUNDS_MIN <= round && SECONDS_MAX < start.elapsed().as_secs_f64() {
+            break;
+        }
+        for (best, work) in best.iter_mut().zip(&mut works) {
+            *best = best.min(work());
+        }
+    }
+    best
 }
 
 /// The same pieces of work, timed over and over: interruptions hit some of the times of a piece, and its median

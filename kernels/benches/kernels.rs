@@ -11,7 +11,7 @@ use esper_kernels::cpu::*;
 use esper_kernels::peak::measure_fma_peak_gflops;
 use std::time::Instant;
 
-criterion_group!(benches, products, steps, elementwise);
+criterion_group!(benches, products, steps, elementwise, attention);
 criterion_main!(benches);
 
 /// Rows, inputs and outputs of the layers of the two networks that budgets name, and of larger ones.
@@ -181,6 +181,28 @@ fn elementwise(criterion: &mut Criterion) {
     against_peak(&mut group, &format!("AdamW, {len} values"), 16 * len as u64, || {
         adam_step(config, 10, 1.0, &mut y, &x, &mut m, &mut v);
     });
+}
+
+fn attention(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("attention");
+    for (len, head_width) in [(64, 16), (64, 32), (128, 16), (128, 32)] {
+        for is_causal in [false, true] {
+            let shape = AttentionShape { batch: 16, len, heads: 4, head_width, is_causal };
+            let y_len = 16 * len * 4 * head_width;
+            let (qkv, dy) = (numbers(3 * y_len), numbers(y_len));
+            let (mut y, mut lse) = (vec![0.0; y_len], vec![0.0; 16 * len * 4]);
+            let mut dqkv = vec![0.0; qkv.len()];
+            let mut scratch = vec![0.0; attention_scratch_len(shape)];
+            let kind = if is_causal { "causal" } else { "full" };
+            let name = |pass: &str| format!("{pass} {kind} 16x{len}x4x{head_width}");
+            against_peak(&mut group, &name("forward"), shape.flops_forward(), || {
+                attention_forward(shape, &qkv, &mut y, &mut lse, &mut scratch);
+            });
+            against_peak(&mut group, &name("backward"), shape.flops_backward(), || {
+                attention_backward(shape, &dy, &qkv, &y, &lse, &mut dqkv, false, &mut scratch);
+            });
+        }
+    }
 }
 
 /// Measures `f`, and prints the best sample against the peak.

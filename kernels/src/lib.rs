@@ -9,9 +9,10 @@
 //!
 //! - A matrix product runs over `k` from first to last, one fused multiply-add after the other, from
 //!   zero. Vector lanes lie along the other axis; the chain is never split.
-//! - A sum over a row, a whole slice or positions keeps sixteen partial sums (element `i` goes to number
-//!   `i % 16`) and joins them by one fixed tree, on machines with sixteen lanes, eight, or one.
-//! - A sum over the batch (bias, scale and normalization gradients) runs over rows in order.
+//! - A sum over a row, a whole slice or the pixels of a channel keeps sixteen partial sums (element `i` goes to
+//!   number `i % 16`) and joins them by one fixed tree, on machines with sixteen lanes, eight, or one.
+//! - A sum over the batch or the positions of a sequence (bias, scale and normalization gradients, means over
+//!   positions, attention's sums over keys) runs in order.
 //! - Elementary functions are polynomials in multiply-adds; no library function is called.
 //!
 //! So AVX-512, AVX2 and portable code give the same bits, tests hold all of them to the plain loops of

@@ -11,20 +11,20 @@ use serde_json::Value;
 
 use super::{
     command::{Desk, assert_same_run, summary, undisturbed},
-    support::brief,
+    support::{Family, brief, brief_of},
 };
 
-/// [`brief`] with a library beside it.
-fn sharing() -> Scenario {
-    let mut scenario = brief();
+/// [`brief_of`] with a library beside it.
+fn sharing(family: Family) -> Scenario {
+    let mut scenario = brief_of(family);
     scenario.urza.path = Some("shared.redb".to_owned());
     scenario
 }
 
 /// A library that one run has written, that run, and another that found it so.
-fn shared() -> (Desk, PathBuf, PathBuf) {
+fn shared(family: Family) -> (Desk, PathBuf, PathBuf) {
     let desk = Desk::new();
-    let [first, second] = ["first", "second"].map(|name| desk.run(&sharing(), name));
+    let [first, second] = ["first", "second"].map(|name| desk.run(&sharing(family), name));
     (desk, first, second)
 }
 
@@ -39,7 +39,11 @@ fn of_kind<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
 
 #[test]
 fn a_run_adopts_what_another_found_valid_and_compiles_none_of_it_again() {
-    let (desk, first, second) = shared();
+    Family::ALL.into_iter().for_each(adopt);
+}
+
+fn adopt(family: Family) {
+    let (desk, first, second) = shared(family);
     let (first, found) = (events(&first), events(&second));
     let ids = |events: &[&Value]| -> BTreeSet<String> {
         events.iter().map(|event| event["kernel"].to_string()).collect()
@@ -47,24 +51,25 @@ fn a_run_adopts_what_another_found_valid_and_compiles_none_of_it_again() {
     let mut valid = of_kind(&first, "kernel_judged");
     valid.retain(|event| event["status"] == "VALIDATED");
     let adopted = of_kind(&found, "kernel_adopted");
-    assert!(!valid.is_empty(), "a library without a valid kernel proves nothing");
-    assert_eq!((ids(&adopted), adopted.len()), (ids(&valid), valid.len()));
+    assert!(!valid.is_empty(), "{family:?}: a library without a valid kernel proves nothing");
+    assert_eq!((ids(&adopted), adopted.len()), (ids(&valid), valid.len()), "{family:?}");
     for (event, place) in found[1..].iter().zip(0..adopted.len()) {
         assert_eq!(
             (&event["kind"], &event["tick"]),
             (&"kernel_adopted".into(), &0.into()),
-            "{place}"
+            "{family:?} {place}"
         );
     }
     for kind in ["blueprint_designed", "kernel_judged"] {
-        assert_eq!(of_kind(&found, kind), Vec::<&Value>::new());
+        assert_eq!(of_kind(&found, kind), Vec::<&Value>::new(), "{family:?}");
     }
     let admitted = of_kind(&found, "job_admitted");
     assert!(admitted.iter().all(|job| job["forge"] == "compile_host"), "{admitted:?}");
 
     assert_eq!(summary(&second)["status"], "completed");
     let mut changes = of_kind(&found, "stage_changed").into_iter();
-    assert!(changes.any(|change| change["to"] == "GRAFTING"), "no adopted kernel was put to use");
+    let is_used = changes.any(|change| change["to"] == "GRAFTING");
+    assert!(is_used, "{family:?}: no adopted kernel was put to use");
     desk.done(["verify", "second"]);
     let inspected = desk.done(["inspect", "second", "--json"]).objects();
     let seeds = inspected[0]["seeds"].as_array().expect("an array");
@@ -74,21 +79,27 @@ fn a_run_adopts_what_another_found_valid_and_compiles_none_of_it_again() {
 
 #[test]
 fn a_run_that_adopted_is_replayed_and_resumed_to_the_same_bits() {
-    let (desk, _, second) = shared();
-    let replayed = desk.done(["replay", "second", "--json"]);
-    let answer = &replayed.objects()[0];
-    assert_eq!(answer["weights_digest"], summary(&second)["weights_digest"]);
-    assert_eq!(answer["n_events"], events(&second).len());
-    for tick in ["0", "7", "60"] {
-        desk.done(["run", "brief.toml", "--quiet", "--out", tick, "--stop-at-tick", tick]);
-        desk.done(["resume", tick, "--quiet"]);
-        assert_same_run(&desk.path(tick), &second, tick);
+    for (family, ticks) in [
+        (Family::Mlp, &["0", "7", "60"][..]),
+        (Family::Cnn, &["60"]),
+        (Family::Transformer, &["60"]),
+    ] {
+        let (desk, _, second) = shared(family);
+        let replayed = desk.done(["replay", "second", "--json"]);
+        let answer = &replayed.objects()[0];
+        assert_eq!(answer["weights_digest"], summary(&second)["weights_digest"], "{family:?}");
+        assert_eq!(answer["n_events"], events(&second).len(), "{family:?}");
+        for tick in ticks {
+            desk.done(["run", "brief.toml", "--quiet", "--out", tick, "--stop-at-tick", tick]);
+            desk.done(["resume", tick, "--quiet"]);
+            assert_same_run(&desk.path(tick), &second, &format!("{family:?} {tick}"));
+        }
     }
 }
 
 #[test]
 fn a_run_that_was_killed_after_it_adopted_and_before_its_first_checkpoint_begins_anew() {
-    let (desk, _, second) = shared();
+    let (desk, _, second) = shared(Family::Mlp);
     desk.done(["run", "brief.toml", "--quiet", "--out", "r", "--stop-at-tick", "0"]);
     fs::remove_dir_all(desk.path("r/checkpoints/tick-0000000000")).expect("it is there");
     let resumed = desk.done(["resume", "r"]);
@@ -99,7 +110,7 @@ fn a_run_that_was_killed_after_it_adopted_and_before_its_first_checkpoint_begins
 #[test]
 fn an_empty_library_changes_nothing() {
     let desk = Desk::new();
-    let first = desk.run(&sharing(), "first");
+    let first = desk.run(&sharing(Family::Mlp), "first");
     let whole = undisturbed();
     let kinds = |dir: &Path| -> Vec<(Value, Value)> {
         events(dir).iter().map(|it| (it["tick"].clone(), it["kind"].clone())).collect()
@@ -110,7 +121,7 @@ fn an_empty_library_changes_nothing() {
 
 #[test]
 fn a_verdict_by_other_limits_is_not_adopted_and_neither_is_one_that_nobody_needs() {
-    let (desk, ..) = shared();
+    let (desk, ..) = shared(Family::Mlp);
     // Each run has a copy of the library to itself: what one finds out is not the next one's to adopt.
     let run = |name: &str, change: fn(&mut Scenario)| {
         let library = format!("{name}.redb");

@@ -295,14 +295,20 @@ fn graph_files_that_can_not_be_read_are_refused() {
 }
 
 #[test]
-fn weights_to_begin_with_that_are_not_there_are_refused() {
+fn weights_to_begin_with_that_are_not_there_or_of_another_host_are_refused() {
     let host = format!("{CNN}\ninit = \"hots.safetensors\"");
     let desk = desk_of(DIGITS, &host);
     refuse_desk(&desk, "8:8: host.init", &["can not be read"]);
     desk.write("deep/host.safetensors", "");
     refuse_desk(&desk, "8:8: host.init", &["did you mean `host.safetensors`?"]);
+    desk.write("deep/hots.safetensors", "x");
+    refuse_desk(&desk, "8:8: host.init", &["name a .safetensors file of a `state_dict`"]);
+    let of_mlp = include_bytes!("../data/mlp.safetensors");
+    desk.write("deep/hots.safetensors", of_mlp);
+    refuse_desk(&desk, "8:8: host.init", &["hots.safetensors", "PYTORCH.md has the names"]);
+    fs::remove_file(desk.path("deep/hots.safetensors")).expect("it was written");
     desk.write("deep/hots.safetensors/x", "");
-    refuse_desk(&desk, "8:8: host.init", &["is not a file"]);
+    refuse_desk(&desk, "8:8: host.init", &["can not be read"]);
 }
 
 #[test]

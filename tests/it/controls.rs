@@ -6,10 +6,21 @@ use esper::{
     systems::oona::GateJudged,
 };
 
-use crate::support::brief;
+use crate::support::{Family, brief_of};
 
-/// G5 verdicts of one run with one graft of `family` at `input`: whether any passed, and the first gate figure.
-fn judge(family: &str, seed: u64) -> (bool, f64) {
+/// What the modules are put into: the under-sized perceptron on MNIST-1D, or the brief run of another family.
+fn arena(host: Family) -> Scenario {
+    let mut scenario = brief_of(host);
+    if host == Family::Mlp {
+        scenario.data.source = "mnist1d".to_owned();
+        scenario.host = scenario::Host::mlp([40, 12, 10]);
+    }
+    scenario
+}
+
+/// G5 verdicts of one run with one graft of `blueprint` at the host's first site: whether any passed, and the first
+/// gate figure.
+fn judge(host: Family, blueprint: &str, seed: u64) -> (bool, f64) {
     use bevy_ecs::prelude::*;
 
     #[derive(Resource, Default)]
@@ -19,15 +30,14 @@ fn judge(family: &str, seed: u64) -> (bool, f64) {
         verdicts.0.extend(judged.read().filter(|it| it.gate == Gate::G5).cloned());
     }
 
-    let mut scenario = brief();
+    let mut scenario = arena(host);
+    let site = scenario.host.sites[0].clone();
     scenario.run.seed = seed;
     scenario.run.epochs = 20;
-    scenario.data.source = "mnist1d".to_owned();
-    scenario.host = scenario::Host::mlp([40, 12, 10]);
     scenario.tamiyo.policy = Policy::Fixed;
-    scenario.karn.catalogue = vec![family.to_owned()];
+    scenario.karn.catalogue = vec![blueprint.to_owned()];
     // A control learns nothing, so that G2 would refuse it before the twin could.
-    let is_control = family != "residual_mlp_wide";
+    let is_control = ["frozen_random", "noop"].contains(&blueprint);
     scenario.kasmina.incubation =
         if is_control { Incubation::None } else { Incubation::StraightThrough };
     scenario.kasmina.verdict_after_steps = 140;
@@ -40,11 +50,11 @@ fn judge(family: &str, seed: u64) -> (bool, f64) {
     let appointment = |action, blueprint: Option<&str>| Appointment {
         epoch: 2.0,
         action,
-        site: "input".to_owned(),
+        site: site.clone(),
         blueprint: blueprint.map(str::to_owned),
     };
     scenario.tamiyo.timetable =
-        vec![appointment(Action::Germinate, Some(family)), appointment(Action::Graft, None)];
+        vec![appointment(Action::Germinate, Some(blueprint)), appointment(Action::Graft, None)];
     let mut run = RunBuilder::new(scenario)
         .extend(|engine| {
             engine.world_mut().init_resource::<Verdicts>();
@@ -55,37 +65,44 @@ fn judge(family: &str, seed: u64) -> (bool, f64) {
         .unwrap();
     run.finish().unwrap();
     let verdicts = &run.engine().world().resource::<Verdicts>().0;
+    assert!(!verdicts.is_empty(), "{host:?} {blueprint} {seed}: judged");
     let passed = verdicts.iter().any(|it| it.verdict == GateVerdict::Passed);
     let gate =
         verdicts.first().and_then(|it| it.numbers.iter().find(|(name, _)| name == "gate_gain"));
     (passed, gate.map_or(0.0, |(_, gain)| *gain))
 }
 
-fn shares(family: &str, n_seeds: u64) -> (f64, f64) {
+fn shares(host: Family, blueprint: &str, n_seeds: u64) -> (f64, f64) {
     use rayon::prelude::*;
     let verdicts: Vec<(bool, f64)> =
-        (0..n_seeds).into_par_iter().map(|seed| judge(family, seed)).collect();
+        (0..n_seeds).into_par_iter().map(|seed| judge(host, blueprint, seed)).collect();
     let share = |holds: fn(&(bool, f64)) -> bool| {
         100.0 * verdicts.iter().filter(|it| holds(it)).count() as f64 / n_seeds as f64
     };
     let (twin, gate) = (share(|it| it.0), share(|it| it.1 > 0.0));
-    println!("{family}: {twin} % of {n_seeds} passed the twin, {gate} % the gate figure");
+    println!(
+        "{host:?} {blueprint}: {twin} % of {n_seeds} passed the twin, {gate} % the gate figure"
+    );
     (twin, gate)
 }
 
 #[test]
 fn a_frozen_random_module_passes_the_gate_figure_and_not_the_twin() {
-    let (twin, _) = shares("frozen_random", 100);
-    assert!(twin <= 10.0, "{twin} % of frozen random modules passed G5");
+    for (host, n_seeds) in [(Family::Mlp, 100), (Family::Cnn, 20), (Family::Transformer, 20)] {
+        let (twin, _) = shares(host, "frozen_random", n_seeds);
+        assert!(twin <= 10.0, "{host:?}: {twin} % of frozen random modules passed G5");
+    }
 }
 
 #[test]
 fn a_module_that_does_nothing_never_passes() {
-    assert_eq!(shares("noop", 20).0, 0.0);
+    for (host, n_seeds) in [(Family::Mlp, 20), (Family::Cnn, 4), (Family::Transformer, 4)] {
+        assert_eq!(shares(host, "noop", n_seeds).0, 0.0, "{host:?}");
+    }
 }
 
 #[test]
 fn a_useful_module_passes_in_most_runs() {
-    let (twin, _) = shares("residual_mlp_wide", 30);
+    let (twin, _) = shares(Family::Mlp, "residual_mlp_wide", 30);
     assert!(twin > 50.0, "{twin} % of useful modules passed G5");
 }

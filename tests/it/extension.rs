@@ -10,6 +10,8 @@ mod embedding;
 
 use embedding::{Census, CensusPlugin, FirstFit, SiluMlp, grow};
 
+use crate::support::{Family, brief_of};
+
 /// Epochs after which a seed that germinates at once has had its last verdict, and some to spare: 400 steps of
 /// incubation and 400 from graft to verdict at 51 steps an epoch.
 const EPOCHS: u64 = 17;
@@ -63,6 +65,46 @@ fn a_subsystem_that_only_watches_changes_no_bit() -> Result<(), RunError> {
     let watched = bare().plugin(CensusPlugin).build()?.finish()?;
     assert_eq!(alone.weights_digest, watched.weights_digest);
     assert_eq!(alone.audit_head, watched.audit_head);
+    Ok(())
+}
+
+/// `f = W x + b`, `W = 0`, `b = 0`, of an example, a position or a pixel.
+struct Map;
+
+impl BlueprintFamily for Map {
+    fn name(&self) -> &str {
+        "map"
+    }
+
+    fn design(&self, contract: &Contract) -> Result<Option<Blueprint>, GraphError> {
+        let map = match contract {
+            Contract::Vector { width } | Contract::Sequence { width, .. } => {
+                Op::zero_linear(*width as usize)
+            }
+            Contract::Image { channels, .. } => {
+                Op::same_conv2d(*channels as usize, [1, 1], Init::ZERO)
+            }
+            _ => return Ok(None),
+        };
+        let mut graph = NetworkGraph::new();
+        let x = graph.add("x", Op::Input { shape: contract.shape() }, &[])?;
+        let out = graph.add("out", map, &[x])?;
+        graph.set_output(out);
+        Blueprint::new(self.name(), graph, "a linear map", "Gauss").map(Some)
+    }
+}
+
+#[test]
+fn a_blueprint_of_ones_own_grows_in_every_family_of_hosts() -> Result<(), RunError> {
+    for family in Family::ALL {
+        let mut scenario = brief_of(family);
+        scenario.karn.catalogue.clear();
+        let mut run = RunBuilder::new(scenario).blueprint(Map).plugin(CensusPlugin).build()?;
+        let summary = run.finish()?;
+        let census = run.engine().world().resource::<Census>();
+        assert!(census.n_germinated > 0, "{family:?}: {census:?}");
+        assert!(summary.flops.seeds > 0, "{family:?}: its module was trained");
+    }
     Ok(())
 }
 

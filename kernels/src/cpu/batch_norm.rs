@@ -45,9 +45,8 @@ pub fn batch_norm_forward(
             let rstd = &mut rstd_out[channels.clone()];
             statistics(lanes, shape, channels.clone(), x, mean, rstd);
             if let Some((running_mean, running_variance)) = &mut running {
-                follow(running_mean, channels.clone(), momentum, mean, 1.0);
-                let unbiased = bessel_correction(shape);
-                follow(running_variance, channels.clone(), momentum, rstd, unbiased);
+                let running = [&mut running_mean[channels.clone()], &mut running_variance[channels.clone()]];
+                follow(shape, momentum, [mean, rstd], running);
             }
             finish_deviations(rstd, eps);
             let params = [&*mean, &*rstd, &gamma[channels.clone()], &beta[channels.clone()]];
@@ -77,8 +76,8 @@ pub fn batch_norm_statistics(
             let (mean, rstd) = (&mut mean_out[here.clone()], &mut rstd_out[here.clone()]);
             statistics(lanes, shape, channels, x, mean, rstd);
             if let Some((running_mean, running_variance)) = &mut running {
-                follow(running_mean, here.clone(), momentum, mean, 1.0);
-                follow(running_variance, here, momentum, rstd, bessel_correction(shape));
+                let running = [&mut running_mean[here.clone()], &mut running_variance[here]];
+                follow(shape, momentum, [mean, rstd], running);
             }
             finish_deviations(rstd, eps);
         }
@@ -268,17 +267,16 @@ fn statistics<L: Lanes>(
     }
 }
 
-/// `running = (1 - momentum) running + momentum factor values`, PyTorch's formula, for some channels.
-fn follow(running: &mut [f32], channels: Range<usize>, momentum: f32, values: &[f32], factor: f32) {
-    for (running, value) in running[channels].iter_mut().zip(values) {
-        *running = (1.0 - momentum) * *running + momentum * (factor * value);
-    }
-}
-
-/// What turns a biased variance into an unbiased one: `n / (n - 1)`; one for a single value.
-fn bessel_correction(shape: ChannelShape) -> f32 {
+/// `running = (1 - momentum) running + momentum of_batch`, PyTorch's formula, for means and for variances,
+/// which become unbiased, `n / (n - 1)` times the biased, unless they are of a single value.
+fn follow(shape: ChannelShape, momentum: f32, of_batch: [&[f32]; 2], running: [&mut [f32]; 2]) {
     let count = (shape.batch * shape.len) as f32;
-    if count < 2.0 { 1.0 } else { count / (count - 1.0) }
+    let unbiased = if count < 2.0 { 1.0 } else { count / (count - 1.0) };
+    for ((running, of_batch), factor) in running.into_iter().zip(of_batch).zip([1.0, unbiased]) {
+        for (running, value) in running.iter_mut().zip(of_batch) {
+            *running = (1.0 - momentum) * *running + momentum * (factor * value);
+        }
+    }
 }
 
 /// `1 / sqrt(variance + eps)` of each.

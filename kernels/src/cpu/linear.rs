@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use super::activation::{Activation, apply};
+use super::activation::{Activation, apply, apply_to};
 use super::dispatch::dispatch;
 use super::gemm::{self, Extent, Finish, Left, Output, Right, finished_product};
 use super::sweep::{Columns, fold_columns, map};
@@ -60,12 +60,17 @@ pub fn linear_forward(
     let finish = Finish { bias, rectify: activation == Some(Activation::Relu) };
     dispatch!(lanes => {
         let right = Right::Transposed(w);
-        finished_product(lanes, extent, left, right, y, Output::Replace, finish, scratch);
-        if let Some(pre) = pre {
-            pre.copy_from_slice(y);
-        }
-        if let Some(activation) = activation.filter(|_| !finish.rectify) {
-            apply(lanes, activation, y);
+        match (pre, activation) {
+            (Some(pre), Some(activation)) => {
+                finished_product(lanes, extent, left, right, pre, Output::Replace, finish, scratch);
+                apply_to(lanes, activation, pre, y);
+            }
+            _ => {
+                finished_product(lanes, extent, left, right, y, Output::Replace, finish, scratch);
+                if let Some(activation) = activation.filter(|_| !finish.rectify) {
+                    apply(lanes, activation, y);
+                }
+            }
         }
     });
 }

@@ -41,12 +41,15 @@ pub fn mean_positions_grad(
     dispatch!(lanes => {
         let count = Vector::splat(lanes, len as f32);
         for (dy, dx) in dy.chunks_exact(width).zip(dx.chunks_exact_mut(len * width)) {
-            for dx in dx.chunks_exact_mut(width) {
-                if accumulate {
+            if accumulate {
+                for dx in dx.chunks_exact_mut(width) {
                     map(lanes, [dy], [dx], #[inline(always)] |[dy], [dx]| [dx + dy / count]);
-                } else {
-                    map(lanes, [dy], [dx], #[inline(always)] |[dy], _| [dy / count]);
                 }
+            } else {
+                // One division for all positions.
+                let (first, others) = dx.split_at_mut(width);
+                map(lanes, [dy], [&mut *first], #[inline(always)] |[dy], _| [dy / count]);
+                others.chunks_exact_mut(width).for_each(|dx| dx.copy_from_slice(first));
             }
         }
     });

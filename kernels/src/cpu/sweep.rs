@@ -183,34 +183,49 @@ pub(crate) fn fold_columns<
     let scalars = scalars.map(<[f32]>::as_ptr);
     let writes = writes.map(<[f32]>::as_mut_ptr);
     let sums = sums.map(<[f32]>::as_mut_ptr);
-    for column in (0..width).step_by(L::LANES) {
-        let mask = lanes.first(width - column);
-        let mut totals = [Vector::splat(lanes, 0.0); A];
-        for row in 0..rows {
-            let at = row * width + column;
-            // SAFETY: row and column are within the matrices.
-            unsafe {
-                let sources = load_each_masked(lanes, mask, reads, at);
-                let targets = writes.map(<*mut f32>::cast_const);
-                let targets = load_each_masked(lanes, mask, targets, at);
-                let mut numbers = [Vector::splat(lanes, 0.0); S];
-                for (number, scalar) in numbers.iter_mut().zip(&scalars) {
-                    *number = Vector::splat(lanes, scalar.add(row).read());
-                }
-                let results;
-                (totals, results) = step(totals, sources, numbers, targets);
-                for (write, result) in writes.iter().zip(&results) {
-                    lanes.store_masked(mask, write.add(at), result.raw);
+    // Sums that are added to what is there when finished can not stop in its place.
+    let in_block = if accumulate { rows } else { (BLOCK_ELEMS / width.max(1)).max(1) };
+    for first in (0..rows.max(1)).step_by(in_block.max(1)) {
+        for column in (0..width).step_by(L::LANES) {
+            let mask = lanes.first(width - column);
+            let mut totals = [Vector::splat(lanes, 0.0); A];
+            if 0 < first {
+                // SAFETY: `mask` ends where the sums do.
+                totals = unsafe {
+                    load_each_masked(lanes, mask, sums.map(<*mut f32>::cast_const), column)
+                };
+            }
+            for row in first..rows.min(first + in_block) {
+                let at = row * width + column;
+                // SAFETY: row and column are within the matrices.
+                unsafe {
+                    let sources = load_each_masked(lanes, mask, reads, at);
+                    let targets = writes.map(<*mut f32>::cast_const);
+                    let targets = load_each_masked(lanes, mask, targets, at);
+                    let mut numbers = [Vector::splat(lanes, 0.0); S];
+                    for (number, scalar) in numbers.iter_mut().zip(&scalars) {
+                        *number = Vector::splat(lanes, scalar.add(row).read());
+                    }
+                    let results;
+                    (totals, results) = step(totals, sources, numbers, targets);
+                    for (write, result) in writes.iter().zip(&results) {
+                        lanes.store_masked(mask, write.add(at), result.raw);
+                    }
                 }
             }
-        }
-        // SAFETY: `mask` ends where the sums do.
-        unsafe {
-            let before = load_each_masked(lanes, mask, sums.map(<*mut f32>::cast_const), column);
-            for ((sum, total), before) in sums.iter().zip(&totals).zip(&before) {
-                let total = if accumulate { *before + *total } else { *total };
-                lanes.store_masked(mask, sum.add(column), total.raw);
+            // SAFETY: `mask` ends where the sums do.
+            unsafe {
+                let before =
+                    load_each_masked(lanes, mask, sums.map(<*mut f32>::cast_const), column);
+                for ((sum, total), before) in sums.iter().zip(&totals).zip(&before) {
+                    let total = if accumulate { *before + *total } else { *total };
+                    lanes.store_masked(mask, sum.add(column), total.raw);
+                }
             }
         }
     }
 }
+
+/// Values of a block of rows whose columns are folded together: it stays in a second-level cache, while a column of a
+/// large matrix would touch a page a row. The chains go on from block to block, with a stop in memory.
+const BLOCK_ELEMS: usize = 16_384;

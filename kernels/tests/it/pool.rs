@@ -89,6 +89,13 @@ fn a_nan_wins_its_windows_and_takes_their_gradient() {
 }
 
 #[test]
+fn windows_of_negative_infinity_give_their_gradient_to_the_image() {
+    for shape in SHAPES.map(shape) {
+        check(shape, &vec![f32::NEG_INFINITY; shape.x_len()]);
+    }
+}
+
+#[test]
 fn gradients_of_pooling_are_slopes() {
     for shape in SHAPES.map(shape).into_iter().filter(|shape| shape.x_len() < 400) {
         let (x, dy) = (numbers(1, shape.x_len()), numbers(2, shape.y_len()));

@@ -79,7 +79,7 @@ pub(super) fn max_grad<L: Pairs>(
 
 /// The gradient of the average, for images of at most [`PLANE_MAX`] values with their padding.
 #[inline(always)]
-pub(super) fn avg_grad<L: Pairs>(
+pub(super) fn avg_grad<L: Lanes>(
     lanes: L,
     shape: PoolShape,
     dy: &[f32],
