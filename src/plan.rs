@@ -97,11 +97,18 @@ fn layers(graph: &NetworkGraph) -> Vec<Layer> {
     graph.nodes().map(|(_, node)| layer(node)).collect()
 }
 
-/// The op's name without its settings; an activation goes by its own.
+/// The op's name as graph files write it, without its settings; an activation goes by its own.
 fn op_name(op: &Op) -> String {
     let text = match op {
         Op::Activation(activation) => format!("{activation:?}"),
         op => format!("{op:?}"),
     };
-    text.split([' ', '(']).next().unwrap_or_default().to_lowercase()
+    let mut name = String::new();
+    for letter in text.split([' ', '(']).next().unwrap_or_default().chars() {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_lowercase());
+    }
+    name
 }

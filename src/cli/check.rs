@@ -169,16 +169,17 @@ fn site_lines(plan: &Plan) -> Vec<String> {
 }
 
 fn data_text(source: &str, train: &Dataset, n_validation: usize, n_test: usize) -> String {
-    let (example, targets) = match (&train.targets, train.vocabulary()) {
-        (Targets::Values { width, .. }, _) => {
+    let (example, targets) = match &train.targets {
+        Targets::Classes { n_classes, .. } => {
+            (shape_text(&train.example_shape), format!("{n_classes} classes"))
+        }
+        Targets::Values { width, .. } => {
             (shape_text(&train.example_shape), format!("{width} values"))
         }
-        (targets, None) => {
-            (shape_text(&train.example_shape), format!("{} classes", targets.n_outputs()))
-        }
-        (_, Some(vocabulary)) => {
-            (format!("{} tokens", train.elems()), format!("the next of {vocabulary} at each"))
-        }
+        Targets::NextTokens(windows) => (
+            format!("{} tokens each", windows.context()),
+            format!("a vocabulary of {}", windows.vocabulary()),
+        ),
     };
     format!(
         "{source}: {} examples to train on, {n_validation} to validate, {n_test} to test; {example}, {targets}",

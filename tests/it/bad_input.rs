@@ -190,7 +190,7 @@ fn images_of_the_wrong_size_are_refused() {
     refuse_host(DIGITS, &patch, "11:9: host.patch", &["3x3", "8x8", "sides that do: 1, 2, 4, 8"]);
     refuse_host(MNIST1D, VIT, "11:9: host.patch", &["1x40", "sides that do: 1"]);
     let huge = VIT.replace("width = 16", "width = 60000");
-    refuse_host(DIGITS, &huge, "5:2: host", &["more than `limits.params_max`"]);
+    refuse_host(DIGITS, &huge, "5:2: host", &["43202760010 parameters", "1073741824"]);
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn keys_of_other_kinds_of_data_are_refused() {
     let data = format!("{HAMLET}\naugment = {{ flip = true }}");
     refuse_host(&data, DECODER, "5:1: data.augment", &["`augment` is a key of sources"]);
     let data = format!("{DIGITS}\naugment = {{ crop_padding = 8 }}");
-    refuse_host(&data, CNN, "5:11: data.augment", &["crop_padding", "8"]);
+    refuse_host(&data, CNN, "5:1: data.augment", &["crop_padding = 8", "at most 7"]);
 }
 
 /// A graph for `digits` with its input, site, layer and loss in lines 1, 2, 3 and 4 of `nodes`.
@@ -295,14 +295,20 @@ fn graph_files_that_can_not_be_read_are_refused() {
 }
 
 #[test]
-fn weights_to_begin_with_that_are_not_there_are_refused() {
+fn weights_to_begin_with_that_are_not_there_or_of_another_host_are_refused() {
     let host = format!("{CNN}\ninit = \"hots.safetensors\"");
     let desk = desk_of(DIGITS, &host);
     refuse_desk(&desk, "8:8: host.init", &["can not be read"]);
     desk.write("deep/host.safetensors", "");
     refuse_desk(&desk, "8:8: host.init", &["did you mean `host.safetensors`?"]);
+    desk.write("deep/hots.safetensors", "x");
+    refuse_desk(&desk, "8:8: host.init", &["name a .safetensors file of a `state_dict`"]);
+    let of_mlp = include_bytes!("../data/mlp.safetensors");
+    desk.write("deep/hots.safetensors", of_mlp);
+    refuse_desk(&desk, "8:8: host.init", &["hots.safetensors", "PYTORCH.md has the names"]);
+    fs::remove_file(desk.path("deep/hots.safetensors")).expect("it was written");
     desk.write("deep/hots.safetensors/x", "");
-    refuse_desk(&desk, "8:8: host.init", &["is not a file"]);
+    refuse_desk(&desk, "8:8: host.init", &["can not be read"]);
 }
 
 #[test]
@@ -426,15 +432,33 @@ fn bad_idx_files_are_refused_by_name() {
 }
 
 #[test]
+fn bad_cifar_folders_are_refused_by_name() {
+    let desk = Desk::new();
+    let record = |coarse: u8, fine: u8| [vec![coarse, fine], vec![7; 3072]].concat();
+    desk.write("deep/d/train.bin", record(0, 0));
+    refuse_data(&desk, "d", "", &["data.source", "there is no `test.bin` in it"]);
+    desk.write("deep/d/test.bin", &record(0, 0)[..3000]);
+    refuse_data(&desk, "d", "", &["test.bin", "cut short"]);
+    desk.write("deep/d/test.bin", record(0, 100));
+    refuse_data(&desk, "d", "", &["test.bin", "label of example 0 is 100"]);
+    desk.write("deep/d/test.bin", record(0, 0));
+    refuse_data(&desk, "d", "label = \"corse\"", &["data.label", "did you mean `coarse`?"]);
+    desk.write("deep/p/data_batch_1", "a pickle");
+    refuse_data(&desk, "p", "", &["Python pickles", "download the binary version"]);
+}
+
+#[test]
 fn sources_that_are_not_there_or_of_no_use_are_refused() {
     let desk = Desk::new();
     desk.write("deep/wine.csv", "a,b,class\n");
+    desk.write("deep/model.onnx", "x");
     desk.write("deep/model.safetensors", "x");
     desk.write("deep/empty/.keep", "");
     desk.write("deep/x.npy", "not numpy");
     refuse_data(&desk, "digit", "", &["data.source", "did you mean `digits`?"]);
     refuse_data(&desk, "wnie.csv", "", &["data.source", "did you mean `wine.csv`?"]);
-    refuse_data(&desk, "model.safetensors", "", &["not supported"]);
+    refuse_data(&desk, "model.onnx", "", &["not supported"]);
+    refuse_data(&desk, "model.safetensors", "", &["its header is damaged"]);
     refuse_data(&desk, "empty", "", &["no `train-images*`"]);
     refuse_data(&desk, "x.npy", "", &["x_labels.npy"]);
     desk.write("deep/x_labels.npy", "not numpy");

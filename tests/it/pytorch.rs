@@ -201,6 +201,7 @@ fn logits(host: &HostRuntime) -> Vec<f64> {
         buffers: &mut buffers,
         workspace: &mut workspace,
         scratch: &mut vec![0.0; program.scratch_len_elems(ROWS)],
+        parts_max: 1,
         losses: &mut [0.0; ROWS],
         batch_max: ROWS,
         parts_max: 1,
