@@ -44,7 +44,7 @@ pub fn grow(epochs: u64) -> Result<Grown, RunError> {
     let mut scenario = Scenario::default();
     scenario.run.epochs = epochs;
     scenario.data.source = "digits".into();
-    scenario.host.layers = vec![64, 8, 10];
+    scenario.host = scenario::Host::mlp([64, 8, 10]);
     scenario.host.sites = vec!["hidden0".into()];
     scenario.karn.catalogue = vec!["low_rank".into()];
 

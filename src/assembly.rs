@@ -8,9 +8,9 @@ use std::{
 use esper_engine::{
     data::{self, DataConfig, SplitData},
     device::{Cpu, Device},
-    graph::{Loss, MlpConfig, NetworkGraph, NormKind},
-    program::{CompileOptions, Program},
-    runtime::{HostConfig, HostRuntime, Runtimes},
+    graph::NetworkGraph,
+    program::Program,
+    runtime::{HostConfig, HostRuntime, Runtimes, StateDict},
     scenario::{self, Scenario},
     world::{
         components::{HostRole, Runtime},
@@ -21,7 +21,6 @@ use esper_engine::{
         run_dir::RunDir,
     },
 };
-use esper_kernels::cpu::Activation;
 use esper_systems::{
     karn::{BlueprintFamily, Catalogue, KarnConfig, KarnExt, KarnPlugin},
     kasmina::{KasminaConfig, KasminaPlugin},
@@ -34,7 +33,10 @@ use esper_systems::{
     urza::{LibraryPlace, UrzaConfig, UrzaPlugin},
 };
 
-use crate::{Plan, Run, RunError, adoption};
+use crate::{
+    Plan, Run, RunError, adoption,
+    hosts::{self, Built},
+};
 
 /// Something to do to the engine after Esper's plugins are in and before the first tick.
 type Extension = Box<dyn FnOnce(&mut Engine) -> Result<(), BuildError>>;
@@ -78,7 +80,7 @@ impl RunBuilder {
         }
     }
 
-    /// Resolves relative data paths against `folder`, the scenario's.
+    /// Resolves relative paths of data, graphs and weights against `folder`, the scenario's.
     #[must_use]
     pub fn base_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.base_dir = folder.into();
@@ -182,13 +184,15 @@ impl RunBuilder {
         self.dir = None;
         self.progress = ProgressMode::Quiet;
         self.is_apart = true;
-        let (run, graph) = self.assemble()?;
+        let base_dir = self.base_dir.clone();
+        let (run, built) = self.assemble()?;
+        hosts::load_init(&run.scenario, &base_dir, &built)?;
         let world = run.engine().world();
         let hosts = world.resource::<HostConfigs>();
         let host = hosts.0.values().next().expect("a run has a host").clone();
         let catalogue = world.resource::<Catalogue>();
         let families = catalogue.iter().map(|family| family.name().to_owned()).collect();
-        Ok(Plan::new(run.scenario, graph, host, families))
+        Ok(Plan::new(run.scenario, &built, &host, families))
     }
 
     /// Puts a new run together, ready for its first tick.
@@ -199,15 +203,18 @@ impl RunBuilder {
     /// written.
     pub fn build(mut self) -> Result<Run, RunError> {
         let recorded = self.is_apart.then(|| std::mem::take(&mut self.adopted));
-        let (mut run, graph) = self.assemble()?;
+        let base_dir = self.base_dir.clone();
+        let (mut run, built) = self.assemble()?;
         let scenario = run.scenario.clone();
-        spawn_hosts(run.engine_mut(), &scenario, &graph);
+        let init = hosts::load_init(&scenario, &base_dir, &built)?;
+        spawn_hosts(run.engine_mut(), &scenario, &built, init.as_ref());
         let adopted = adopt(run.engine_mut(), &scenario, recorded.as_deref())?;
         let started = RunStarted {
             scenario: scenario.run.name.clone(),
             scenario_digest: Digest(scenario.digest()),
             seed: scenario.run.seed,
             n_hosts: scenario.run.replicas as u64,
+            init: init.as_ref().map(StateDict::digest),
         };
         let dir = run.dir.clone();
         nissa::start(run.engine_mut().world_mut(), dir.as_ref(), &started)?;
@@ -249,17 +256,13 @@ impl RunBuilder {
         Ok((run, notes))
     }
 
-    fn assemble(self) -> Result<(Run, Arc<NetworkGraph>), RunError> {
+    fn assemble(self) -> Result<(Run, Built), RunError> {
         let scenario = self.scenario.checked()?;
         let data = match self.data {
             Some(data) => data,
             None => load_data(&scenario, &self.base_dir)?,
         };
-        check_fit(&scenario, &data)?;
-        let graph = match self.graph {
-            Some(graph) => Arc::new(graph),
-            None => Arc::new(host_graph(&scenario)?),
-        };
+        let built = hosts::build(&scenario, self.graph, &data, &self.base_dir)?;
         let mut engine = Engine::default();
         let world = engine.world_mut();
         world.insert_resource(RunSeed(scenario.run.seed));
@@ -278,12 +281,12 @@ impl RunBuilder {
         if self.is_apart {
             urza.place = LibraryPlace::Memory;
         }
-        add_plugins(&mut engine, &scenario, urza, self.progress)?;
+        add_plugins(&mut engine, &scenario, &built.program, urza, self.progress)?;
         for extension in self.extensions {
             extension(&mut engine)?;
         }
         check_timetable(&scenario, engine.world().resource::<Catalogue>())?;
-        Ok((Run::new(engine, scenario, self.dir, graph.params_elems()), graph))
+        Ok((Run::new(engine, scenario, self.dir, built.program.params_elems()), built))
     }
 }
 
@@ -312,34 +315,16 @@ fn data_config(scenario: &Scenario) -> DataConfig {
         standardize: match data.standardize {
             scenario::Standardize::PerFeature => data::Standardize::PerFeature,
             scenario::Standardize::Global => data::Standardize::Global,
+            scenario::Standardize::PerChannel => data::Standardize::PerChannel,
             scenario::Standardize::Off => data::Standardize::Off,
         },
-        ..DataConfig::new(data.source.clone())
+        augment: data.augment,
+        tokens: match data.tokens {
+            scenario::Tokens::Chars => data::Tokens::Chars,
+            scenario::Tokens::Bytes => data::Tokens::Bytes,
+        },
+        context: data.context,
     }
-}
-
-fn check_fit(scenario: &Scenario, data: &SplitData) -> Result<(), RunError> {
-    let layers = &scenario.host.layers;
-    let unfit = |what: &str, found: usize, wanted: usize| {
-        let suggestion: Vec<String> = layers.iter().map(ToString::to_string).collect();
-        RunError::Unfit {
-            key: "host.layers".to_owned(),
-            message: format!(
-                "the {what} layer has width {found}, but `{}` has {wanted}",
-                scenario.data.source
-            ),
-            help: format!("write {wanted} in place of {found} in [{}]", suggestion.join(", ")),
-        }
-    };
-    let (inputs, outputs) = (data.train.elems(), data.train.targets.n_outputs());
-    let (first, last) = (layers[0], layers[layers.len() - 1]);
-    if first != inputs {
-        return Err(unfit("first", first, inputs));
-    }
-    if last != outputs {
-        return Err(unfit("last", last, outputs));
-    }
-    Ok(())
 }
 
 /// A timetable may ask for families that only plugins bring, and so is checked when they are there.
@@ -360,34 +345,6 @@ fn check_timetable(scenario: &Scenario, catalogue: &Catalogue) -> Result<(), Run
     Ok(())
 }
 
-fn host_graph(scenario: &Scenario) -> Result<NetworkGraph, RunError> {
-    let host = &scenario.host;
-    let config = MlpConfig {
-        layers: host.layers.clone(),
-        activation: match host.activation {
-            scenario::Activation::Relu => Activation::Relu,
-            scenario::Activation::Gelu => Activation::Gelu,
-            scenario::Activation::GeluTanh => Activation::GeluTanh,
-            scenario::Activation::Silu => Activation::Silu,
-            scenario::Activation::Tanh => Activation::Tanh,
-            scenario::Activation::Sigmoid => Activation::Sigmoid,
-        },
-        norm: match host.norm {
-            scenario::Norm::None => NormKind::None,
-            scenario::Norm::Layer => NormKind::Layer,
-            scenario::Norm::Rms => NormKind::Rms,
-        },
-        dropout: host.dropout as f32,
-        bias: host.bias,
-        sites: host.sites.clone(),
-    };
-    let loss = match scenario.data.task {
-        scenario::Task::Classification => Loss::CrossEntropy,
-        scenario::Task::Regression => Loss::MeanSquaredError,
-    };
-    Ok(NetworkGraph::mlp(&config, loss)?)
-}
-
 fn host_configs(scenario: &Scenario, data: &Arc<SplitData>) -> HostConfigs {
     let device: Arc<dyn Device> = Arc::new(Cpu);
     let streams = 0..scenario.run.replicas as u64;
@@ -401,9 +358,11 @@ fn host_configs(scenario: &Scenario, data: &Arc<SplitData>) -> HostConfigs {
 fn add_plugins(
     engine: &mut Engine,
     scenario: &Scenario,
+    host: &Program,
     urza: UrzaConfig,
     progress: ProgressMode,
 ) -> Result<(), BuildError> {
+    let sites = host.sites.iter().map(|site| site.name.clone()).collect();
     engine
         .add_plugin(OonaPlugin)?
         .add_plugin(UrzaPlugin { config: urza })?
@@ -411,21 +370,21 @@ fn add_plugins(
         .add_plugin(TezzeretPlugin { config: scenario.tezzeret.clone() })?
         .add_plugin(UrabraskPlugin { config: UrabraskConfig::new(scenario) })?
         .add_plugin(KasminaPlugin { config: KasminaConfig::new(scenario) })?
-        .add_plugin(TamiyoPlugin { config: TamiyoConfig::new(scenario) })?
+        .add_plugin(TamiyoPlugin { config: TamiyoConfig::new(scenario, sites) })?
         .add_plugin(TolariaPlugin { config: TolariaConfig::new(scenario) })?
         .add_plugin(NissaPlugin { config: NissaConfig::of(scenario, progress) })?;
     Ok(())
 }
 
-fn spawn_hosts(engine: &mut Engine, scenario: &Scenario, graph: &Arc<NetworkGraph>) {
-    let program =
-        Program::compile(graph, CompileOptions::HOST).expect("the builder's graph is sound");
-    let program = Arc::new(program);
+fn spawn_hosts(engine: &mut Engine, scenario: &Scenario, built: &Built, init: Option<&StateDict>) {
     let world = engine.world_mut();
     let configs = world.resource::<HostConfigs>().0.clone();
     for replica in 0..scenario.run.replicas as u64 {
         let config = configs[&replica].clone();
-        let runtime = HostRuntime::new(config, graph.clone(), program.clone());
+        let mut runtime = HostRuntime::new(config, built.graph.clone(), built.program.clone());
+        if let Some(weights) = init {
+            runtime.load_state_dict(weights).expect("they were checked");
+        }
         let handle = world.resource_mut::<Runtimes>().insert(runtime);
         world.spawn((HostId(replica), HostRole::Principal, Runtime(handle)));
     }

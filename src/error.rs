@@ -79,6 +79,9 @@ fn data_key(fault: &DataFault) -> &'static str {
         | DataFault::MissingLabel { .. }
         | DataFault::BadLabel { .. } => "data.label",
         DataFault::ShareSum { .. } => "data.validation_share",
+        DataFault::NoContext | DataFault::ContextTooLong { .. } => "data.context",
+        DataFault::NotUtf8 { .. } | DataFault::VocabularyTooLarge { .. } => "data.tokens",
+        DataFault::NotAnImage { .. } | DataFault::AugmentRange { .. } => "data.augment",
         _ => "data.source",
     }
 }

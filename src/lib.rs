@@ -13,7 +13,7 @@
 //! let mut scenario = Scenario::default();
 //! scenario.run.epochs = 3;
 //! scenario.data.source = "digits".into();
-//! scenario.host.layers = vec![64, 8, 10];
+//! scenario.host = scenario::Host::mlp([64, 8, 10]);
 //! scenario.host.sites = vec!["hidden0".into()];
 //! let mut run = RunBuilder::new(scenario).build()?;
 //! let summary = run.finish()?;
@@ -24,6 +24,7 @@
 mod adoption;
 mod assembly;
 mod error;
+mod hosts;
 mod plan;
 mod run;
 

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use esper_engine::{
     data::SplitData,
     graph::{NetworkGraph, Node, Op, Shape},
-    program::{CompileOptions, Need, Program},
+    program::Need,
     runtime::HostConfig,
     scenario::Scenario,
+    world::components::Contract,
 };
 use serde::Serialize;
+
+use crate::hosts::Built;
 
 /// What a run will be; made by [`RunBuilder::plan`](crate::RunBuilder::plan).
 #[derive(Clone, Debug)]
@@ -20,11 +23,13 @@ pub struct Plan {
     pub data: Arc<SplitData>,
     /// The host's layers, from input to output.
     pub layers: Vec<Layer>,
-    /// Where seeds are planted, and the shapes they keep.
-    pub sites: Vec<(String, Shape)>,
+    /// Where seeds are planted, and what their modules keep.
+    pub sites: Vec<(String, Contract)>,
     /// Parameters of a host, in elements.
     pub params_elems: u64,
-    /// Arithmetic of a host's forward and backward pass over one batch; a multiply-add counts two.
+    /// Arithmetic of a host's forward and backward pass over one example; a multiply-add counts two.
+    pub flops_per_example: u64,
+    /// The same over one batch.
     pub flops_per_step: u64,
     /// Optimizer steps of an epoch.
     pub steps_per_epoch: u64,
@@ -50,18 +55,20 @@ pub struct Layer {
 impl Plan {
     pub(crate) fn new(
         scenario: Scenario,
-        graph: Arc<NetworkGraph>,
-        host: Arc<HostConfig>,
+        built: &Built,
+        host: &HostConfig,
         families: Vec<String>,
     ) -> Self {
-        let program =
-            Program::compile(&graph, CompileOptions::HOST).expect("the builder's graph is sound");
+        let Built { graph, program } = built;
         let wanted = Need { params: true, sites: 0 };
         let flops_per_example = program.flops_forward() + program.flops_backward(wanted);
         Self {
-            layers: layers(&graph),
-            sites: program.sites.iter().map(|it| (it.name.clone(), it.shape.clone())).collect(),
+            layers: layers(graph),
+            sites: (0..program.sites.len())
+                .map(|place| (program.sites[place].name.clone(), program.contract(place)))
+                .collect(),
             params_elems: graph.params_elems(),
+            flops_per_example,
             flops_per_step: flops_per_example * host.batch as u64,
             steps_per_epoch: host.steps_per_epoch,
             total_steps: host.total_steps,

@@ -56,7 +56,7 @@ fn digits() -> Scenario {
     digits.run.threads = 1;
     digits.data.source = "digits".into();
     digits.data.batch = 64;
-    digits.host.layers = vec![64, 8, 10];
+    digits.host = scenario::Host::mlp([64, 8, 10]);
     digits.host.sites = vec!["input".into(), "hidden0".into()];
     digits.train.optimizer = Optimizer::AdamW(Adam { lr: 1e-2, ..Adam::default() });
     digits.tamiyo.policy = scenario::Policy::Off;

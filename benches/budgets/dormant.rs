@@ -58,7 +58,7 @@ fn resting_world_with(n_seeds: u64, change: Change) -> (Run, f64) {
     let mut scenario = Scenario::default();
     scenario.run.epochs = 1;
     scenario.data.source = "digits".into();
-    scenario.host.layers = vec![64, 8, 10];
+    scenario.host = scenario::Host::mlp([64, 8, 10]);
     scenario.host.sites = vec!["hidden0".into()];
     let mut run = change(RunBuilder::new(scenario)).build().expect("the scenario is sound");
     let world = run.engine_mut().world_mut();

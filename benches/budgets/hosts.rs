@@ -67,7 +67,7 @@ fn world_of(n_threads: usize, steps_per_tick: u64) -> Run {
     scenario.run.threads = n_threads;
     scenario.run.steps_per_tick = steps_per_tick;
     scenario.data.source = "digits".into();
-    scenario.host.layers = vec![64, 8, 10];
+    scenario.host = scenario::Host::mlp([64, 8, 10]);
     scenario.tamiyo.policy = scenario::Policy::Off;
     let mut run = RunBuilder::new(scenario).build().expect("the scenario is sound");
     let world = run.engine_mut().world_mut();

@@ -38,11 +38,11 @@ pub fn measure() -> Vec<Row> {
     scenario.run.epochs = 30;
     scenario.run.replicas = N_HOSTS;
     scenario.data.source = "digits".into();
-    scenario.host.layers = vec![64, 8, 10];
+    scenario.host = scenario::Host::mlp([64, 8, 10]);
     scenario.host.sites = vec!["input".into(), "hidden0".into()];
     scenario.tamiyo.incubate_max = N_SEEDS / N_HOSTS;
     let decisions = Decisions::default();
-    let heuristic = Heuristic::new(&TamiyoConfig::new(&scenario));
+    let heuristic = Heuristic::new(&TamiyoConfig::new(&scenario, scenario.host.sites.clone()));
     let timed = Timed { heuristic, decisions: decisions.clone() };
     let mut run = RunBuilder::new(scenario).policy(timed).build().expect("the scenario is sound");
     run.finish().expect("the run ends well");

@@ -52,7 +52,7 @@ fn allocations(work: impl FnOnce()) -> u64 {
 }
 
 fn host() -> HostRuntime {
-    let data = Arc::new(load(&DataConfig::new("digits"), Path::new(".")).unwrap());
+    let data = Arc::new(load(&DataConfig { augment: esper_engine::data::Augment { crop_padding: 2, flip: true, cutout: 3 }, ..DataConfig::new("digits") }, Path::new(".")).unwrap());
     let mut scenario = Scenario::default();
     scenario.run.epochs = 20;
     scenario.train.clip_norm = Some(1.0);

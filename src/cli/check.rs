@@ -5,7 +5,10 @@ use std::fmt::Write;
 use clap::Args as ClapArgs;
 use esper::{
     Plan,
-    engine::data::{Dataset, Targets},
+    engine::{
+        data::{Dataset, Targets},
+        world::components::Contract,
+    },
 };
 use serde::Serialize;
 
@@ -38,17 +41,29 @@ struct Answer<'a> {
     n_train: usize,
     n_validation: usize,
     n_test: usize,
+    example_shape: &'a [usize],
     n_features: usize,
     n_outputs: usize,
+    vocabulary: Option<usize>,
+    host: String,
     layers: &'a [esper::Layer],
-    sites: &'a [(String, Vec<usize>)],
+    sites: Vec<Site<'a>>,
     params: u64,
+    flops_per_example: u64,
     flops_per_step: u64,
     steps_per_epoch: u64,
     epochs: u64,
     steps: u64,
     policy: String,
     catalogue: &'a [String],
+}
+
+/// Where a seed is planted, and what its modules keep.
+#[derive(Serialize)]
+struct Site<'a> {
+    name: &'a str,
+    shape: Vec<usize>,
+    is_causal: bool,
 }
 
 impl<'a> Answer<'a> {
@@ -62,11 +77,15 @@ impl<'a> Answer<'a> {
             n_train: data.train.len(),
             n_validation: data.validation.len(),
             n_test: data.test.len(),
+            example_shape: &data.train.example_shape,
             n_features: data.train.elems(),
             n_outputs: data.train.targets.n_outputs(),
+            vocabulary: data.train.vocabulary(),
+            host: scenario.host.kind().to_string(),
             layers: &plan.layers,
-            sites: &plan.sites,
+            sites: plan.sites.iter().map(Site::new).collect(),
             params: plan.params_elems,
+            flops_per_example: plan.flops_per_example,
             flops_per_step: plan.flops_per_step,
             steps_per_epoch: plan.steps_per_epoch,
             epochs: scenario.run.epochs,
@@ -74,6 +93,12 @@ impl<'a> Answer<'a> {
             policy: scenario.tamiyo.policy.to_string(),
             catalogue: &plan.families,
         }
+    }
+}
+
+impl<'a> Site<'a> {
+    fn new((name, contract): &'a (String, Contract)) -> Self {
+        Self { name, shape: contract.shape(), is_causal: contract.is_causal() }
     }
 }
 
@@ -90,22 +115,24 @@ fn table(plan: &Plan) -> String {
         "data",
         data_text(&scenario.data.source, &data.train, data.validation.len(), data.test.len()),
     );
-    let [layers, shapes, params] = layer_columns(plan);
-    let [wide, wider] = [&layers, &shapes].map(|it| it.iter().map(String::len).max().unwrap_or(0));
-    for (index, (layer, (shape, params))) in
-        layers.iter().zip(shapes.iter().zip(&params)).enumerate()
-    {
-        let name = if index == 0 { "host" } else { "" };
-        row(name, format!("{layer:<wide$}  {shape:<wider$}  {params:>9}").trim_end().to_owned());
-    }
+    row("host", scenario.host.kind().to_string());
+    let mut rows = |name: &str, lines: Vec<String>| {
+        for (index, line) in lines.into_iter().enumerate() {
+            row(if index == 0 { name } else { "" }, line);
+        }
+    };
+    rows("layers", layer_lines(plan));
+    rows("sites", site_lines(plan));
     row("params", format!("{} of at most {}", plan.params_elems, scenario.limits.params_max));
-    let sites = plan.sites.iter().map(|(name, shape)| format!("{name} {}", shape_text(shape)));
-    row("sites", or_none(sites.collect::<Vec<_>>().join(", ")));
     row(
         "work",
         format!(
-            "{} steps: {} epochs of {}; {} FLOPs a step and host",
-            plan.total_steps, run.epochs, plan.steps_per_epoch, plan.flops_per_step
+            "{} steps: {} epochs of {}; {} FLOPs an example, {} a step and host",
+            plan.total_steps,
+            run.epochs,
+            plan.steps_per_epoch,
+            plan.flops_per_example,
+            plan.flops_per_step
         ),
     );
     row("policy", scenario.tamiyo.policy.to_string());
@@ -114,26 +141,46 @@ fn table(plan: &Plan) -> String {
     text
 }
 
-/// Name and op, shape, and parameters of every layer.
-fn layer_columns(plan: &Plan) -> [Vec<String>; 3] {
+/// A line a layer: name and op, shape, and parameters.
+fn layer_lines(plan: &Plan) -> Vec<String> {
+    let names: Vec<String> =
+        plan.layers.iter().map(|it| format!("{} ({})", it.name, it.op)).collect();
+    let shapes: Vec<String> = plan.layers.iter().map(|it| shape_text(&it.shape)).collect();
+    let [wide, wider] = [&names, &shapes].map(|it| it.iter().map(String::len).max().unwrap_or(0));
     let params = |n: u64| if n == 0 { String::new() } else { n.to_string() };
-    [
-        plan.layers.iter().map(|it| format!("{} ({})", it.name, it.op)).collect(),
-        plan.layers.iter().map(|it| shape_text(&it.shape)).collect(),
-        plan.layers.iter().map(|it| params(it.params_elems)).collect(),
-    ]
+    let line = |(layer, (name, shape)): (&esper::Layer, (&String, &String))| {
+        let params = params(layer.params_elems);
+        format!("{name:<wide$}  {shape:<wider$}  {params:>9}").trim_end().to_owned()
+    };
+    plan.layers.iter().zip(names.iter().zip(&shapes)).map(line).collect()
+}
+
+/// A line a site: name and contract.
+fn site_lines(plan: &Plan) -> Vec<String> {
+    let wide = plan.sites.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let line = |(name, contract): &(String, Contract)| {
+        let causal = if contract.is_causal() { " causal" } else { "" };
+        format!("{name:<wide$} {}{causal}", shape_text(&contract.shape()))
+    };
+    if plan.sites.is_empty() {
+        return vec![or_none(String::new())];
+    }
+    plan.sites.iter().map(line).collect()
 }
 
 fn data_text(source: &str, train: &Dataset, n_validation: usize, n_test: usize) -> String {
-    let targets = match &train.targets {
-        Targets::Classes { n_classes, .. } => format!("{n_classes} classes"),
-        Targets::Values { width, .. } => format!("{width} values"),
-        Targets::NextTokens(windows) => format!("a vocabulary of {}", windows.vocabulary()),
+    let (example, targets) = match (&train.targets, train.vocabulary()) {
+        (Targets::Values { width, .. }, _) => (shape_text(&train.example_shape), format!("{width} values")),
+        (targets, None) => {
+            (shape_text(&train.example_shape), format!("{} classes", targets.n_outputs()))
+        }
+        (_, Some(vocabulary)) => {
+            (format!("{} tokens", train.elems()), format!("the next of {vocabulary} at each"))
+        }
     };
     format!(
-        "{source}: {} examples to train on, {n_validation} to validate, {n_test} to test; {} features, {targets}",
+        "{source}: {} examples to train on, {n_validation} to validate, {n_test} to test; {example}, {targets}",
         train.len(),
-        train.elems(),
     )
 }
 

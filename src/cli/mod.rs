@@ -4,6 +4,7 @@
 
 mod check;
 mod drive;
+mod export;
 mod failure;
 mod inspect;
 mod interrupt;
@@ -46,6 +47,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Check that a run's files are what was written.
     Verify(verify::Args),
+    /// Write the weights of a run for PyTorch.
+    Export(export::Args),
     /// Look into a library of blueprints and kernels, clean it up, move its content.
     Library(library::Args),
 }
@@ -76,6 +79,7 @@ impl Command {
             Self::Replay(args) => Voice::new(args.json),
             Self::Inspect(args) => Voice::new(args.json),
             Self::Verify(args) => Voice::new(args.json),
+            Self::Export(args) => Voice::new(args.json),
             Self::Library(args) => Voice::new(args.json),
         }
     }
@@ -88,6 +92,7 @@ impl Command {
             Self::Replay(args) => replay::execute(&args, voice),
             Self::Inspect(args) => inspect::execute(&args, voice),
             Self::Verify(args) => verify::execute(&args, voice),
+            Self::Export(args) => export::execute(&args, voice),
             Self::Library(args) => library::execute(&args, voice),
         }
     }

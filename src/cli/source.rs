@@ -12,7 +12,7 @@ use esper::{
     Plan, RunBuilder,
     engine::{
         data::{BUNDLED, SplitData},
-        scenario::{Override, Scenario, ScenarioFile, nearest},
+        scenario::{Network, Override, Scenario, ScenarioFile, nearest},
     },
     load_data,
 };
@@ -80,12 +80,18 @@ impl ScenarioArgs {
     }
 }
 
-/// Makes the paths of `scenario` absolute: the data's start at the scenario's folder, the library's at the working
-/// directory.
+/// Makes the paths of `scenario` absolute: those of data, graph and weights start at the scenario's folder, the
+/// library's at the working directory.
 fn fix_paths(scenario: &mut Scenario, base_dir: &Path) -> Result<(), Failure> {
     let source = &mut scenario.data.source;
     if !BUNDLED.contains(&source.as_str()) {
         *source = absolute(&base_dir.join(&source))?;
+    }
+    if let Network::Graph(graph) = &mut scenario.host.network {
+        graph.file = absolute(&base_dir.join(&graph.file))?;
+    }
+    if let Some(path) = &mut scenario.host.init {
+        *path = absolute(&base_dir.join(&path))?;
     }
     if let Some(path) = &mut scenario.urza.path {
         *path = absolute(Path::new(path))?;

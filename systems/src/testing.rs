@@ -31,6 +31,7 @@ impl Bench {
             workspace: &mut workspace,
             scratch: &mut scratch,
             losses: &mut [],
+            parts_max: 1,
             batch_max: rows,
         };
         let pass = Pass {

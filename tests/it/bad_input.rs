@@ -108,9 +108,14 @@ fn values_that_do_not_go_together_are_refused() {
     refuse_scenario("[\"hidden0\"]", "[]", "bad.toml:10:", &["host.sites", "policy"]);
     refuse_scenario("[64, 8, 10]", "[63, 8, 10]", "bad.toml:9:10: host.layers", &["write 64"]);
     refuse_scenario("[64, 8, 10]", "[64, 8, 9]", "bad.toml:9:10: host.layers", &["write 10"]);
+    let wide = "[64, 20000, 20000, 10]";
+    refuse_scenario("[64, 8, 10]", wide, "bad.toml:8:2: host", &["401520010 parameters"]);
     let limits = |line: &str| format!("policy = \"heuristic\"\n[limits]\n{line}");
     let policy = "policy = \"heuristic\"";
-    refuse_scenario(policy, &limits("params_max = 100"), "bad.toml:18:", &["610 parameters"]);
+    refuse_scenario(policy, &limits("params_max = 609"), "bad.toml:18:14:", &["610 parameters"]);
+    refuse_scenario(policy, &limits("seeds_max = 0"), "bad.toml:18:13:", &["limits.seeds_max"]);
+    let crowded = limits("seeds_max = 1\n[kasmina]\nseeds_per_site = 2");
+    refuse_scenario(policy, &crowded, "bad.toml:18:13: limits.seeds_max", &["2 seeds"]);
     refuse_scenario(policy, &limits("hosts_max = 1"), "bad.toml:18:", &["limits.hosts_max"]);
     refuse_scenario(policy, "policy = \"fixed\"", "bad.toml:16:", &["timetable"]);
     let karn = |list: &str| format!("{policy}\n[karn]\ncatalogue = {list}");
@@ -122,6 +127,178 @@ fn values_that_do_not_go_together_are_refused() {
     refuse_scenario(policy, &table(unknown), "bad.toml:17:", &["[0].blueprint", "`glu`?"]);
     let elsewhere = "epoch = 1, action = \"germinate\", site = \"hidden7\", blueprint = \"glu\"";
     refuse_scenario(policy, &table(elsewhere), "bad.toml:17:", &["[0].site", "hidden7"]);
+}
+
+/// A folder with a scenario of `data` in line 4 and of `host` from line 6 on.
+fn desk_of(data: &str, host: &str) -> Desk {
+    let desk = Desk::new();
+    let scenario = format!("[run]\nepochs = 2\n[data]\n{data}\n[host]\n{host}\n");
+    desk.write("deep/bad.toml", scenario);
+    desk
+}
+
+/// Checks and runs the scenario of `desk`.
+#[track_caller]
+fn refuse_desk(desk: &Desk, place: &str, words: &[&str]) {
+    for verb in ["check", "run"] {
+        let told = desk.esper([verb, "deep/bad.toml"]);
+        assert_refused(desk, &told, &format!("deep/bad.toml:{place}"), words);
+    }
+}
+
+/// Runs a scenario of `data` in line 4 and of `host` from line 6 on.
+#[track_caller]
+fn refuse_host(data: &str, host: &str, place: &str, words: &[&str]) {
+    refuse_desk(&desk_of(data, host), place, words);
+}
+
+const DIGITS: &str = "source = \"digits\"";
+const MNIST1D: &str = "source = \"mnist1d\"";
+const HAMLET: &str = "source = \"hamlet\"";
+const DECODER: &str = "kind = \"transformer\"\nlayers = 1\nwidth = 16\nheads = 2";
+const VIT: &str =
+    "kind = \"transformer\"\nlayers = 1\nwidth = 16\nheads = 2\nform = \"vit\"\npatch = 4";
+const CNN: &str = "kind = \"cnn\"\nchannels = [4, 8]";
+
+#[test]
+fn the_hosts_that_are_made_bad_here_are_sound() {
+    for (data, host) in [(DIGITS, CNN), (DIGITS, VIT), (HAMLET, DECODER), (MNIST1D, CNN)] {
+        desk_of(data, host).done(["check", "deep/bad.toml"]);
+    }
+}
+
+#[test]
+fn hosts_for_other_data_are_refused() {
+    let mlp = "layers = [64, 8, 10]";
+    refuse_host(HAMLET, mlp, "5:2: host.kind", &["`hamlet` is a text", "\"transformer\""]);
+    refuse_host(HAMLET, CNN, "6:8: host.kind", &["`hamlet` is a text", "\"transformer\""]);
+    refuse_host(HAMLET, VIT, "10:8: host.form", &["`hamlet` is a text", "`form = \"decoder\"`"]);
+    let words = ["`digits` has images of 8x8", "`form = \"vit\"`"];
+    refuse_host(DIGITS, DECODER, "5:2: host.form", &words);
+    refuse_host(MNIST1D, mlp, "6:10: host.layers", &["has vectors of 40", "write 40"]);
+}
+
+#[test]
+fn images_of_the_wrong_size_are_refused() {
+    let deep = CNN.replace("[4, 8]", "[4, 4, 4, 4, 4]");
+    let words = ["`stage5` halves its images", "1x1", "`channels = [4, 4, 4, 4]`"];
+    refuse_host(DIGITS, &deep, "7:12: host.channels", &words);
+    let plain = format!("{deep}\nform = \"vgg\"");
+    let words = ["`stage4` halves its images", "`channels = [4, 4, 4]`"];
+    refuse_host(DIGITS, &plain, "7:12: host.channels", &words);
+    let patch = VIT.replace("patch = 4", "patch = 3");
+    refuse_host(DIGITS, &patch, "11:9: host.patch", &["3x3", "8x8", "sides that do: 1, 2, 4, 8"]);
+    refuse_host(MNIST1D, VIT, "11:9: host.patch", &["1x40", "sides that do: 1"]);
+    let huge = VIT.replace("width = 16", "width = 60000");
+    refuse_host(DIGITS, &huge, "5:2: host", &["more than `limits.params_max`"]);
+}
+
+#[test]
+fn heads_and_groups_that_do_not_divide_are_refused() {
+    let heads = DECODER.replace("heads = 2", "heads = 3");
+    refuse_host(HAMLET, &heads, "9:9: host.heads", &["`host.width` (16), is 3", "`heads = 2`"]);
+    let groups = format!("{CNN}\nnorm = \"group\"\ngroups = 3");
+    refuse_host(DIGITS, &groups, "9:10: host.groups", &["3 does not divide 4", "`groups = 2`"]);
+}
+
+#[test]
+fn texts_that_are_too_short_or_no_texts_are_refused() {
+    let text = |context: usize| format!("{HAMLET}\ncontext = {context}");
+    refuse_host(&text(50_000), DECODER, "5:11: data.context", &["an example takes 50000"]);
+    let desk = desk_of("source = \"note.txt\"", DECODER);
+    desk.write("deep/note.txt", "to be or not to be");
+    refuse_desk(&desk, "3:2: data.context", &["128", "shorten `context`"]);
+    desk.write("deep/note.txt", "a".repeat(9000));
+    refuse_desk(&desk, "4:10: data.source", &["all of its tokens are the same"]);
+    desk.write("deep/note.txt", [vec![b'a'; 7], vec![0xff; 9000]].concat());
+    refuse_desk(&desk, "3:2: data.tokens", &["not UTF-8 at byte 7", "bytes"]);
+    desk.write("deep/note.txt", "");
+    refuse_desk(&desk, "4:10: data.source", &["it is empty"]);
+}
+
+#[test]
+fn keys_of_other_kinds_of_data_are_refused() {
+    let mlp = "layers = [64, 8, 10]";
+    let data = format!("{DIGITS}\ncontext = 64");
+    refuse_host(&data, mlp, "5:1: data.context", &["`context` is a key of texts"]);
+    let data = format!("{HAMLET}\naugment = {{ flip = true }}");
+    refuse_host(&data, DECODER, "5:1: data.augment", &["`augment` is a key of sources"]);
+    let data = format!("{DIGITS}\naugment = {{ crop_padding = 8 }}");
+    refuse_host(&data, CNN, "5:11: data.augment", &["crop_padding", "8"]);
+}
+
+/// A graph for `digits` with its input, site, layer and loss in lines 1, 2, 3 and 4 of `nodes`.
+const GRAPH: &str = "nodes = [
+    { name = \"x\", op = \"input\", shape = [64] },
+    { name = \"mid\", op = \"site\", inputs = [\"x\"] },
+    { name = \"fc\", op = \"linear\", inputs = [\"mid\"], outputs = 10 },
+    { name = \"loss\", op = \"loss\", inputs = [\"fc\"], kind = \"cross_entropy\" },
+]
+";
+
+/// Runs a scenario on `digits` whose host is [`GRAPH`] with `from` written as `to`.
+#[track_caller]
+fn refuse_graph(from: &str, to: &str, words: &[&str]) {
+    assert_eq!(GRAPH.matches(from).count(), 1, "{from}");
+    let desk = desk_of(DIGITS, "kind = \"graph\"\nfile = \"net.toml\"");
+    desk.write("deep/net.toml", GRAPH.replace(from, to));
+    refuse_desk(&desk, "7:8: host.file", words);
+}
+
+#[test]
+fn graphs_that_do_not_fit_their_data_are_refused() {
+    let desk = desk_of(DIGITS, "kind = \"graph\"\nfile = \"net.toml\"");
+    desk.write("deep/net.toml", GRAPH);
+    desk.done(["check", "deep/bad.toml"]);
+
+    refuse_graph("[64]", "[63]", &["its input `x` has shape [63]", "8x8", "`shape = [1, 8, 8]`"]);
+    refuse_graph("outputs = 10", "outputs = 9", &["its loss `loss` reads outputs of shape [9]", "`outputs = 10`"]);
+    refuse_graph("cross_entropy", "mean_squared_error", &["its loss `loss` is MeanSquaredError"]);
+    refuse_graph("op = \"linear\"", "op = \"linaer\"", &["net.toml: line 4", "`linear`"]);
+    refuse_graph("[\"mid\"]", "[\"mit\"]", &["net.toml: line 4", "`mit`", "`mid`"]);
+    refuse_graph("outputs = 10", "outptus = 10", &["net.toml: line 4", "`outputs`"]);
+    refuse_graph("\"site\"", "\"fork\"", &["it has no site for policy \"heuristic\""]);
+    refuse_graph("nodes = [", "nodes = [[", &["net.toml: line"]);
+    let twice = "{ name = \"y\", op = \"input\", shape = [64] },\n    { name = \"fc\"";
+    refuse_graph("{ name = \"fc\"", twice, &["net.toml: ", "`input`"]);
+    let tokens = "op = \"embedding\", vocabulary = 8, width = 4, inputs = [\"x\"] },
+    { name = \"mean\", op = \"mean_positions\", inputs = [\"mid\"] },
+    { name = \"fc\", op = \"linear\", inputs = [\"mean\"], outputs";
+    let from = "op = \"site\", inputs = [\"x\"] },
+    { name = \"fc\", op = \"linear\", inputs = [\"mid\"], outputs";
+    refuse_graph(from, tokens, &["its embedding `mid` reads tokens", "images of 8x8"]);
+}
+
+#[test]
+fn graph_files_that_can_not_be_read_are_refused() {
+    let of = |name: &str| desk_of(DIGITS, &format!("kind = \"graph\"\nfile = \"{name}\""));
+    let desk = of("nte.toml");
+    desk.write("deep/net.toml", GRAPH);
+    refuse_desk(&desk, "7:8: host.file", &["can not be read", "did you mean `net.toml`?"]);
+    refuse_desk(&of("net.yaml"), "7:8: host.file", &["neither a .toml nor a .json"]);
+    let desk = of("net.json");
+    desk.write("deep/net.json", "{\"nodes\": [");
+    refuse_desk(&desk, "7:8: host.file", &["net.json"]);
+    desk.write("deep/net.json", b"\xff\xfe");
+    refuse_desk(&desk, "7:8: host.file", &["save it as UTF-8"]);
+    desk.write("deep/net.json", " ".repeat(5 << 20));
+    refuse_desk(&desk, "7:8: host.file", &["at most 4194304"]);
+    let table = "[tamiyo]\npolicy = \"fixed\"\ntimetable = [{ epoch = 1, action = \"germinate\", \
+                 site = \"mit\", blueprint = \"glu\" }]";
+    let desk = desk_of(DIGITS, &format!("kind = \"graph\"\nfile = \"net.toml\"\n{table}"));
+    desk.write("deep/net.toml", GRAPH);
+    refuse_desk(&desk, "10:", &["tamiyo.timetable[0].site", "did you mean `mid`?"]);
+}
+
+#[test]
+fn weights_to_begin_with_that_are_not_there_are_refused() {
+    let host = format!("{CNN}\ninit = \"hots.safetensors\"");
+    let desk = desk_of(DIGITS, &host);
+    refuse_desk(&desk, "8:8: host.init", &["can not be read"]);
+    desk.write("deep/host.safetensors", "");
+    refuse_desk(&desk, "8:8: host.init", &["did you mean `host.safetensors`?"]);
+    desk.write("deep/hots.safetensors/x", "");
+    refuse_desk(&desk, "8:8: host.init", &["is not a file"]);
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn judge(family: &str, seed: u64) -> (bool, f64) {
     scenario.run.seed = seed;
     scenario.run.epochs = 20;
     scenario.data.source = "mnist1d".to_owned();
-    scenario.host.layers = vec![40, 12, 10];
+    scenario.host = scenario::Host::mlp([40, 12, 10]);
     scenario.tamiyo.policy = Policy::Fixed;
     scenario.karn.catalogue = vec![family.to_owned()];
     // A control learns nothing, so that G2 would refuse it before the twin could.

@@ -18,7 +18,7 @@ fn scenario() -> Scenario {
     let mut scenario = Scenario::default();
     scenario.run.epochs = EPOCHS;
     scenario.data.source = "digits".into();
-    scenario.host.layers = vec![64, 8, 10];
+    scenario.host = scenario::Host::mlp([64, 8, 10]);
     scenario.host.sites = vec!["hidden0".into()];
     scenario.karn.catalogue = vec!["low_rank".into()];
     scenario

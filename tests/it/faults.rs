@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use esper::systems::tolaria;
+use esper::{prelude::scenario, systems::tolaria};
 
 use super::{
     command::{Desk, Told, assert_same_run, summary, undisturbed},
@@ -143,7 +143,7 @@ fn a_run_is_not_resumed_on_other_data() {
     desk.write("data/table.csv", format!("a,b,class\n{}", rows(60)));
     let mut scenario = brief();
     scenario.data.source = "data/table.csv".to_owned();
-    scenario.host.layers = vec![2, 4, 2];
+    scenario.host = scenario::Host::mlp([2, 4, 2]);
     desk.write("brief.toml", scenario.to_toml());
     desk.done(["run", "brief.toml", "--quiet", "--out", "r", "--stop-at-tick", "1"]);
     // From another folder: the run knows where its data lies.

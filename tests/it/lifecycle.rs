@@ -12,9 +12,9 @@ use esper::{
 };
 use proptest::prelude::*;
 
-use crate::support::{brief, run};
+use crate::support::{Family, brief, brief_of, run, state_digest};
 
-/// The host's digest after each tick, by its step.
+/// The digest of the host's state after each tick, by its step.
 #[derive(Resource, Default)]
 struct Trace(BTreeMap<u64, Digest>);
 
@@ -32,7 +32,7 @@ fn trace_hosts(
     for (_, role, Runtime(handle)) in &hosts {
         if *role == HostRole::Principal {
             let host = runtimes.get(*handle).unwrap();
-            trace.0.insert(host.state.step, host.weights_digest());
+            trace.0.insert(host.state.step, state_digest(host));
         }
     }
     stages.0.extend(changes.read().cloned());
@@ -50,18 +50,26 @@ fn traced(builder: RunBuilder) -> Run {
         .expect("it begins")
 }
 
-fn off() -> BTreeMap<u64, Digest> {
-    let mut scenario = brief();
+/// What the host does when nothing grows in it.
+fn off(family: Family) -> BTreeMap<u64, Digest> {
+    let mut scenario = brief_of(family);
     scenario.tamiyo.policy = scenario::Policy::Off;
     let mut run = traced(RunBuilder::new(scenario));
     run.finish().unwrap();
     run.engine_mut().world_mut().resource::<Trace>().0.clone()
 }
 
-/// Grows one seed at `hidden0` as far as `stage`, and culls it there.
+/// Grows one `blueprint` at the second site as far as `stage`, and culls it there.
 struct CullIn {
+    blueprint: &'static str,
     stage: Stage,
     is_done: bool,
+}
+
+impl CullIn {
+    fn new(family: Family, stage: Stage) -> Self {
+        Self { blueprint: family.useful_blueprint(), stage, is_done: false }
+    }
 }
 
 impl Policy for CullIn {
@@ -73,7 +81,7 @@ impl Policy for CullIn {
             let dormant = view.dormant().iter().find(|seed| seed.site == 1);
             let offer = view.offers().iter().find(|offer| {
                 offer.is_ready
-                    && offer.family == "residual_mlp"
+                    && offer.family == self.blueprint
                     && dormant.is_some_and(|seed| seed.contract == offer.contract)
             });
             if let (Some(seed), Some(offer)) = (dormant, offer) {
@@ -98,77 +106,91 @@ impl Policy for CullIn {
 
 #[test]
 fn a_seed_in_training_leaves_the_host_as_if_it_were_not_there() {
-    let alone = off();
-    for incubation in [Incubation::StraightThrough, Incubation::Shadow] {
-        for composition in Composition::ALL {
-            let mut scenario = brief();
-            scenario.kasmina.incubation = incubation;
-            scenario.kasmina.composition = *composition;
-            // Never grafted: the seed trains to the end of the run.
-            scenario.kasmina.train_max_steps = 10_000;
-            scenario.limits.grafts_max = 0;
-            let mut run = traced(RunBuilder::new(scenario));
-            let summary = run.finish().unwrap();
-            assert!(summary.seeds.germinated > 0 && summary.flops.seeds > 0);
-            let trace = &run.engine().world().resource::<Trace>().0;
-            assert_eq!(*trace, alone, "{incubation} {composition}");
+    for family in Family::ALL {
+        let alone = off(family);
+        for incubation in [Incubation::StraightThrough, Incubation::Shadow] {
+            for composition in Composition::ALL {
+                let mut scenario = brief_of(family);
+                scenario.kasmina.incubation = incubation;
+                scenario.kasmina.composition = *composition;
+                // Never grafted: the seed trains to the end of the run.
+                scenario.kasmina.train_max_steps = 10_000;
+                scenario.limits.grafts_max = 0;
+                let mut run = traced(RunBuilder::new(scenario));
+                let summary = run.finish().unwrap();
+                assert!(summary.seeds.germinated > 0 && summary.flops.seeds > 0, "{family:?}");
+                let trace = &run.engine().world().resource::<Trace>().0;
+                assert_eq!(*trace, alone, "{family:?} {incubation} {composition}");
+            }
         }
     }
 }
 
 #[test]
 fn a_cull_out_of_every_grafted_stage_leaves_the_host_that_never_grafted() {
-    let alone = off();
     let grafted = [Stage::Grafting, Stage::Stabilization, Stage::Evaluating, Stage::FineTuning];
-    for stage in grafted {
-        let mut scenario = brief();
-        // Any gain passes, so that FINE_TUNING is reached.
-        scenario.kasmina.confidence = 0.5;
-        scenario.kasmina.verdict_extend_steps = 8;
-        let policy = CullIn { stage, is_done: false };
-        let mut run = traced(RunBuilder::new(scenario).policy(policy));
-        let summary = run.finish().unwrap();
-        let world = run.engine().world();
-        let changes = &world.resource::<Stages>().0;
-        let culled = changes.iter().find(|change| change.to == Stage::Culled);
-        let culled = culled.unwrap_or_else(|| panic!("{stage}: {changes:?}"));
-        assert_eq!(culled.from, stage);
-        let grafted = changes.iter().find(|change| change.to == Stage::Grafting).unwrap();
-        let trace = &world.resource::<Trace>().0;
-        let between = grafted.step + 1..culled.step;
-        assert!(
-            between.clone().any(|step| trace.get(&step).is_some_and(|it| *it != alone[&step])),
-            "{stage}: the graft acted on the host while it was there"
-        );
-        for (step, digest) in trace.range(culled.step..) {
-            assert_eq!(*digest, alone[step], "{stage}: step {step}, culled at {}", culled.step);
+    for family in Family::ALL {
+        let alone = off(family);
+        for stage in grafted {
+            cull_in(family, stage, &alone);
         }
-        assert_eq!(summary.seeds.culled, 1);
     }
+}
+
+fn cull_in(family: Family, stage: Stage, alone: &BTreeMap<u64, Digest>) {
+    let context = format!("{family:?} {stage}");
+    let mut scenario = brief_of(family);
+    // Any gain passes, so that FINE_TUNING is reached.
+    scenario.kasmina.confidence = 0.5;
+    scenario.kasmina.verdict_extend_steps = 8;
+    let mut run = traced(RunBuilder::new(scenario).policy(CullIn::new(family, stage)));
+    let summary = run.finish().unwrap();
+    let world = run.engine().world();
+    let changes = &world.resource::<Stages>().0;
+    let culled = changes.iter().find(|change| change.to == Stage::Culled);
+    let culled = culled.unwrap_or_else(|| panic!("{context}: {changes:?}"));
+    assert_eq!(culled.from, stage, "{context}");
+    let grafted = changes.iter().find(|change| change.to == Stage::Grafting).unwrap();
+    let trace = &world.resource::<Trace>().0;
+    let between = grafted.step + 1..culled.step;
+    assert!(
+        between.clone().any(|step| trace.get(&step).is_some_and(|it| *it != alone[&step])),
+        "{context}: the graft acted on the host while it was there"
+    );
+    for (step, digest) in trace.range(culled.step..) {
+        assert_eq!(*digest, alone[step], "{context}: step {step}, culled at {}", culled.step);
+    }
+    assert_eq!(summary.seeds.culled, 1, "{context}");
 }
 
 #[test]
 fn without_a_twin_a_cull_ramps_back_and_says_so() {
-    let mut scenario = brief();
-    scenario.kasmina.counterfactual = Counterfactual::Gate;
-    let policy = CullIn { stage: Stage::Evaluating, is_done: false };
-    let mut run = traced(RunBuilder::new(scenario).policy(policy));
-    let summary = run.finish().unwrap();
-    assert_eq!(summary.counterfactual, "gate");
-    let culled =
-        run.engine().world().resource::<Stages>().0.iter().rfind(|it| it.to == Stage::Culled);
-    assert_eq!(culled.expect("it was culled").reason, "alpha is back at 0");
+    for family in Family::ALL {
+        let mut scenario = brief_of(family);
+        scenario.kasmina.counterfactual = Counterfactual::Gate;
+        let policy = CullIn::new(family, Stage::Evaluating);
+        let mut run = traced(RunBuilder::new(scenario).policy(policy));
+        let summary = run.finish().unwrap();
+        assert_eq!(summary.counterfactual, "gate");
+        let changes = &run.engine().world().resource::<Stages>().0;
+        let culled = changes.iter().rfind(|it| it.to == Stage::Culled);
+        let culled = culled.unwrap_or_else(|| panic!("{family:?}: {changes:?}"));
+        assert_eq!(culled.reason, "alpha is back at 0", "{family:?}");
+    }
 }
 
 #[test]
 fn direct_insertion_trains_its_module_with_the_host() {
-    let mut scenario = brief();
-    scenario.kasmina.incubation = Incubation::None;
-    let mut run = traced(RunBuilder::new(scenario));
-    let summary = run.finish().unwrap();
-    let changes = &run.engine().world().resource::<Stages>().0;
-    assert!(changes.iter().any(|change| change.to == Stage::Evaluating), "{changes:?}");
-    assert!(summary.flops.seeds > 0);
+    for family in Family::ALL {
+        let mut scenario = brief_of(family);
+        scenario.kasmina.incubation = Incubation::None;
+        let mut run = traced(RunBuilder::new(scenario));
+        let summary = run.finish().unwrap();
+        let changes = &run.engine().world().resource::<Stages>().0;
+        let is_judged = changes.iter().any(|change| change.to == Stage::Evaluating);
+        assert!(is_judged, "{family:?}: {changes:?}");
+        assert!(summary.flops.seeds > 0, "{family:?}");
+    }
 }
 
 /// Obeys a script of arbitrary commands.
@@ -204,11 +226,12 @@ proptest! {
 
     #[test]
     fn no_storm_of_commands_reaches_an_illegal_state_or_leaves_a_graft_behind(
+        family in prop::sample::select(Family::ALL.to_vec()),
         commands in prop::collection::vec(any::<(u8, u8, u8)>(), 200..600),
         is_twin in any::<bool>(),
         seeds_per_site in 1_usize..4,
     ) {
-        let mut scenario = brief();
+        let mut scenario = brief_of(family);
         scenario.run.epochs = 8;
         scenario.kasmina.seeds_per_site = seeds_per_site;
         scenario.kasmina.embargo_epochs = 0.1;
@@ -267,7 +290,7 @@ fn check_world(world: &mut World) {
 fn a_seed_that_is_kept_makes_the_host_grow() {
     let mut scenario = brief();
     scenario.data.source = "mnist1d".to_owned();
-    scenario.host.layers = vec![40, 8, 10];
+    scenario.host = scenario::Host::mlp([40, 8, 10]);
     scenario.kasmina.confidence = 0.8;
     let summary = run(&scenario);
     assert!(summary.seeds.fossilized > 0, "{:?}", summary.seeds);

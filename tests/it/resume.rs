@@ -15,12 +15,12 @@ use serde_json::Value;
 
 use super::{
     command::{Desk, assert_same_run, summary, undisturbed},
-    support::brief,
+    support::{Family, brief, brief_of},
 };
 
-/// [`brief`] with a checkpoint every epoch and a tick every step: as many moments as there can be.
-fn finely_divided() -> Scenario {
-    let mut scenario = brief();
+/// [`brief_of`] with a checkpoint every epoch and a tick every step: as many moments as there can be.
+fn finely_divided(family: Family) -> Scenario {
+    let mut scenario = brief_of(family);
     scenario.run.steps_per_tick = 1;
     scenario.checkpoint.every_epochs = 1;
     scenario
@@ -29,16 +29,26 @@ fn finely_divided() -> Scenario {
 #[test]
 fn a_run_that_is_stopped_and_resumed_ends_as_one_that_was_not() {
     let whole = undisturbed();
-    let n_ticks = last_tick(&whole);
-    assert!(n_grafts(&whole) > 0, "a run in which nothing happens proves nothing");
+    let n = last_tick(&whole);
+    stop_and_resume(Family::Mlp, &whole, &[0, 1, 7, n / 5, n / 3, n / 2, n * 2 / 3, n - 1]);
+    for family in [Family::Cnn, Family::Transformer] {
+        let desk = Desk::new();
+        let whole = desk.run(&brief_of(family), "whole");
+        let n = last_tick(&whole);
+        stop_and_resume(family, &whole, &[7, n / 3, n / 2, n * 2 / 3]);
+    }
+}
+
+fn stop_and_resume(family: Family, whole: &Path, ticks: &[u64]) {
+    assert!(n_grafts(whole) > 0, "{family:?}: a run in which nothing happens proves nothing");
     let desk = Desk::new();
-    desk.write("brief.toml", brief().to_toml());
-    for tick in [0, 1, 7, n_ticks / 5, n_ticks / 3, n_ticks / 2, n_ticks * 2 / 3, n_ticks - 1] {
-        let (dir, tick) = (format!("stopped-at-{tick}"), tick.to_string());
+    desk.write("brief.toml", brief_of(family).to_toml());
+    for tick in ticks {
+        let (dir, tick) = (format!("{family:?}-stopped-at-{tick}"), tick.to_string());
         desk.done(["run", "brief.toml", "--quiet", "--out", &dir, "--stop-at-tick", &tick]);
         assert_eq!(summary(&desk.path(&dir))["status"], "interrupted");
         desk.done(["resume", &dir, "--quiet"]);
-        assert_same_run(&desk.path(&dir), &whole, &dir);
+        assert_same_run(&desk.path(&dir), whole, &dir);
     }
 }
 
@@ -60,18 +70,22 @@ fn a_run_that_is_stopped_again_and_again_ends_as_one_that_was_not() {
 
 #[test]
 fn a_run_that_is_killed_at_random_moments_ends_as_one_that_was_not() {
-    const N_KILLS_MIN: u32 = 24;
+    for (family, n_kills_min) in [(Family::Mlp, 24), (Family::Cnn, 6), (Family::Transformer, 6)] {
+        kill_and_resume(family, n_kills_min);
+    }
+}
 
+fn kill_and_resume(family: Family, n_kills_min: u32) {
     let desk = Desk::new();
     let began = Instant::now();
-    let whole = desk.run(&finely_divided(), "whole");
+    let whole = desk.run(&finely_divided(family), "whole");
     let whole_ms = began.elapsed().as_millis() as u64;
-    assert!(n_grafts(&whole) > 0, "a run in which nothing happens proves nothing");
+    assert!(n_grafts(&whole) > 0, "{family:?}: a run in which nothing happens proves nothing");
     let mut random = Random(u64::from(std::process::id()) | 1);
     let (mut n_kills, mut n_runs) = (0, 0);
-    while n_kills < N_KILLS_MIN {
+    while n_kills < n_kills_min {
         n_runs += 1;
-        let name = format!("killed{n_runs}");
+        let name = format!("{family:?}-killed{n_runs}");
         let dir = desk.path(&name);
         let mut patience_ms = whole_ms / 4 + 1;
         loop {
@@ -187,16 +201,19 @@ fn a_replay_gives_the_same_bits() {
 
 #[test]
 fn a_replay_of_a_free_run_gives_the_same_bits_and_so_does_that_of_a_part_of_it() {
-    let desk = Desk::new();
-    let mut scenario = brief();
-    scenario.tezzeret.mode = Mode::Free;
-    let dir = desk.run(&scenario, "free");
-    let told = desk.done(["replay", "free", "--json"]);
-    assert_eq!(told.objects()[0]["weights_digest"], summary(&dir)["weights_digest"]);
+    for family in Family::ALL {
+        let desk = Desk::new();
+        let mut scenario = brief_of(family);
+        scenario.tezzeret.mode = Mode::Free;
+        let dir = desk.run(&scenario, "free");
+        let told = desk.done(["replay", "free", "--json"]);
+        let replayed = &told.objects()[0];
+        assert_eq!(replayed["weights_digest"], summary(&dir)["weights_digest"], "{family:?}");
 
-    desk.done(["run", "brief.toml", "--quiet", "--out", "part", "--stop-at-tick", "60"]);
-    let told = desk.done(["replay", "part", "--json"]);
-    assert_eq!(told.objects()[0]["is_complete"], false, "{told:?}");
+        desk.done(["run", "brief.toml", "--quiet", "--out", "part", "--stop-at-tick", "60"]);
+        let told = desk.done(["replay", "part", "--json"]);
+        assert_eq!(told.objects()[0]["is_complete"], false, "{family:?}: {told:?}");
+    }
 }
 
 #[test]
@@ -214,17 +231,19 @@ fn a_replay_of_a_run_that_was_not_like_that_names_the_first_event_that_differs()
 
 #[test]
 fn the_number_of_threads_changes_no_bit() {
-    let desk = Desk::new();
-    let mut scenario = brief();
-    (scenario.run.replicas, scenario.run.epochs) = (3, 8);
-    let dirs = [1, 2].map(|threads| {
-        scenario.run.threads = threads;
-        desk.run(&scenario, &format!("with-{threads}"))
-    });
-    let [one, two] = dirs.each_ref().map(|dir| bare_events(dir));
-    assert_eq!(one[1..], two[1..]);
-    let digests = dirs.each_ref().map(|dir| summary(dir)["weights_digest"].clone());
-    assert_eq!(digests[0], digests[1]);
+    for family in Family::ALL {
+        let desk = Desk::new();
+        let mut scenario = brief_of(family);
+        (scenario.run.replicas, scenario.run.epochs) = (3, 8);
+        let dirs = [1, 2].map(|threads| {
+            scenario.run.threads = threads;
+            desk.run(&scenario, &format!("with-{threads}"))
+        });
+        let [one, two] = dirs.each_ref().map(|dir| bare_events(dir));
+        assert_eq!(one[1..], two[1..], "{family:?}");
+        let digests = dirs.each_ref().map(|dir| summary(dir)["weights_digest"].clone());
+        assert_eq!(digests[0], digests[1], "{family:?}");
+    }
 }
 
 /// The events of a run without their seals, which depend on the scenario's digest.

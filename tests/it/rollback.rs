@@ -7,7 +7,7 @@ use esper::{
     systems::oona::{FaultReported, HostRolledBack},
 };
 
-use crate::support::brief;
+use crate::support::{Family, brief_of, state_digest};
 
 /// Does harm to a host's parameters, once, when a condition is met.
 #[derive(Resource)]
@@ -56,22 +56,9 @@ fn watch(
     for (_, role, Runtime(handle)) in &hosts {
         if *role == HostRole::Principal {
             let host = runtimes.get(*handle).unwrap();
-            seen.digests.push((host.state.step, full_digest(host)));
+            seen.digests.push((host.state.step, state_digest(host)));
         }
     }
-}
-
-/// Parameters, moments, cursor.
-fn full_digest(host: &HostRuntime) -> Digest {
-    let state = &host.state;
-    let numbers: Vec<f32> = [&state.params[..], &state.m, &state.v].concat();
-    Digest::of_value(&(
-        Digest::of_f32(&numbers),
-        state.step,
-        state.epoch,
-        state.position,
-        state.groups.clone(),
-    ))
 }
 
 fn run_with(scenario: Scenario, saboteur: Saboteur) -> (Run, Result<Summary, RunError>) {
@@ -102,26 +89,30 @@ fn undisturbed(scenario: &Scenario) -> Vec<(u64, Digest)> {
 
 #[test]
 fn a_nan_in_the_middle_of_a_graft_makes_the_host_its_twin() {
-    harm_in_a_graft(f32::NAN, "non_finite_loss");
+    for family in Family::ALL {
+        harm_in_a_graft(family, f32::NAN, "non_finite_loss");
+    }
 }
 
 #[test]
 fn a_divergence_in_the_middle_of_a_graft_makes_the_host_its_twin() {
-    harm_in_a_graft(300.0, "divergence");
+    for family in Family::ALL {
+        harm_in_a_graft(family, 300.0, "divergence");
+    }
 }
 
-fn harm_in_a_graft(factor: f32, fault: &str) {
-    let scenario = brief();
+fn harm_in_a_graft(family: Family, factor: f32, fault: &str) {
+    let scenario = brief_of(family);
     let mut off = scenario.clone();
     off.tamiyo.policy = scenario::Policy::Off;
     let alone = undisturbed(&off);
     let saboteur = Saboteur { factor, in_graft: true, after_step: 0, is_done: false };
     let (run, summary) = run_with(scenario, saboteur);
     let summary = summary.expect("the run goes on");
-    assert_eq!(summary.seeds.rolled_back, 1);
+    assert_eq!(summary.seeds.rolled_back, 1, "{family:?}");
     let seen = run.engine().world().resource::<Seen>();
-    assert_eq!(seen.faults[0].fault.name(), fault);
-    assert_eq!(seen.rollbacks[0].to, "twin");
+    assert_eq!(seen.faults[0].fault.name(), fault, "{family:?}");
+    assert_eq!(seen.rollbacks[0].to, "twin", "{family:?}");
     let rolled_back = seen.stages.iter().find(|it| it.to == Stage::RolledBack).unwrap();
     assert_eq!(rolled_back.reason, fault);
     // From there on, until the next graft, the host is the one that never grafted.
@@ -132,40 +123,47 @@ fn harm_in_a_graft(factor: f32, fault: &str) {
     for (step, digest) in &seen.digests {
         if rolled_back.step <= *step && *step <= until {
             let (_, expected) = alone.iter().find(|(at, _)| at == step).unwrap();
-            assert_eq!(digest, expected, "step {step}");
+            assert_eq!(digest, expected, "{family:?} step {step}");
             n_compared += 1;
         }
     }
-    assert!(n_compared > 0, "something was compared");
+    assert!(n_compared > 0, "{family:?}: something was compared");
 }
 
 #[test]
 fn a_host_alone_goes_back_to_its_snapshot_bit_for_bit() {
-    let mut scenario = brief();
-    scenario.tamiyo.policy = scenario::Policy::Off;
-    scenario.governor.snapshot_every_steps = 40;
-    scenario.governor.lr_backoff = 1.0;
-    let alone = undisturbed(&scenario);
-    let saboteur = Saboteur { factor: f32::NAN, in_graft: false, after_step: 150, is_done: false };
-    let (run, summary) = run_with(scenario, saboteur);
-    let summary = summary.expect("the run goes on");
-    let seen = run.engine().world().resource::<Seen>();
-    let rollback = &seen.rollbacks[0];
-    assert_eq!(rollback.to, "snapshot");
-    assert!(rollback.to_step < rollback.from_step && rollback.from_step - rollback.to_step <= 44);
-    // With an unchanged learning rate it repeats what an undisturbed run does, to the last step.
-    assert_eq!(seen.digests.last(), alone.last());
-    assert_eq!(summary.steps, alone.last().unwrap().0);
+    for family in Family::ALL {
+        let mut scenario = brief_of(family);
+        scenario.tamiyo.policy = scenario::Policy::Off;
+        scenario.governor.snapshot_every_steps = 40;
+        scenario.governor.lr_backoff = 1.0;
+        let alone = undisturbed(&scenario);
+        let saboteur =
+            Saboteur { factor: f32::NAN, in_graft: false, after_step: 150, is_done: false };
+        let (run, summary) = run_with(scenario, saboteur);
+        let summary = summary.expect("the run goes on");
+        let seen = run.engine().world().resource::<Seen>();
+        let rollback = &seen.rollbacks[0];
+        assert_eq!(rollback.to, "snapshot", "{family:?}");
+        let (from, to) = (rollback.from_step, rollback.to_step);
+        assert!(to < from && from - to <= 44, "{family:?}: {from} to {to}");
+        // With an unchanged learning rate it repeats what an undisturbed run does, to the last step.
+        assert_eq!(seen.digests.last(), alone.last(), "{family:?}");
+        assert_eq!(summary.steps, alone.last().unwrap().0, "{family:?}");
+    }
 }
 
 #[test]
 fn a_host_that_keeps_failing_ends_its_run_with_a_reason() {
-    let mut scenario = brief();
-    scenario.train.optimizer =
-        scenario::Optimizer::Sgd(scenario::Sgd { lr: 900.0, ..Default::default() });
-    scenario.governor.rollbacks_max = 2;
-    let error = RunBuilder::new(scenario).build().unwrap().finish().unwrap_err();
-    let text = error.to_string();
-    assert!(text.contains("rollbacks") && text.contains("train.optimizer.lr"), "{text}");
-    assert!(!error.is_usage());
+    for family in Family::ALL {
+        let mut scenario = brief_of(family);
+        scenario.train.optimizer =
+            scenario::Optimizer::Sgd(scenario::Sgd { lr: 900.0, ..Default::default() });
+        scenario.governor.rollbacks_max = 2;
+        let error = RunBuilder::new(scenario).build().unwrap().finish().unwrap_err();
+        let text = error.to_string();
+        let is_clear = text.contains("rollbacks") && text.contains("train.optimizer.lr");
+        assert!(is_clear, "{family:?}: {text}");
+        assert!(!error.is_usage());
+    }
 }

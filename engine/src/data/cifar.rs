@@ -8,8 +8,8 @@ use std::path::Path;
 
 use super::{
     DataConfig, DataError, DataFault, Dataset, ExampleNames, LEN_MAX_BYTES, Targets, Task,
-    error::{first_names, nearest},
     input::Input,
+    names::{first_names, nearest},
     source::Loaded,
 };
 
@@ -29,9 +29,9 @@ pub(super) enum Cifar {
     Hundred,
 }
 
-/// Which label of a record is learned.
+/// A label of every record.
 struct Labels {
-    /// As `label` names it, where there is a choice.
+    /// As `label` names it.
     name: &'static str,
     /// Its place in a record.
     at_byte: usize,
@@ -73,7 +73,7 @@ impl Cifar {
                 return Err(in_folder(DataFault::MissingFile { name, format, all }));
             }
         }
-        let read = |files: &[&str]| self.read_part(folder, files, &labels, config.task);
+        let read = |files: &[&str]| self.read_part(folder, files, labels, config.task);
         let examples = read(self.train())?;
         examples.targets.check_classes().map_err(in_folder)?;
         let classes = match names.iter().any(|name| name == labels.names) {
@@ -118,7 +118,8 @@ impl Cifar {
         pixels: &mut Vec<f32>,
         classes: &mut Vec<u32>,
     ) -> Result<(), DataFault> {
-        let record_len_bytes = self.n_label_bytes() + IMAGE_LEN_BYTES;
+        let n_labels = self.labels().len();
+        let record_len_bytes = n_labels + IMAGE_LEN_BYTES;
         let n_images_max = LEN_MAX_BYTES as usize / (4 * IMAGE_LEN_BYTES);
         let room = (n_images_max - classes.len()) * record_len_bytes;
         let bytes = input.read_up_to(room as u64 + 1)?;
@@ -137,7 +138,7 @@ impl Cifar {
         }
         pixels.reserve(bytes.len() / record_len_bytes * IMAGE_LEN_BYTES);
         for (example, record) in bytes.chunks_exact(record_len_bytes).enumerate() {
-            let (record_labels, image) = record.split_at(self.n_label_bytes());
+            let (record_labels, image) = record.split_at(n_labels);
             let (label, n_classes) = (record_labels[labels.at_byte], labels.n_classes);
             if n_classes <= usize::from(label) {
                 let format = self.format();
@@ -149,31 +150,18 @@ impl Cifar {
         Ok(())
     }
 
-    fn choose_labels(self, config: &DataConfig) -> Result<Labels, DataFault> {
-        let all = match (self, &config.label) {
-            (Self::Ten, Some(_)) => return Err(DataFault::LabelNotUsed),
-            (Self::Ten, None) => {
-                vec![Labels { name: "", at_byte: 0, n_classes: 10, names: "batches.meta.txt" }]
-            }
-            (Self::Hundred, _) => vec![
-                Labels { name: "fine", at_byte: 1, n_classes: 100, names: "fine_label_names.txt" },
-                Labels {
-                    name: "coarse",
-                    at_byte: 0,
-                    n_classes: 20,
-                    names: "coarse_label_names.txt",
-                },
-            ],
-        };
-        let names: Vec<&str> = all.iter().map(|labels| labels.name).collect();
-        let Some(wanted) = &config.label else { return Ok(all.into_iter().next().expect("one")) };
-        all.into_iter().find(|labels| labels.name == wanted).ok_or_else(|| {
-            DataFault::MissingLabel {
-                kind: "set of classes",
-                label: wanted.clone(),
-                nearest: nearest(wanted, names.iter().copied()),
-                names: first_names(names),
-            }
+    fn choose_labels(self, config: &DataConfig) -> Result<&'static Labels, DataFault> {
+        let all = self.labels();
+        let Some(wanted) = &config.label else { return Ok(&all[0]) };
+        if self == Self::Ten {
+            return Err(DataFault::LabelNotUsed);
+        }
+        let names = || all.iter().map(|labels| labels.name);
+        all.iter().find(|labels| labels.name == wanted).ok_or_else(|| DataFault::MissingLabel {
+            kind: "set of classes",
+            label: wanted.clone(),
+            nearest: nearest(wanted, names()),
+            names: first_names(names()),
         })
     }
 
@@ -184,10 +172,21 @@ impl Cifar {
         }
     }
 
-    fn n_label_bytes(self) -> usize {
+    /// The labels of a record, one byte each; the first is learned unless another is named.
+    fn labels(self) -> &'static [Labels] {
         match self {
-            Self::Ten => 1,
-            Self::Hundred => 2,
+            Self::Ten => {
+                &[Labels { name: "class", at_byte: 0, n_classes: 10, names: "batches.meta.txt" }]
+            }
+            Self::Hundred => &[
+                Labels { name: "fine", at_byte: 1, n_classes: 100, names: "fine_label_names.txt" },
+                Labels {
+                    name: "coarse",
+                    at_byte: 0,
+                    n_classes: 20,
+                    names: "coarse_label_names.txt",
+                },
+            ],
         }
     }
 

@@ -9,8 +9,8 @@ use ::csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 
 use super::{
     DataConfig, DataFault, Dataset, ExampleNames, LEN_MAX_BYTES, N_CLASSES_MAX, Targets, Task,
-    error::{first_names, nearest},
     input::Input,
+    names::{first_names, nearest},
     source::Loaded,
 };
 

@@ -260,9 +260,9 @@ impl Dataset {
                 }
             }
             (Targets::NextTokens(windows), Targets::NextTokens(other)) => {
-                let [train, test] = [&*windows, other].map(|it| it.vocabulary().to_string());
+                let (train, test) = (windows.vocabulary(), other.vocabulary());
                 if train != test {
-                    return differs("a vocabulary of", train, test);
+                    return differs("a vocabulary of", train.to_string(), test.to_string());
                 }
             }
             _ => {

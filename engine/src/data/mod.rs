@@ -32,6 +32,7 @@ mod error;
 mod idx;
 mod input;
 mod keyed;
+mod names;
 mod npy;
 mod order;
 mod rows;
@@ -53,6 +54,7 @@ pub use dataset::{Dataset, ExampleNames, Features};
 pub use draw::Draw;
 pub use error::{DataError, DataFault};
 pub use order::{Order, PositionError, steps_per_epoch};
+pub use source::is_text;
 pub use standardize::{Scaling, Standardize};
 pub use targets::Targets;
 pub use windows::Windows;
@@ -126,7 +128,7 @@ impl DataConfig {
     /// 128 at a time.
     pub fn new(source: impl Into<String>) -> Self {
         let source = source.into();
-        let share = if source::is_text(&source) { TEXT_SHARE } else { 0.15 };
+        let share = if is_text(&source) { TEXT_SHARE } else { 0.15 };
         Self {
             source,
             task: Task::default(),

@@ -7,8 +7,8 @@ use ::safetensors::{Dtype, SafeTensors};
 use super::{
     DataConfig, DataError, DataFault, Dataset, ExampleNames, LEN_MAX_BYTES,
     array::{Element, RawArray},
-    error::{first_names, nearest},
     input::Input,
+    names::{first_names, nearest},
     source::{Loaded, pair},
 };
 

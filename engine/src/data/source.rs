@@ -10,10 +10,9 @@ use super::{
     array::RawArray,
     bundled::{self, Bundled},
     cifar::Cifar,
-    csv,
-    error::nearest,
-    idx,
+    csv, idx,
     input::Input,
+    names::nearest,
     npy, safetensors, text,
 };
 
@@ -77,8 +76,8 @@ pub(super) fn read(config: &DataConfig, base_dir: &Path) -> Result<Loaded, DataE
     }
 }
 
-/// Whether `source` names a text, as far as its name tells.
-pub(super) fn is_text(source: &str) -> bool {
+/// Whether `source` names a text, as far as its name tells: a bundled one, or a `.txt` file.
+pub fn is_text(source: &str) -> bool {
     let extension = Path::new(source).extension().and_then(|it| it.to_str());
     bundled::is_text(source) || extension.is_some_and(text::is_extension)
 }

@@ -27,13 +27,14 @@ fn split_text(
     test: Option<Dataset>,
     config: &DataConfig,
 ) -> Result<[Dataset; 3], DataFault> {
-    let [train, validation, held] = by_place(windows.tokens().len(), test.is_some(), config)?;
+    let [train, validation, rest] = by_place(windows.tokens().len(), test.is_some(), config)?;
+    let train = Dataset::of_windows(windows.training(train)?);
+    let validation = Dataset::of_windows(windows.held_out(validation, "validation")?);
     let test = match test {
         Some(test) => test,
-        None => Dataset::of_windows(windows.held_out(held, "test")?),
+        None => Dataset::of_windows(windows.held_out(rest, "test")?),
     };
-    let validation = windows.held_out(validation, "validation")?;
-    Ok([Dataset::of_windows(windows.training(train)?), Dataset::of_windows(validation), test])
+    Ok([train, validation, test])
 }
 
 /// The places of each part; the last is empty when the source has a test set of its own.

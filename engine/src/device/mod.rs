@@ -19,8 +19,10 @@ pub struct Tensors<'a> {
     pub buffers: &'a mut [f32],
     /// `f32[workspace_len_elems(batch_max)]`.
     pub workspace: &'a mut [f32],
-    /// Room for kernels: `f32[scratch_len_elems(batch_max)]`.
+    /// Room for kernels: `f32[parts_max * scratch_len_elems(batch_max)]`.
     pub scratch: &'a mut [f32],
+    /// Into how many parts an instruction may be cut for threads.
+    pub parts_max: usize,
     /// Loss of each example: `f32[batch_max]`; empty for a module.
     pub losses: &'a mut [f32],
     /// Examples the workspace was made for.

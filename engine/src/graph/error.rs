@@ -70,7 +70,9 @@ pub enum GraphError {
         what: String,
     },
     /// A stage halves images that have no two pixels along a side.
-    #[error("`{stage}` halves its images, which have {height}x{width} pixels there: fewer stages or larger images")]
+    #[error(
+        "`{stage}` halves its images, which have {height}x{width} pixels there: fewer stages or larger images"
+    )]
     ImageTooSmall {
         /// The stage.
         stage: String,

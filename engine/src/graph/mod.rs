@@ -4,9 +4,9 @@
 //! layouts are PyTorch's: linear weights are `[out, in]`. A shape says what an example is: `[width]` is a vector (or
 //! the tokens of a text, before their embedding), `[len, width]` a sequence, `[channels, height, width]` an image.
 
-mod build;
+pub mod build;
 mod error;
-mod file;
+pub mod file;
 mod infer;
 mod join;
 mod op;

@@ -133,7 +133,8 @@ impl HostRuntime {
         let batch = self.config.batch;
         self.gradients.resize(self.program.params_len_elems, 0.0);
         self.workspace.resize(self.program.workspace_len_elems(batch), 0.0);
-        self.scratch.resize(self.program.scratch_len_elems(batch), 0.0);
+        self.parts_max = self.config.parts_max(&self.program);
+        self.scratch.resize(self.parts_max * self.program.scratch_len_elems(batch), 0.0);
     }
 }
 

@@ -6,6 +6,7 @@ use super::watch::WatchConfig;
 use crate::{
     data::{SplitData, Targets},
     device::Device,
+    program::Program,
     scenario::{Composition, Scenario, Train},
 };
 
@@ -38,7 +39,13 @@ pub struct HostConfig {
     pub seed_lr_scale: f64,
     /// Steps between two samples of a seed.
     pub telemetry_every_steps: u64,
+    /// Threads that a large host may use.
+    pub threads: usize,
 }
+
+/// Arithmetic of a batch, forward, from which a program is cut for threads: its larger instructions are then worth
+/// handing over.
+const SPLIT_MIN_FLOPS: u64 = 8_000_000;
 
 impl HostConfig {
     /// What `scenario` says of replica `stream`, on `data` and `device`.
@@ -79,6 +86,16 @@ impl HostConfig {
             composition: scenario.kasmina.composition,
             seed_lr_scale: scenario.kasmina.seed_lr_scale,
             telemetry_every_steps: scenario.kasmina.telemetry_every_steps,
+            threads: match scenario.run.threads {
+                0 => std::thread::available_parallelism().map_or(1, usize::from),
+                threads => threads,
+            },
         }
+    }
+
+    /// Into how many parts instructions of `program` may be cut.
+    pub(super) fn parts_max(&self, program: &Program) -> usize {
+        let flops = program.flops_forward().saturating_mul(self.batch as u64);
+        if flops < SPLIT_MIN_FLOPS { 1 } else { self.threads.min(self.batch).max(1) }
     }
 }

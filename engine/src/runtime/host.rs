@@ -96,6 +96,8 @@ pub struct HostRuntime {
     pub(super) gradients: Vec<f32>,
     pub(super) workspace: Vec<f32>,
     pub(super) scratch: Vec<f32>,
+    /// Into how many parts its instructions may be cut.
+    pub(super) parts_max: usize,
     pub(super) losses: Vec<f32>,
     pub(super) labels: Vec<u32>,
     pub(super) values: Vec<f32>,
@@ -151,12 +153,14 @@ impl HostRuntime {
         assert_eq!(state.buffers.len(), program.buffers_len_elems, "buffers are the program's");
         let batch = config.batch;
         let n_outputs = config.data.train.targets.n_outputs();
+        let parts_max = config.parts_max(&program);
         let mut order = Order::new(config.run_seed, config.stream, config.data.train.len());
         order.reseek(state.epoch, state.position).expect("the cursor is the data set's");
         let mut host = Self {
             gradients: vec![0.0; program.params_len_elems],
             workspace: vec![0.0; program.workspace_len_elems(batch)],
-            scratch: vec![0.0; program.scratch_len_elems(batch)],
+            scratch: vec![0.0; parts_max * program.scratch_len_elems(batch)],
+            parts_max,
             losses: vec![0.0; batch],
             labels: vec![0; batch * config.data.train.labels_per_example()],
             values: vec![0.0; batch * n_outputs],
@@ -178,6 +182,11 @@ impl HostRuntime {
         host.index_segments();
         host.index_sites();
         host
+    }
+
+    /// Whether its steps are worth more than one thread.
+    pub fn is_split(&self) -> bool {
+        self.parts_max > 1
     }
 
     /// Whether it has taken all its steps.
@@ -213,7 +222,7 @@ impl HostRuntime {
     pub fn bind(&mut self, state: SeedState, program: Arc<Program>) {
         let place = self.seeds.binary_search_by_key(&state.id, |seed| seed.state.id);
         let place = place.expect_err("a seed is bound once");
-        self.seeds.insert(place, SeedRuntime::new(state, program, self.config.batch));
+        self.seeds.insert(place, SeedRuntime::new(state, program, &self.config));
     }
 
     /// Takes a seed off its site, and reports whether it was bound.
@@ -265,6 +274,7 @@ impl HostRuntime {
             gradients: Vec::new(),
             workspace: Vec::new(),
             scratch: Vec::new(),
+            parts_max: 1,
             losses: Vec::new(),
             labels: Vec::new(),
             values: Vec::new(),
@@ -399,6 +409,7 @@ impl HostRuntime {
             gradients: &mut self.gradients,
             workspace: &mut self.workspace,
             scratch: &mut self.scratch,
+            parts_max: self.parts_max,
             losses: &mut self.losses,
             batch_max: config.batch,
         };

@@ -3,6 +3,7 @@
 mod adopt;
 mod config;
 mod evaluate;
+mod exchange;
 mod flops;
 mod host;
 mod optimizer;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use adopt::module_prefix;
 pub use config::HostConfig;
 pub use evaluate::{Bucket, Evaluation, Part};
+pub use exchange::{ExchangeError, Mismatch, StateDict, StateTensor, Unfit, WEIGHTS_LEN_MAX_BYTES};
 pub use flops::Flops;
 pub use host::{HostRuntime, HostState};
 pub use optimizer::{GroupSchedule, ParamGroup, has_second_moment};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     config::HostConfig,
+    exchange::StateDict,
     host::{HostRuntime, HostState},
     seed::{SeedRuntime, SeedSample, SeedState, SiteSample},
 };
@@ -216,7 +217,7 @@ impl HostRuntime {
             let owner = format!("{owner}{}/", state.id);
             [state.params, state.buffers, state.m, state.v] =
                 book.take_all(&program, &owner, has_second)?;
-            let mut seed = SeedRuntime::new(state, Arc::new(program), config.batch);
+            let mut seed = SeedRuntime::new(state, Arc::new(program), &config);
             seed.sample = sample;
             seeds.push(seed);
         }
@@ -241,5 +242,27 @@ impl SavedHost {
     /// Optimizer steps taken.
     pub const fn step(&self) -> u64 {
         self.state.step
+    }
+
+    /// The network, fossilised modules included.
+    pub const fn graph(&self) -> &NetworkGraph {
+        &self.graph
+    }
+
+    /// Seeds that are bound to it and not part of it yet.
+    pub const fn n_seeds(&self) -> usize {
+        self.seeds.len()
+    }
+
+    /// What [`HostRuntime::state_dict`] gave when the host was saved; its tensors lie in `book` under `owner`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when tensors are missing or the graph does not compile.
+    pub fn state_dict(&self, owner: &str, book: &TensorBook) -> Result<StateDict, LoadHostError> {
+        let program = Program::compile(&self.graph, CompileOptions::HOST)?;
+        let params = book.take(&program.params, program.params_len_elems, owner, "")?;
+        let buffers = book.take(&program.buffers, program.buffers_len_elems, owner, "")?;
+        Ok(StateDict::of(&self.graph, &program, &params, &buffers))
     }
 }

@@ -8,8 +8,11 @@ use crate::scenario::{Course, Curve, Schedule};
 
 /// The host's learning rate at `step`, where `total_steps` end the run.
 ///
-/// Warm-up is linear from `base / warmup_steps` to `base`; cosine is Loshchilov and Hutter 2017, equation 5, one
-/// cycle from the end of the warm-up to the end of the run.
+/// The warm-up is linear from `base / warmup_steps` to `base`, and the course begins when it is over: the rates of
+/// `torch.optim.lr_scheduler.SequentialLR` of `LinearLR(start_factor = 1 / warmup_steps, total_iters = warmup_steps - 1)`
+/// and the course. That is `StepLR(step_size, gamma)` or `CosineAnnealingLR(T_max = total_steps - warmup_steps,
+/// eta_min = min_lr)` (Loshchilov and Hutter 2017, equation 5, one cycle), both stepped once a step. Parts of an epoch
+/// are rounded to whole steps.
 pub fn learning_rate(
     base: f64,
     schedule: &Schedule,
@@ -17,20 +20,21 @@ pub fn learning_rate(
     steps_per_epoch: u64,
     total_steps: u64,
 ) -> f64 {
-    let warmup_steps = schedule.warmup_epochs * steps_per_epoch as f64;
-    let at = step as f64;
-    if at + 1.0 < warmup_steps {
-        return base * (at + 1.0) / warmup_steps;
+    let whole_steps = |epochs: f64| (epochs * steps_per_epoch as f64).round() as u64;
+    let warmup_steps = whole_steps(schedule.warmup_epochs);
+    if step + 1 < warmup_steps {
+        return base * (step + 1) as f64 / warmup_steps as f64;
     }
+    let at = step.saturating_sub(warmup_steps);
     match schedule.course {
         Course::Constant => base,
         Course::Step { step_epochs, gamma } => {
-            let n_drops = (at / steps_per_epoch as f64 / step_epochs).floor();
-            base * gamma.powf(n_drops)
+            let n_drops = at / whole_steps(step_epochs).max(1);
+            base * gamma.powi(n_drops.min(i32::MAX as u64) as i32)
         }
         Course::Cosine { min_lr } => {
-            let span = (total_steps as f64 - warmup_steps).max(1.0);
-            let t = ((at - warmup_steps) / span).clamp(0.0, 1.0);
+            let span = total_steps.saturating_sub(warmup_steps).max(1);
+            let t = (at as f64 / span as f64).min(1.0);
             min_lr + (base - min_lr) * (1.0 + (PI * t).cos()) / 2.0
         }
     }
@@ -113,6 +117,17 @@ mod tests {
         assert!((at(10) - 0.1).abs() < 1e-12);
         assert!((at(100) - 1e-4).abs() < 1e-12);
         assert!((at(55) - (1e-4 + (0.1 - 1e-4) / 2.0)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn drops_are_counted_in_whole_steps_from_the_end_of_the_warm_up() {
+        // In binary, 0.3 epochs / 0.1 is below 3: the third drop must not come a step late for it.
+        let course = Course::Step { step_epochs: 0.1, gamma: 0.5 };
+        let at = |warmup_epochs, step| {
+            learning_rate(0.8, &Schedule { course: course.clone(), warmup_epochs }, step, 10, 100)
+        };
+        assert_eq!([at(0.0, 0), at(0.0, 1), at(0.0, 3)], [0.8, 0.4, 0.1]);
+        assert_eq!([at(0.5, 3), at(0.5, 4), at(0.5, 5), at(0.5, 6)], [0.64, 0.8, 0.8, 0.4]);
     }
 
     #[test]

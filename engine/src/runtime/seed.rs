@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    config::HostConfig,
     host::HostRuntime,
     optimizer::{GroupSchedule, ParamGroup, has_second_moment},
     schedule::Ramp,
@@ -95,6 +96,8 @@ pub struct SeedRuntime {
     pub(super) gradients: Vec<f32>,
     pub(super) workspace: Vec<f32>,
     pub(super) scratch: Vec<f32>,
+    /// Into how many parts its instructions may be cut.
+    pub(super) parts_max: usize,
     /// `f32[batch, width]`: the module with its identity, for the blend composition.
     pub(super) joined: Vec<f32>,
     /// What of the host's workspace the shadow pass needs, as it was at the site.
@@ -104,19 +107,21 @@ pub struct SeedRuntime {
 }
 
 impl SeedRuntime {
-    /// Makes room for `state` to run `program` on batches of up to `batch_max` examples.
+    /// Makes room for `state` to run `program` in a host of `config`.
     ///
     /// # Panics
     ///
     /// If the parameters are not the program's.
-    pub fn new(state: SeedState, program: Arc<Program>, batch_max: usize) -> Self {
+    pub fn new(state: SeedState, program: Arc<Program>, config: &HostConfig) -> Self {
         assert_eq!(state.params.len(), program.params_len_elems, "parameters are the program's");
         assert_eq!(state.buffers.len(), program.buffers_len_elems, "buffers are the program's");
+        let (batch_max, parts_max) = (config.batch, config.parts_max(&program));
         let width: usize = program.output_shape.iter().product();
         Self {
             gradients: vec![0.0; program.params_len_elems],
             workspace: vec![0.0; program.workspace_len_elems(batch_max)],
-            scratch: vec![0.0; program.scratch_len_elems(batch_max)],
+            scratch: vec![0.0; parts_max * program.scratch_len_elems(batch_max)],
+            parts_max,
             joined: vec![0.0; width * batch_max],
             shadow: Vec::new(),
             sample: None,

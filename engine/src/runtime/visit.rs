@@ -266,6 +266,7 @@ fn tensors(seed: &mut SeedRuntime) -> Tensors<'_> {
         gradients: &mut seed.gradients,
         workspace: &mut seed.workspace,
         scratch: &mut seed.scratch,
+        parts_max: seed.parts_max,
         losses: &mut [],
         batch_max: seed.batch_max,
     }

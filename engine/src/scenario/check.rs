@@ -3,15 +3,17 @@
 use super::{
     Counterfactual, Course, Optimizer, Scenario,
     file::Findings,
-    host::Host,
+    host::{Cnn, Network, Transformer},
     suggest::{clip, did_you_mean},
     tamiyo::{Action, Policy},
 };
+use crate::graph::ImageNorm;
 
 /// Checks what no key can tell alone. A rule is left out where one of its keys is wrong already.
 pub(super) fn check(scenario: &Scenario, found: &mut Findings<'_>) {
     let mut rules = Rules { found };
-    check_data_and_host(scenario, &mut rules);
+    check_data(scenario, &mut rules);
+    check_host(scenario, &mut rules);
     check_training(scenario, &mut rules);
     check_seed_life(scenario, &mut rules);
     check_policy(scenario, &mut rules);
@@ -46,8 +48,8 @@ impl Rules<'_, '_> {
     }
 }
 
-fn check_data_and_host(scenario: &Scenario, rules: &mut Rules<'_, '_>) {
-    let (data, host) = (&scenario.data, &scenario.host);
+fn check_data(scenario: &Scenario, rules: &mut Rules<'_, '_>) {
+    let data = &scenario.data;
     rules.hold(
         data.validation_share + data.test_share < 1.0,
         &["data.validation_share", "data.test_share"],
@@ -57,16 +59,84 @@ fn check_data_and_host(scenario: &Scenario, rules: &mut Rules<'_, '_>) {
         ),
         "for example `validation_share = 0.15` and `test_share = 0.15`",
     );
-    let known = Host::site_names(host.layers.len());
+}
+
+fn check_host(scenario: &Scenario, rules: &mut Rules<'_, '_>) {
+    match &scenario.host.network {
+        Network::Cnn(cnn) => check_cnn(cnn, rules),
+        Network::Transformer(transformer) => check_transformer(transformer, rules),
+        Network::Mlp(_) | Network::Graph(_) => {}
+    }
+    let known = scenario.host.network.known_sites();
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    for (index, site) in host.sites.iter().enumerate() {
+    for (index, site) in scenario.host.sites.iter().enumerate() {
         rules.hold(
             known.contains(&site.as_str()),
-            &[&format!("host.sites[{index}]"), "host.layers"],
+            &[
+                &format!("host.sites[{index}]"),
+                "host.kind",
+                "host.form",
+                "host.layers",
+                "host.channels",
+                "host.blocks",
+            ],
             format!("this host has no site \"{}\"", clip(site)),
             did_you_mean(site, "sites of this host", &known),
         );
     }
+}
+
+fn check_cnn(cnn: &Cnn, rules: &mut Rules<'_, '_>) {
+    let n_stages = cnn.channels.len();
+    rules.hold(
+        cnn.blocks.len() == n_stages,
+        &["host.blocks", "host.channels"],
+        format!(
+            "must have an entry for each of the {n_stages} `host.channels`, has {}",
+            cnn.blocks.len()
+        ),
+        format!("for example `blocks = {:?}`", vec![1; n_stages]),
+    );
+    rules.hold(
+        !cnn.kernel.is_multiple_of(2),
+        &["host.kernel"],
+        format!("must be odd, so that it has a middle, is {}", cnn.kernel),
+        format!("for example `kernel = {}`", cnn.kernel.saturating_sub(1).max(1)),
+    );
+    if let ImageNorm::Group { groups } = cnn.norm {
+        let odd = cnn.channels.iter().copied().find(|it| !it.is_multiple_of(groups));
+        let common = cnn.channels.iter().copied().fold(0, gcd);
+        rules.hold(
+            odd.is_none(),
+            &["host.groups", "host.channels"],
+            format!(
+                "must divide the channels of every stage, and {groups} does not divide {}",
+                odd.unwrap_or_default()
+            ),
+            format!("for example `groups = {}`", nearest_divisor(groups, common)),
+        );
+    }
+}
+
+fn check_transformer(transformer: &Transformer, rules: &mut Rules<'_, '_>) {
+    let Transformer { width, heads, .. } = *transformer;
+    rules.hold(
+        width.is_multiple_of(heads),
+        &["host.heads", "host.width"],
+        format!("must divide `host.width` ({width}), is {heads}"),
+        format!("for example `heads = {}`", nearest_divisor(heads, width)),
+    );
+}
+
+/// The divisor of `of` that lies nearest to `wanted`.
+fn nearest_divisor(wanted: usize, of: usize) -> usize {
+    let divisors = (1..=of).filter(|&it| of.is_multiple_of(it));
+    divisors.min_by_key(|it| it.abs_diff(wanted)).unwrap_or(1)
+}
+
+/// The greatest common divisor.
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 fn check_training(scenario: &Scenario, rules: &mut Rules<'_, '_>) {
@@ -118,6 +188,8 @@ fn check_seed_life(scenario: &Scenario, rules: &mut Rules<'_, '_>) {
 
 fn check_policy(scenario: &Scenario, rules: &mut Rules<'_, '_>) {
     let tamiyo = &scenario.tamiyo;
+    // A graph's sites are in its file, and checked when that is read.
+    let has_file = matches!(scenario.host.network, Network::Graph(_));
     let (from, until) = (tamiyo.germinate_share, tamiyo.germinate_until_share);
     rules.hold(
         from <= until,
@@ -133,8 +205,8 @@ fn check_policy(scenario: &Scenario, rules: &mut Rules<'_, '_>) {
          blueprint = \"residual_mlp\" }]`",
     );
     rules.hold(
-        tamiyo.policy == Policy::Off || !scenario.host.sites.is_empty(),
-        &["host.sites", "tamiyo.policy"],
+        tamiyo.policy == Policy::Off || has_file || !scenario.host.sites.is_empty(),
+        &["host.sites", "host.kind", "tamiyo.policy"],
         format!("must name a site for policy \"{}\" to grow at", tamiyo.policy),
         "for example `sites = [\"hidden0\"]`, or `policy = \"off\"`",
     );
@@ -149,6 +221,7 @@ fn check_policy(scenario: &Scenario, rules: &mut Rules<'_, '_>) {
 
 fn check_timetable(scenario: &Scenario, rules: &mut Rules<'_, '_>) {
     let epochs = scenario.run.epochs;
+    let has_file = matches!(scenario.host.network, Network::Graph(_));
     let sites: Vec<&str> = scenario.host.sites.iter().map(String::as_str).collect();
     for (index, entry) in scenario.tamiyo.timetable.iter().enumerate() {
         let path = |name: &str| format!("tamiyo.timetable[{index}].{name}");
@@ -159,8 +232,16 @@ fn check_timetable(scenario: &Scenario, rules: &mut Rules<'_, '_>) {
             "an appointment after the end is never kept",
         );
         rules.hold(
-            sites.contains(&entry.site.as_str()),
-            &[&path("site"), "host.sites", "host.layers"],
+            has_file || sites.contains(&entry.site.as_str()),
+            &[
+                &path("site"),
+                "host.sites",
+                "host.kind",
+                "host.form",
+                "host.layers",
+                "host.channels",
+                "host.blocks",
+            ],
             format!("no seed is planted at \"{}\"", clip(&entry.site)),
             did_you_mean(&entry.site, "`host.sites`", &sites),
         );
@@ -182,13 +263,6 @@ fn check_timetable(scenario: &Scenario, rules: &mut Rules<'_, '_>) {
 
 fn check_limits(scenario: &Scenario, rules: &mut Rules<'_, '_>) {
     let (host, limits) = (&scenario.host, &scenario.limits);
-    let n_params = host.n_params();
-    rules.hold(
-        n_params <= limits.params_max,
-        &["limits.params_max", "host.layers", "host.bias", "host.norm"],
-        format!("must be at least the {n_params} parameters of the host, is {}", limits.params_max),
-        format!("for example `params_max = {}`, or narrower `host.layers`", 2 * n_params),
-    );
     let n_seeds = host.sites.len() * scenario.kasmina.seeds_per_site;
     rules.hold(
         n_seeds <= limits.seeds_max,

@@ -11,6 +11,12 @@ use super::{
 pub(super) trait Section: Clone + 'static {
     /// Shows every key, with its rule, to `keys`.
     fn keys(&mut self, keys: &mut impl Keys);
+
+    /// The section as each of its kinds, with the words that choose it; none where all have the same
+    /// keys. A key that the kind at hand lacks is looked for in the others.
+    fn kinds() -> Vec<(&'static str, Self)> {
+        Vec::new()
+    }
 }
 
 /// Something that goes over the keys of a section.
@@ -23,10 +29,13 @@ pub(super) trait Keys {
         self.key(name, slot, rule)
     }
 
-    /// The key `kind`, on which the other keys depend.
-    fn kind<T: Value<Rule = ()> + Word>(&mut self, slot: &mut T) {
-        self.key("kind", slot, ());
+    /// A key on which those after it depend, such as `kind`.
+    fn kind<T: Value<Rule = ()> + Word>(&mut self, name: &'static str, slot: &mut T) {
+        self.key(name, slot, ());
     }
+
+    /// A key that other kinds have and this one can not, and what to do instead.
+    fn absent(&mut self, _name: &'static str, _help: &'static str) {}
 
     /// A section of its own.
     fn section<S: Section>(&mut self, name: &'static str, slot: &mut S) {
@@ -58,20 +67,20 @@ pub(super) struct Reader<'a, 'f> {
 
 impl<'a, 'f> Reader<'a, 'f> {
     /// Reads the keys of `section` from `table`; whether all went well.
-    pub(super) fn read(
-        section: &mut impl Section,
+    pub(super) fn read<S: Section>(
+        section: &mut S,
         (path, origin, table): (&'a str, &'a Origin, &'a Table),
         found: &'a mut Findings<'f>,
     ) -> bool {
         let (known, is_kind_known, n_wrong) = (Vec::new(), true, 0);
         let mut reader = Self { path, origin, table, known, is_kind_known, n_wrong, found };
         section.keys(&mut reader);
-        reader.refuse_unknown();
+        reader.refuse_unknown::<S>();
         reader.n_wrong == 0
     }
 
     /// Refuses every key of the table that the section did not name.
-    fn refuse_unknown(&mut self) {
+    fn refuse_unknown<S: Section>(&mut self) {
         if !self.is_kind_known {
             return; // Which keys there are is not known either.
         }
@@ -84,12 +93,16 @@ impl<'a, 'f> Reader<'a, 'f> {
                 "" => ("there is no such section".to_owned(), "sections".to_owned()),
                 path => (format!("there is no such key in `{path}`"), format!("keys of `{path}`")),
             };
-            let help = match sections_with(name, self.path).as_slice() {
-                [] => did_you_mean(name, &what, &self.known),
-                [section] if *section == format!("`[{name}]`") => {
+            let (kinds, sections) = (kinds_with::<S>(name), sections_with(name, self.path));
+            let help = match (kinds.as_slice(), sections.as_slice()) {
+                ([], []) => did_you_mean(name, &what, &self.known),
+                ([], [section]) if *section == format!("`[{name}]`") => {
                     format!("{section} is a section of its own")
                 }
-                elsewhere => format!("`{name}` is a key of {}", elsewhere.join(", ")),
+                ([], elsewhere) => format!("`{name}` is a key of {}", elsewhere.join(", ")),
+                (kinds, _) => {
+                    format!("`{name}` is a key of {}, and this is another", kinds.join(" and "))
+                }
             };
             self.found.refuse(&node.path, origin, message, help);
         }
@@ -99,6 +112,9 @@ impl<'a, 'f> Reader<'a, 'f> {
 impl Keys for Reader<'_, '_> {
     fn key<T: Value>(&mut self, name: &'static str, slot: &mut T, rule: T::Rule) -> Given {
         self.known.push(name);
+        if !self.is_kind_known {
+            return Given::No; // Nor is what it would have to be.
+        }
         let Some((key_origin, node)) = self.table.get(name) else {
             let path = join(self.path, name);
             if !slot.read_nothing(&path, self.origin, self.found) {
@@ -115,7 +131,7 @@ impl Keys for Reader<'_, '_> {
     }
 
     fn required<T: Value>(&mut self, name: &'static str, slot: &mut T, rule: T::Rule) -> Given {
-        if !self.table.contains_key(name) {
+        if self.is_kind_known && !self.table.contains_key(name) {
             let (path, help) = (join(self.path, name), example(name, slot, &rule));
             self.found.refuse(&path, self.origin, "is required".to_owned(), help);
             self.n_wrong += 1;
@@ -123,8 +139,17 @@ impl Keys for Reader<'_, '_> {
         self.key(name, slot, rule)
     }
 
-    fn kind<T: Value<Rule = ()> + Word>(&mut self, slot: &mut T) {
-        self.is_kind_known = self.key("kind", slot, ()) != Given::Wrong;
+    fn kind<T: Value<Rule = ()> + Word>(&mut self, name: &'static str, slot: &mut T) {
+        self.is_kind_known &= self.key(name, slot, ()) != Given::Wrong;
+    }
+
+    fn absent(&mut self, name: &'static str, help: &'static str) {
+        self.known.push(name);
+        if let Some((origin, node)) = self.table.get(name) {
+            let message = format!("there is no such key in this `{}`", self.path);
+            self.found.refuse(&node.path, origin, message, help);
+            self.n_wrong += 1;
+        }
     }
 }
 
@@ -190,6 +215,33 @@ impl Keys for Writer {
     }
 }
 
+/// The kinds of a section that have a key `name`.
+fn kinds_with<S: Section>(name: &str) -> Vec<&'static str> {
+    let kinds = S::kinds().into_iter();
+    let mut found: Vec<&'static str> = Vec::new();
+    for (words, mut section) in kinds {
+        let mut names = Names::default();
+        section.keys(&mut names);
+        // A kind that only adds to another goes without saying.
+        let is_new = !found.iter().any(|it| words.starts_with(it));
+        if is_new && names.0.contains(&name) {
+            found.push(words);
+        }
+    }
+    found
+}
+
+/// Collects the names of a section's keys.
+#[derive(Default)]
+struct Names(Vec<&'static str>);
+
+impl Keys for Names {
+    fn key<T: Value>(&mut self, name: &'static str, _slot: &mut T, _rule: T::Rule) -> Given {
+        self.0.push(name);
+        Given::Yes
+    }
+}
+
 /// Collects the sections that have a key of some name, or that name itself.
 struct Finder<'a> {
     name: &'a str,
@@ -211,6 +263,7 @@ impl Keys for Finder<'_> {
         }
         self.section = name;
         slot.keys(self);
+        S::kinds().iter_mut().for_each(|(_, kind)| kind.keys(self));
     }
 }
 
@@ -219,6 +272,7 @@ fn sections_with(name: &str, path: &str) -> Vec<String> {
     let mut finder = Finder { name, section: "", found: Vec::new() };
     super::Scenario::default().keys(&mut finder);
     finder.found.retain(|it| it.trim_matches(['`', '[', ']']) != path);
+    finder.found.dedup();
     finder.found
 }
 

@@ -24,10 +24,13 @@ mod word;
 pub use suggest::nearest;
 
 pub use self::{
-    data::{Data, Standardize, Task},
+    data::{Data, Standardize, Task, Tokens},
     error::{Place, Problem, ScenarioError},
     file::ScenarioFile,
-    host::{Activation, Host, HostKind, Norm},
+    host::{
+        Activation, Cnn, CnnForm, GraphFile, Host, HostKind, ImageNormKind, Mlp, Network, Norm,
+        Transformer, TransformerForm, TransformerKind,
+    },
     innovation::{Karn, Mode, Tezzeret, Urabrask, Urza},
     kasmina::{Composition, Counterfactual, Curve, Incubation, Kasmina},
     limits::Limits,

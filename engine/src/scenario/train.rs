@@ -179,7 +179,7 @@ impl Section for Train {
 impl Section for Optimizer {
     fn keys(&mut self, keys: &mut impl Keys) {
         let mut kind = self.kind();
-        keys.kind(&mut kind);
+        keys.kind("kind", &mut kind);
         if kind != self.kind() {
             *self = Self::of(kind);
         }
@@ -187,6 +187,14 @@ impl Section for Optimizer {
             Self::Sgd(sgd) => sgd.keys(keys),
             Self::Adam(adam) | Self::AdamW(adam) => adam.keys(keys),
         }
+    }
+
+    fn kinds() -> Vec<(&'static str, Self)> {
+        vec![
+            ("`kind = \"sgd\"`", Self::of(OptimizerKind::Sgd)),
+            ("`kind = \"adam\"`", Self::of(OptimizerKind::Adam)),
+            ("`kind = \"adamw\"`", Self::of(OptimizerKind::AdamW)),
+        ]
     }
 }
 
@@ -213,7 +221,7 @@ impl Section for Adam {
 impl Section for Schedule {
     fn keys(&mut self, keys: &mut impl Keys) {
         let mut kind = self.course.kind();
-        keys.kind(&mut kind);
+        keys.kind("kind", &mut kind);
         if kind != self.course.kind() {
             self.course = Course::of(kind);
         }
@@ -228,6 +236,15 @@ impl Section for Schedule {
             }
         }
         keys.key("warmup_epochs", &mut self.warmup_epochs, Interval::from(0.0).to(1e6));
+    }
+
+    fn kinds() -> Vec<(&'static str, Self)> {
+        let of = |kind| Self { course: Course::of(kind), warmup_epochs: 0.0 };
+        vec![
+            ("`kind = \"constant\"`", of(CourseKind::Constant)),
+            ("`kind = \"step\"`", of(CourseKind::Step)),
+            ("`kind = \"cosine\"`", of(CourseKind::Cosine)),
+        ]
     }
 }
 

@@ -1,4 +1,6 @@
 //! The engine's own promises: one binary, one module a promise.
 
+mod gradients;
 mod isolation;
 mod support;
+mod threads;

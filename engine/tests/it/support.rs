@@ -1,11 +1,13 @@
-//! Hosts and modules that the tests share.
+//! Hosts and modules that the tests share: one small host of each family.
 
 use std::{path::Path, sync::Arc};
 
 use esper_engine::{
     data::{DataConfig, SplitData, load},
     device::Cpu,
-    graph::{Init, Loss, MlpConfig, NetworkGraph, Op},
+    graph::{
+        CnnConfig, CnnForm, ImageNorm, Init, Loss, MlpConfig, NetworkGraph, Op, TransformerConfig,
+    },
     program::{CompileOptions, Program},
     runtime::{HostConfig, HostRuntime, SeedState},
     scenario::{Adam, Incubation, Optimizer, Scenario},
@@ -16,8 +18,87 @@ use esper_engine::{
 };
 use esper_kernels::cpu::Activation;
 
-pub fn digits() -> Arc<SplitData> {
-    Arc::new(load(&DataConfig::new("digits"), Path::new(".")).expect("digits ship with Esper"))
+/// What people train.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Family {
+    Mlp,
+    Cnn,
+    Transformer,
+}
+
+/// Tokens that the transformer sees.
+const CONTEXT: usize = 16;
+
+impl Family {
+    pub const ALL: [Self; 3] = [Self::Mlp, Self::Cnn, Self::Transformer];
+
+    /// The examples its hosts are trained on.
+    pub fn data(self) -> Arc<SplitData> {
+        let mut config = match self {
+            Self::Mlp | Self::Cnn => DataConfig::new("digits"),
+            Self::Transformer => DataConfig { context: CONTEXT, ..DataConfig::new("hamlet") },
+        };
+        if self == Self::Cnn {
+            config.augment.crop_padding = 1;
+        }
+        let mut data = load(&config, Path::new(".")).expect("it ships with Esper");
+        if self == Self::Transformer {
+            // A text is long, and these tests are not about what is learnt from it.
+            data.validation = data.test.clone();
+        }
+        Arc::new(data)
+    }
+
+    /// A host with dropout, norms and several sites.
+    pub fn graph(self, dropout: f32) -> NetworkGraph {
+        self.graph_of_width(dropout, 1)
+    }
+
+    /// The same, `factor` times as wide.
+    pub fn graph_of_width(self, dropout: f32, factor: usize) -> NetworkGraph {
+        match self {
+            Self::Mlp => {
+                let sites = vec!["input".into(), "hidden0".into()];
+                let layers = vec![64, 8 * factor, 7 * factor, 10];
+                let config = MlpConfig { layers, sites, dropout, ..MlpConfig::default() };
+                NetworkGraph::mlp(&config, Loss::CrossEntropy)
+            }
+            Self::Cnn => {
+                let mut config = CnnConfig {
+                    input: [1, 8, 8],
+                    n_outputs: 10,
+                    form: CnnForm::ResNet,
+                    channels: vec![4 * factor, 6 * factor],
+                    blocks: vec![1, 1],
+                    norm: ImageNorm::Batch,
+                    dropout,
+                    ..CnnConfig::default()
+                };
+                config.sites = config.default_sites();
+                NetworkGraph::cnn(&config, Loss::CrossEntropy)
+            }
+            Self::Transformer => {
+                let mut config = TransformerConfig {
+                    vocabulary: 64,
+                    context: CONTEXT,
+                    layers: 2,
+                    width: 16 * factor,
+                    heads: 2,
+                    mlp_width: 24 * factor,
+                    dropout,
+                    tied: true,
+                    ..TransformerConfig::default()
+                };
+                config.sites = config.default_sites();
+                NetworkGraph::transformer(&config)
+            }
+        }
+        .expect("a sound host")
+    }
+
+    pub fn host(self, scenario: &Scenario, data: &Arc<SplitData>) -> HostRuntime {
+        host_of(scenario, self.graph(0.1), data.clone())
+    }
 }
 
 pub fn scenario() -> Scenario {
@@ -28,34 +109,49 @@ pub fn scenario() -> Scenario {
     scenario
 }
 
-pub fn host_of(scenario: &Scenario, mlp: &MlpConfig, data: Arc<SplitData>) -> HostRuntime {
-    let graph = NetworkGraph::mlp(mlp, Loss::CrossEntropy).expect("a sound host");
+pub fn host_of(scenario: &Scenario, graph: NetworkGraph, data: Arc<SplitData>) -> HostRuntime {
     let program = Program::compile(&graph, CompileOptions::HOST).expect("it compiles");
     let config = HostConfig::new(scenario, 0, data, Arc::new(Cpu));
     HostRuntime::new(Arc::new(config), Arc::new(graph), Arc::new(program))
 }
 
-pub fn small_mlp() -> MlpConfig {
-    MlpConfig {
-        layers: vec![64, 8, 10],
-        sites: vec!["input".into(), "hidden0".into()],
-        ..MlpConfig::default()
-    }
-}
-
-pub fn residual_mlp(width: usize, hidden: usize) -> NetworkGraph {
+/// A module for a site of `shape`, an identity at birth, with a batch norm or dropout of its own.
+pub fn module(shape: &[usize]) -> NetworkGraph {
     let mut graph = NetworkGraph::new();
-    let x = graph.add("x", Op::Input { shape: vec![width] }, &[]).unwrap();
-    let h = graph.add("up", Op::linear(hidden), &[x]).unwrap();
-    let h = graph.add("act", Op::Activation(Activation::Gelu), &[h]).unwrap();
-    let down = Op::Linear { outputs: width, bias: true, init: Init::ZERO };
-    graph.add("down", down, &[h]).unwrap();
+    let mut x = graph.add("x", Op::Input { shape: shape.to_vec() }, &[]).unwrap();
+    let norm = Op::BatchNorm { eps: 1e-5, momentum: 0.1, weight: 1.0 };
+    let gelu = Op::Activation(Activation::Gelu);
+    let mut then = |name: &str, op: Op| x = graph.add(name, op, &[x]).unwrap();
+    match *shape {
+        [width] => {
+            then("up", Op::linear(8));
+            then("norm", norm);
+            then("act", gelu);
+            then("down", Op::zero_linear(width));
+        }
+        [_, width] => {
+            then("qkv", Op::linear(3 * width));
+            then("attention", Op::Attention { heads: 2, is_causal: true });
+            then("dropout", Op::Dropout { p: 0.2 });
+            then("proj", Op::zero_linear(width));
+        }
+        [channels, ..] => {
+            then("up", Op::same_conv2d(5, [3, 3], Init::FanIn));
+            then("norm", norm);
+            then("act", gelu);
+            then("down", Op::same_conv2d(channels, [1, 1], Init::ZERO));
+        }
+        [] => unreachable!("sites have axes"),
+    }
     graph
 }
 
-pub fn bind(host: &mut HostRuntime, id: u64, site: usize, module: &NetworkGraph, how: Incubation) {
-    let program = Arc::new(Program::compile(module, CompileOptions::MODULE).unwrap());
+/// Binds a module that fits the site.
+pub fn bind(host: &mut HostRuntime, id: u64, site: usize, how: Incubation) -> NetworkGraph {
+    let graph = module(&host.program.sites[site].shape);
+    let program = Arc::new(Program::compile(&graph, CompileOptions::MODULE).unwrap());
     let kernel = KernelId(Digest::of(b"test"));
     let state = SeedState::at_birth(host, SeedId(id), site, kernel, &program, how, true);
     host.bind(state, program);
+    graph
 }

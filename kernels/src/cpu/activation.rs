@@ -62,8 +62,9 @@ impl Activation {
 
 /// `y = activation(x)`
 pub fn activation_forward(activation: Activation, x: &[f32], y: &mut [f32]) {
-    y.copy_from_slice(x);
-    dispatch!(lanes => apply(lanes, activation, y));
+    dispatch!(lanes => each_activation!(activation => A, {
+        map(lanes, [x], [y], #[inline(always)] |[x], _| [A::value(x)]);
+    }));
 }
 
 /// `dy = dy * activation'`, in place.

@@ -1,5 +1,7 @@
 //! Dense layers: `y = activation(x W^T + b)` and its gradients.
 
+use core::ops::Range;
+
 use super::activation::{Activation, apply};
 use super::dispatch::dispatch;
 use super::gemm::{self, Extent, Finish, Left, Output, Right, finished_product};
@@ -100,10 +102,29 @@ pub fn linear_grad_weight(
     accumulate: bool,
     scratch: &mut [f32],
 ) {
-    let LinearShape { rows, inputs, outputs } = shape;
-    assert_eq!(dy.len(), rows * outputs, "dy is f32[rows, outputs]");
-    let extent = Extent { m: outputs, n: inputs, k: rows };
-    let left = Left { values: dy, row: 1, column: outputs };
+    linear_grad_weight_outputs(shape, 0..shape.outputs, dy, x, dw, accumulate, scratch);
+}
+
+/// [`linear_grad_weight`] for some of the outputs, with the same bits; `dw`: `f32[outputs.len(), inputs]`.
+///
+/// # Panics
+///
+/// Panics if `outputs` are not among those of `shape`.
+pub fn linear_grad_weight_outputs(
+    shape: LinearShape,
+    outputs: Range<usize>,
+    dy: &[f32],
+    x: &[f32],
+    dw: &mut [f32],
+    accumulate: bool,
+    scratch: &mut [f32],
+) {
+    let LinearShape { rows, inputs, .. } = shape;
+    assert_eq!(dy.len(), rows * shape.outputs, "dy is f32[rows, outputs]");
+    assert!(outputs.start <= outputs.end && outputs.end <= shape.outputs, "outputs exist");
+    let extent = Extent { m: outputs.len(), n: inputs, k: rows };
+    let first = outputs.start.min(dy.len());
+    let left = Left { values: &dy[first..], row: 1, column: shape.outputs };
     let output = if accumulate { Output::Add } else { Output::Replace };
     dispatch!(lanes => {
         gemm::product(lanes, extent, left, Right::Plain(x), dw, output, scratch)

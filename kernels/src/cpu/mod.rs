@@ -62,7 +62,7 @@ pub use embedding::{embedding_forward, embedding_grad};
 pub use group_norm::{group_norm_backward, group_norm_forward, group_norm_grad_params};
 pub use linear::{
     LinearShape, bias_forward, bias_grad, linear_forward, linear_grad_input, linear_grad_weight,
-    linear_scratch_len,
+    linear_grad_weight_outputs, linear_scratch_len,
 };
 pub use norm::{layer_norm_backward, layer_norm_forward, rms_norm_backward, rms_norm_forward};
 pub use optimizer::{AdamConfig, SgdConfig, adam_step, sgd_step};

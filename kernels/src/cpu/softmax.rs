@@ -1,7 +1,7 @@
 //! Softmax cross-entropy, per example, with the gradient of its mean over the batch.
 
 use super::dispatch::dispatch;
-use super::lanes::{Lanes, Portable, REDUCTION_LANES, Vector};
+use super::lanes::{Lanes, REDUCTION_LANES, Vector};
 use super::math::{exp, ln};
 use super::sweep::{fold, fold_sums, map};
 
@@ -56,35 +56,89 @@ impl Batch<'_> {
         losses: &mut [f32],
         mut dlogits: Option<&mut [f32]>,
     ) -> usize {
-        let inverse_rows = 1.0 / self.rows as f32;
         let mut n_right = 0;
-        let rows = self.logits.chunks_exact(self.classes).zip(self.labels).zip(losses);
-        for (i, ((row, label), loss)) in rows.enumerate() {
-            let label = *label as usize;
-            let max = largest(lanes, row);
-            let shift = Vector::splat(lanes, max);
-            let [total] = fold_sums(
+        for (group, losses) in losses.chunks_mut(REDUCTION_LANES).enumerate() {
+            // Logarithms are taken of many sums at once.
+            let (mut totals, mut margins) = ([1.0; REDUCTION_LANES], [0.0; REDUCTION_LANES]);
+            for at in 0..losses.len() {
+                let row = group * REDUCTION_LANES + at;
+                let dlogits =
+                    dlogits.as_mut().map(|all| &mut all[row * self.classes..][..self.classes]);
+                (totals[at], margins[at]) = self.row(lanes, row, dlogits);
+            }
+            let (totals, margins) = (&totals[..losses.len()], &margins[..losses.len()]);
+            map(
                 lanes,
-                [row],
+                [totals, margins],
+                [&mut *losses],
                 #[inline(always)]
-                |[sum], [x]| [sum + exp(x - shift)],
+                |[total, margin], _| [ln(total) - margin],
             );
-            *loss = ln(Vector::splat(Portable, total)).raw - (row[label] - max);
-            n_right += usize::from(!loss.is_nan() && is_first_largest(row, label));
-            if let Some(dlogits) = &mut dlogits {
-                let dlogits = &mut dlogits[i * self.classes..][..self.classes];
-                let share = Vector::splat(lanes, inverse_rows / total);
+            for (at, (loss, margin)) in losses.iter().zip(margins).enumerate() {
+                n_right += usize::from(
+                    !loss.is_nan() && self.is_right(group * REDUCTION_LANES + at, *margin),
+                );
+            }
+        }
+        n_right
+    }
+
+    /// The sum of a row's powers, and by how much its label's logit is above the largest, which is zero
+    /// at most.
+    #[inline(always)]
+    fn row<L: Lanes>(self, lanes: L, row: usize, dlogits: Option<&mut [f32]>) -> (f32, f32) {
+        let label = self.labels[row] as usize;
+        let row = &self.logits[row * self.classes..][..self.classes];
+        let max = largest(lanes, row);
+        let shift = Vector::splat(lanes, max);
+        let total = match dlogits {
+            None => {
+                let [total] = fold_sums(
+                    lanes,
+                    [row],
+                    #[inline(always)]
+                    |[sum], [x]| [sum + exp(x - shift)],
+                );
+                total
+            }
+            Some(dlogits) => {
                 map(
                     lanes,
                     [row],
                     [&mut *dlogits],
                     #[inline(always)]
-                    |[x], _| [exp(x - shift) * share],
+                    |[x], _| [exp(x - shift)],
+                );
+                let [total] = fold_sums(
+                    lanes,
+                    [&*dlogits],
+                    #[inline(always)]
+                    |[sum], [power]| [sum + power],
+                );
+                let inverse_rows = 1.0 / self.rows as f32;
+                let share = Vector::splat(lanes, inverse_rows / total);
+                map(
+                    lanes,
+                    [],
+                    [&mut *dlogits],
+                    #[inline(always)]
+                    |[], [power]| [power * share],
                 );
                 dlogits[label] -= inverse_rows;
+                total
             }
-        }
-        n_right
+        };
+        (total, row[label] - max)
+    }
+
+    /// Whether the logit of a row's label, `margin` above the largest, is the first of those as large. No
+    /// logit is NaN.
+    #[inline(always)]
+    fn is_right(self, row: usize, margin: f32) -> bool {
+        let label = self.labels[row] as usize;
+        let row = &self.logits[row * self.classes..][..self.classes];
+        // Without an early end, so that it becomes vectors.
+        margin == 0.0 && !row[..label].iter().fold(false, |found, x| found | (*x == row[label]))
     }
 
     /// A register of rows at a time, vectors along the rows: for classes no more than the partial sums
@@ -213,9 +267,4 @@ fn largest<L: Lanes>(lanes: L, row: &[f32]) -> f32 {
         |a, b| a.max(b),
     );
     max
-}
-
-fn is_first_largest(row: &[f32], label: usize) -> bool {
-    let value = row[label];
-    row[..label].iter().all(|x| *x < value) && row[label..].iter().all(|x| *x <= value)
 }

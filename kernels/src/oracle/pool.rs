@@ -1,6 +1,6 @@
 //! Pooling over windows of images.
 
-use super::Real;
+use super::{Real, add};
 use crate::cpu::PoolShape;
 
 /// The maximum of each window; a NaN is larger than any number.
@@ -26,14 +26,18 @@ pub fn avg_pool2d<T: Real>(shape: PoolShape, x: &[T]) -> Vec<T> {
     windows(shape).into_iter().map(mean).collect()
 }
 
-/// The gradient of [`avg_pool2d`], windows in row-major order.
+/// The gradient of [`avg_pool2d`]: windows side by side from left to right, then their rows.
 pub fn avg_pool2d_gradient<T: Real>(shape: PoolShape, dy: &[T]) -> Vec<T> {
     let count = T::of((shape.kernel[0] * shape.kernel[1]) as f64);
     let mut dx = vec![T::of(0.0); shape.x_len()];
-    for (window, dy) in windows(shape).into_iter().zip(dy) {
-        for at in window {
-            dx[at] = dx[at] + *dy / count;
+    let out_width = shape.out_width();
+    let rows = windows(shape);
+    for (row, dy) in rows.chunks(out_width).zip(dy.chunks(out_width)) {
+        let mut row_dx = vec![T::of(0.0); dx.len()];
+        for (window, dy) in row.iter().zip(dy) {
+            window.iter().for_each(|at| row_dx[*at] = row_dx[*at] + *dy / count);
         }
+        dx = add(&dx, &row_dx);
     }
     dx
 }

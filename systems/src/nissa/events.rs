@@ -30,6 +30,9 @@ pub struct RunStarted {
     pub seed: u64,
     /// Hosts that train.
     pub n_hosts: u64,
+    /// Digest of the weights that they began with, where the scenario names some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<Digest>,
 }
 
 /// A kernel that another run left valid in a shared library was taken over, before the first tick.

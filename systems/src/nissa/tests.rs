@@ -172,7 +172,7 @@ fn engine() -> Engine {
 
 fn started() -> RunStarted {
     let scenario_digest = Digest::of(b"scenario");
-    RunStarted { scenario: "sample".into(), scenario_digest, seed: 3, n_hosts: N_HOSTS }
+    RunStarted { scenario: "sample".into(), scenario_digest, seed: 3, n_hosts: N_HOSTS, init: None }
 }
 
 fn ended() -> RunEnded {

@@ -1,6 +1,6 @@
 //! Tamiyo's settings: the scenario's `[tamiyo]` and what it needs to know of the rest.
 
-use esper_engine::scenario::{Host, Incubation, Kasmina, Limits, Scenario, Tamiyo};
+use esper_engine::scenario::{Incubation, Kasmina, Limits, Scenario, Tamiyo};
 
 /// Who decides, and how.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,16 +18,13 @@ pub struct TamiyoConfig {
 }
 
 impl TamiyoConfig {
-    /// What `scenario` says.
-    pub fn new(scenario: &Scenario) -> Self {
+    /// What `scenario` says, for a host with these sites.
+    pub fn new(scenario: &Scenario, sites: Vec<String>) -> Self {
         Self {
             tamiyo: scenario.tamiyo.clone(),
             kasmina: scenario.kasmina.clone(),
             limits: scenario.limits.clone(),
-            sites: Host::site_names(scenario.host.layers.len())
-                .into_iter()
-                .filter(|site| scenario.host.sites.contains(site))
-                .collect(),
+            sites,
             run_seed: scenario.run.seed,
         }
     }

@@ -286,6 +286,20 @@ fn read(path: &Path) -> Result<(CheckpointInfo, Vec<u8>, Vec<u8>), CheckpointErr
     Ok((info, weights, state))
 }
 
+/// Reads the checkpoint at `path`: what it says of itself, the world, and the world's tensors.
+pub(super) fn decode(
+    path: &Path,
+) -> Result<(CheckpointInfo, WorldRecord, TensorBook), CheckpointError> {
+    let (info, weights, state) = read(path)?;
+    let damaged =
+        |name: &str, what: String| CheckpointError::Damaged { path: path.join(name), what };
+    let record: WorldRecord =
+        postcard::from_bytes(&state).map_err(|error| damaged(STATE, error.to_string()))?;
+    let book =
+        TensorBook::from_bytes(&weights).map_err(|error| damaged(WEIGHTS, error.to_string()))?;
+    Ok((info, record, book))
+}
+
 /// Fills a world that has plugins and no hosts from the checkpoint at `path`, bit for bit.
 ///
 /// # Errors
@@ -295,14 +309,8 @@ pub fn restore_checkpoint(
     world: &mut World,
     path: &Path,
 ) -> Result<CheckpointInfo, CheckpointError> {
-    let (info, weights, state) = read(path)?;
+    let (info, record, book) = decode(path)?;
     let content = |source| CheckpointError::Content { path: path.to_owned(), source };
-    let damaged =
-        |name: &str, what: String| CheckpointError::Damaged { path: path.join(name), what };
-    let record: WorldRecord =
-        postcard::from_bytes(&state).map_err(|error| damaged(STATE, error.to_string()))?;
-    let book =
-        TensorBook::from_bytes(&weights).map_err(|error| damaged(WEIGHTS, error.to_string()))?;
     record.restore(world, &book).map_err(content)?;
     let epochs_done = least_epochs_done(world);
     world.resource_mut::<CheckpointPlan>().epochs_done = epochs_done;

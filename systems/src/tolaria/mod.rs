@@ -12,6 +12,7 @@
 mod checkpoint;
 mod config;
 mod diagnostics;
+mod export;
 mod governor;
 mod record;
 mod snapshots;
@@ -23,6 +24,7 @@ pub use checkpoint::{
 };
 pub use config::{HostConfigs, TolariaConfig};
 pub use diagnostics::{HostEnd, end_state};
+pub use export::{Exported, read_weights};
 pub use snapshots::Snapshots;
 
 use esper_engine::world::plugin::{

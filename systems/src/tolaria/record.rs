@@ -132,6 +132,12 @@ impl WorldRecord {
         }
     }
 
+    /// The hosts that are not twins or forks, by name; each with the owner of its tensors.
+    pub(super) fn principals(&self) -> impl Iterator<Item = (HostId, String, &SavedHost)> {
+        let principals = self.hosts.iter().filter(|host| host.role == HostRole::Principal);
+        principals.map(|host| (host.id, host_owner(host.id), &host.saved))
+    }
+
     /// Fills a world that has plugins and nothing else.
     pub(super) fn restore(self, world: &mut World, book: &TensorBook) -> Result<(), RecordError> {
         world.resource_mut::<Clock>().0 = self.tick;
@@ -162,7 +168,7 @@ fn capture_hosts(world: &mut World, book: &mut TensorBook) -> Vec<HostRecord> {
         .iter(world)
         .map(|(id, role, Runtime(handle), fork, rollbacks)| {
             let runtime = world.resource::<Runtimes>().get(*handle).expect("the handle is live");
-            let saved = runtime.save(&format!("{id}/"), book);
+            let saved = runtime.save(&host_owner(*id), book);
             HostRecord {
                 id: *id,
                 role: *role,
@@ -185,6 +191,10 @@ fn capture_rings(world: &World, book: &mut TensorBook) -> Vec<(HostId, bool, Vec
             (*id, ring.is_used, saved)
         })
         .collect()
+}
+
+fn host_owner(host: HostId) -> String {
+    format!("{host}/")
 }
 
 fn snapshot_owner(host: HostId, n: usize) -> String {
@@ -271,7 +281,7 @@ fn restore_hosts(
     book: &TensorBook,
 ) -> Result<(), RecordError> {
     for HostRecord { id, role, fork, rollbacks, saved } in hosts {
-        let runtime = load_host(world, id, saved, &format!("{id}/"), book)?;
+        let runtime = load_host(world, id, saved, &host_owner(id), book)?;
         let handle = world.resource_mut::<Runtimes>().insert(runtime);
         let mut entity = world.spawn((id, role, Runtime(handle)));
         if let Some(fork) = fork {

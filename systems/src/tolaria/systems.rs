@@ -36,7 +36,8 @@ impl Threads {
         work: impl Fn(&mut HostRuntime) + Sync + Send,
     ) {
         match &self.0 {
-            Some(pool) if hosts.len() > 1 => {
+            // A small host alone stays on this thread: handing it over would take longer than its steps.
+            Some(pool) if hosts.len() > 1 || hosts.iter().any(|host| host.is_split()) => {
                 pool.install(|| hosts.into_par_iter().with_max_len(1).for_each(work));
             }
             _ => hosts.into_iter().for_each(work),
@@ -44,7 +45,8 @@ impl Threads {
     }
 }
 
-/// Has every host and twin take its steps of this tick, each on one thread, all of a tick's steps in a row.
+/// Has every host and twin take its steps of this tick, all of a tick's steps in a row: a small host on one thread, a
+/// large one on those that are free.
 pub(super) fn train_hosts(
     config: Res<TolariaConfig>,
     threads: Res<Threads>,

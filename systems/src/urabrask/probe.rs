@@ -116,6 +116,7 @@ impl<'a> Probe<'a> {
             workspace: &mut self.workspace,
             scratch: &mut self.scratch,
             losses: &mut [],
+            parts_max: 1,
             batch_max: self.rows,
         };
         let pass = Pass {

@@ -102,7 +102,7 @@ fn the_digests_of_the_bundled_data_are_pinned() {
     let hex = |source| blake3::Hash::from(bundled(&classification(source)).digest).to_string();
     assert_eq!(hex("digits"), "8d238e3fa851eaa90163724b425b7140e15728de3f923a4d492ef57b558d17cf");
     assert_eq!(hex("mnist1d"), "d2fc7bc802cff073996a566255760e68b156c2709f82f4220859ebfed92b4fd8");
-    assert_eq!(hex("hamlet"), "");
+    assert_eq!(hex("hamlet"), "85de52d6e16ec9f35c6895f8cd5bf4308b432d16d4c537795a3e8d125c71be71");
 }
 
 #[test]

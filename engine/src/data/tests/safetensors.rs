@@ -76,10 +76,10 @@ fn a_test_set_and_a_label_may_be_named() {
     folder.write(
         "x.safetensors",
         file(&[
-            ("images", Dtype::BF16, &[12, 3, 2, 2], vec![0x80, 0x3f].repeat(144)),
+            ("images", Dtype::BF16, &[12, 3, 2, 2], [0x80, 0x3f].repeat(144)),
             labels("y"),
             labels("parity"),
-            ("test_images", Dtype::F16, &[4, 3, 2, 2], vec![0x00, 0x40].repeat(48)),
+            ("test_images", Dtype::F16, &[4, 3, 2, 2], [0x00, 0x40].repeat(48)),
             digit("test_parity"),
             digit("test_y"),
         ]),
@@ -190,7 +190,7 @@ fn tensors_of_the_wrong_type_shape_or_number_are_refused() {
     let nan = ("x", Dtype::F32, &[12, 2][..], f32s(values));
     let fault = refuse(nan, labels("y"), "x", &["element 1 of example 6 is NaN"]);
     assert!(matches!(fault, DataFault::NotFinite { example: 6, element: 1, .. }));
-    let infinite = ("x", Dtype::F16, &[12, 1][..], vec![0x00, 0xfc].repeat(12));
+    let infinite = ("x", Dtype::F16, &[12, 1][..], [0x00, 0xfc].repeat(12));
     refuse(infinite, labels("y"), "x", &["-inf"]);
     let negative = ("y", Dtype::I8, &[12][..], [alternating(11), vec![0xff]].concat());
     let fault = refuse(features("x"), negative, "y", &["example 11 is -1"]);

@@ -2,7 +2,10 @@
 
 use esper_kernels::cpu;
 
-use super::{DISJOINT, Run};
+use super::{
+    DISJOINT, Run,
+    split::{by_examples, by_outputs},
+};
 use crate::{
     device::SiteVisitor,
     program::{Instr, Param, TensorId, instr::FeatureMap},
@@ -13,30 +16,48 @@ impl Run<'_, '_> {
         let (rows, wants_params) = (self.rows, self.pass.wanted.params);
         match *instr {
             Instr::LinearGradWeight { spec, dy, x, weight, accumulate } => {
+                let (shape, n_parts) = (spec.with_rows(rows), self.n_parts(spec.flops()));
                 let ([dy, x], dw, scratch) = self.get_with_gradient([dy, x], weight);
-                let shape = spec.with_rows(rows);
-                cpu::linear_grad_weight(shape, dy, x, dw, accumulate, scratch);
+                let (dy, x) = (&*dy, &*x);
+                by_outputs(n_parts, 0..spec.outputs, dw, scratch, &|outputs, dw, scratch| {
+                    cpu::linear_grad_weight_outputs(shape, outputs, dy, x, dw, accumulate, scratch);
+                });
             }
             Instr::LinearGradInput { spec, dy, weight, dx, accumulate } => {
+                let n_parts = self.n_parts(spec.flops());
                 let weight = &self.tensors.params[weight.range()];
                 let ([dy, dx], scratch) = self.get_with_scratch([dy, dx]);
-                let shape = spec.with_rows(rows);
-                cpu::linear_grad_input(shape, dy, weight, dx, accumulate, scratch);
+                by_examples(n_parts, rows, [dy], [dx], scratch, &|rows, [dy], [dx], scratch| {
+                    let shape = spec.with_rows(rows);
+                    cpu::linear_grad_input(shape, dy, weight, dx, accumulate, scratch);
+                });
             }
             Instr::Conv2dGradWeight { spec, dy, x, weight } => {
+                let shape = spec.with_rows(rows);
+                let n_parts = self.n_parts(spec.with_rows(1).flops());
                 let ([dy, x], dw, scratch) = self.get_with_gradient([dy, x], weight);
-                cpu::conv2d_grad_weight(spec.with_rows(rows), dy, x, dw, false, scratch);
+                let (dy, x) = (&*dy, &*x);
+                by_outputs(n_parts, 0..spec.out_channels, dw, scratch, &|outputs, dw, scratch| {
+                    cpu::conv2d_grad_weight_channels(shape, outputs, dy, x, dw, false, scratch);
+                });
             }
             Instr::Conv2dGradInput { spec, dy, weight, dx, accumulate } => {
+                let n_parts = self.n_parts(spec.with_rows(1).flops());
                 let weight = &self.tensors.params[weight.range()];
                 let ([dy, dx], scratch) = self.get_with_scratch([dy, dx]);
-                let shape = spec.with_rows(rows);
-                cpu::conv2d_grad_input(shape, dy, weight, dx, accumulate, scratch);
+                by_examples(n_parts, rows, [dy], [dx], scratch, &|rows, [dy], [dx], scratch| {
+                    let shape = spec.with_rows(rows);
+                    cpu::conv2d_grad_input(shape, dy, weight, dx, accumulate, scratch);
+                });
             }
             Instr::AttentionGrad { spec, dy, x, y, lse, dx, accumulate } => {
+                let n_parts = self.n_parts(spec.with_rows(1).flops_backward());
                 let ([dy, x, y, lse, dx], scratch) = self.get_with_scratch([dy, x, y, lse, dx]);
-                let shape = spec.with_rows(rows);
-                cpu::attention_backward(shape, dy, x, y, lse, dx, accumulate, scratch);
+                let reads = [&*dy, &*x, &*y, &*lse];
+                by_examples(n_parts, rows, reads, [dx], scratch, &|rows, reads, [dx], scratch| {
+                    let ([dy, x, y, lse], shape) = (reads, spec.with_rows(rows));
+                    cpu::attention_backward(shape, dy, x, y, lse, dx, accumulate, scratch);
+                });
             }
             Instr::EmbeddingGrad { spec, dy, x, weight, accumulate } => {
                 let ([dy, x], dw, _) = self.get_with_gradient([dy, x], weight);
@@ -55,8 +76,11 @@ impl Run<'_, '_> {
             }
             Instr::ActivationGrad { kind, saved, dy }
             | Instr::ActivationBiasGrad { kind, saved, dy, .. } => {
+                let n_parts = self.n_parts(kind.grad_flops_per_elem() * self.width(dy) as u64);
                 let [saved, dy] = self.get([saved, dy]);
-                cpu::activation_grad(kind, saved, dy);
+                by_examples(n_parts, rows, [saved], [dy], &mut [], &|_, [saved], [dy], _| {
+                    cpu::activation_grad(kind, saved, dy);
+                });
             }
             Instr::SiteGrad { site, x, gradient } => {
                 let (x, gradient) = (self.range(x), self.range(gradient));

@@ -2,7 +2,7 @@
 
 use esper_kernels::cpu;
 
-use super::{DISJOINT, Run};
+use super::{DISJOINT, Run, split::by_examples};
 use crate::{
     device::SiteVisitor,
     graph::Features,
@@ -20,14 +20,27 @@ impl Run<'_, '_> {
                 self.linear(spec, x, weight, bias, activation, pre, y);
             }
             Instr::Conv2d { spec, x, weight, bias, rectify, y } => {
+                let n_parts = self.n_parts(spec.with_rows(1).flops());
                 let ([x, y], scratch) = self.get_with_scratch([x, y]);
                 let bias = bias.map(|bias| &params[bias.range()]);
                 let weight = &params[weight.range()];
-                cpu::conv2d_forward(spec.with_rows(rows), x, weight, bias, rectify, y, scratch);
+                by_examples(n_parts, rows, [x], [y], scratch, &|rows, [x], [y], scratch| {
+                    cpu::conv2d_forward(spec.with_rows(rows), x, weight, bias, rectify, y, scratch);
+                });
             }
             Instr::Attention { spec, x, lse, y } => {
+                let n_parts = self.n_parts(spec.with_rows(1).flops_forward());
                 let ([x, lse, y], scratch) = self.get_with_scratch([x, lse, y]);
-                cpu::attention_forward(spec.with_rows(rows), x, y, lse, scratch);
+                by_examples(
+                    n_parts,
+                    rows,
+                    [x],
+                    [lse, y],
+                    scratch,
+                    &|rows, [x], [lse, y], scratch| {
+                        cpu::attention_forward(spec.with_rows(rows), x, y, lse, scratch);
+                    },
+                );
             }
             Instr::Embedding { spec, x, weight, y } => {
                 let [x, y] = self.get([x, y]);
@@ -50,8 +63,11 @@ impl Run<'_, '_> {
                 }
             }
             Instr::Activation { kind, x, y } => {
+                let n_parts = self.n_parts(kind.flops_per_elem() * self.width(x) as u64);
                 let [x, y] = self.get([x, y]);
-                cpu::activation_forward(kind, x, y);
+                by_examples(n_parts, rows, [x], [y], &mut [], &|_, [x], [y], _| {
+                    cpu::activation_forward(kind, x, y);
+                });
             }
             Instr::Site { site, x } => {
                 let x = self.range(x);
@@ -78,18 +94,40 @@ impl Run<'_, '_> {
         pre: Option<TensorId>,
         y: TensorId,
     ) {
-        let shape = spec.with_rows(self.rows);
+        let (rows, n_parts) = (self.rows, self.n_parts(spec.flops()));
         let params = self.tensors.params;
         let bias = bias.map(|bias| &params[bias.range()]);
         let weight = &params[weight.range()];
         match pre {
             Some(pre) => {
                 let ([x, pre, y], scratch) = self.get_with_scratch([x, pre, y]);
-                cpu::linear_forward(shape, x, weight, bias, activation, Some(pre), y, scratch);
+                by_examples(
+                    n_parts,
+                    rows,
+                    [x],
+                    [pre, y],
+                    scratch,
+                    &|rows, [x], [pre, y], scratch| {
+                        let shape = spec.with_rows(rows);
+                        cpu::linear_forward(
+                            shape,
+                            x,
+                            weight,
+                            bias,
+                            activation,
+                            Some(pre),
+                            y,
+                            scratch,
+                        );
+                    },
+                );
             }
             None => {
                 let ([x, y], scratch) = self.get_with_scratch([x, y]);
-                cpu::linear_forward(shape, x, weight, bias, activation, None, y, scratch);
+                by_examples(n_parts, rows, [x], [y], scratch, &|rows, [x], [y], scratch| {
+                    let shape = spec.with_rows(rows);
+                    cpu::linear_forward(shape, x, weight, bias, activation, None, y, scratch);
+                });
             }
         }
     }

@@ -3,13 +3,15 @@
 mod backward;
 mod forward;
 mod losses;
+mod split;
 
 use std::ops::Range;
 
 use super::{Device, Pass, SiteVisitor, Tensors};
 use crate::program::{Program, TensorId};
 
-/// One thread of the processor; kernels choose the widest vector unit it has.
+/// The processor: kernels choose the widest vector unit it has, and large instructions use every thread of the pool that
+/// they are called in.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cpu;
 

@@ -47,7 +47,8 @@ impl Blocks {
             return refuse("layers", format!("is {}, not 1 to {LAYERS_MAX}", self.layers));
         }
         if self.heads == 0 || self.width == 0 || !self.width.is_multiple_of(self.heads) {
-            let what = format!("is {}, which does not divide a width of {}", self.heads, self.width);
+            let what =
+                format!("is {}, which does not divide a width of {}", self.heads, self.width);
             return refuse("heads", what);
         }
         Ok(())

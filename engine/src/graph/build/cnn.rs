@@ -4,7 +4,7 @@ use esper_kernels::cpu::Activation;
 
 use super::{
     super::{GraphError, Init, Loss, NetworkGraph, NodeIndex, Op, Pool},
-    BATCH_NORM_MOMENTUM, HostBuilder, NORM_EPS, bounded, refuse,
+    BATCH_NORM_MOMENTUM, HostBuilder, NORM_EPS, refuse,
 };
 
 /// Pixels of the last map up to which a VGG-like network reads every pixel: those of torchvision's, 7x7.
@@ -89,7 +89,7 @@ impl CnnConfig {
             sites.push("stem".to_owned());
         }
         for (stage, n_blocks) in (1..).zip(&self.blocks) {
-            for block in 0..bounded(*n_blocks) {
+            for block in 0..(*n_blocks).min(BLOCKS_MAX) {
                 match self.form {
                     CnnForm::ResNet => {
                         sites.push(format!("stage{stage}.block{block}.conv1"));
@@ -123,6 +123,14 @@ impl CnnConfig {
         if let Some(stage) = self.blocks.iter().position(|n_blocks| *n_blocks == 0) {
             return refuse("blocks", format!("leaves stage {} empty", stage + 1));
         }
+        let n_all =
+            self.blocks.iter().fold(0, |sum: usize, n_blocks| sum.saturating_add(*n_blocks));
+        if BLOCKS_MAX < n_all {
+            return refuse(
+                "blocks",
+                format!("asks for {n_all} in all; there are at most {BLOCKS_MAX}"),
+            );
+        }
         if let Some(stage) = self.channels.iter().position(|channels| *channels == 0) {
             return refuse("channels", format!("leaves stage {} without any", stage + 1));
         }
@@ -133,11 +141,17 @@ impl CnnConfig {
             && let Some(channels) =
                 self.channels.iter().find(|it| groups == 0 || !it.is_multiple_of(groups))
         {
-            return refuse("groups", format!("is {groups}, which does not divide {channels} channels"));
+            return refuse(
+                "groups",
+                format!("is {groups}, which does not divide {channels} channels"),
+            );
         }
         Ok(())
     }
 }
+
+/// Blocks a network may have: with more, a graph would have too many nodes.
+const BLOCKS_MAX: usize = 500;
 
 /// Far above any kernel in use: images are padded by half of it.
 const KERNEL_MAX: usize = 255;
@@ -365,8 +379,11 @@ mod tests {
 
     #[test]
     fn a_vgg_is_numbered_as_torchvisions_sequential() {
-        let config =
-            CnnConfig { form: CnnForm::Vgg, blocks: vec![1, 2], ..resnet([1, 28, 28], &[16, 32], 1) };
+        let config = CnnConfig {
+            form: CnnForm::Vgg,
+            blocks: vec![1, 2],
+            ..resnet([1, 28, 28], &[16, 32], 1)
+        };
         let op_at = |graph: &NetworkGraph, place: usize| {
             graph.node(graph.find(&format!("features.{place}")).unwrap()).op.clone()
         };
@@ -450,7 +467,7 @@ mod tests {
             ("groups", CnnConfig { norm: ImageNorm::Group { groups: 5 }, ..base() }),
             ("groups", CnnConfig { norm: ImageNorm::Group { groups: 0 }, ..base() }),
             ("dropout", CnnConfig { dropout: -0.1, ..base() }),
-            ("nodes", CnnConfig { blocks: vec![usize::MAX, 1], ..base() }),
+            ("blocks", CnnConfig { blocks: vec![usize::MAX, 1], ..base() }),
             ("elements", CnnConfig { channels: vec![usize::MAX, 1], ..base() }),
             ("elements", CnnConfig { n_outputs: 0, ..base() }),
         ];

@@ -31,7 +31,7 @@ pub use mlp::{MlpConfig, NormKind};
 pub use transformer::TransformerConfig;
 pub use vit::VitConfig;
 
-use super::{GraphError, Loss, NODES_MAX, NetworkGraph, NodeIndex, Op, Shape};
+use super::{GraphError, Loss, NetworkGraph, NodeIndex, Op, Shape};
 
 /// `eps` of every norm of a host: PyTorch's default.
 pub const NORM_EPS: f32 = 1e-5;
@@ -128,7 +128,44 @@ fn refuse<T>(key: &'static str, what: impl Into<String>) -> Result<T, GraphError
     Err(GraphError::HostSetting { key, what: what.into() })
 }
 
-/// `n` of something, bounded by what a graph can hold: names are listed before a configuration is checked.
-fn bounded(n: usize) -> usize {
-    n.min(NODES_MAX)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::{CompileOptions, Program};
+
+    #[test]
+    fn every_host_compiles_and_a_gradient_reaches_each_of_its_sites() {
+        let mut mlp = MlpConfig { norm: NormKind::Layer, dropout: 0.1, ..MlpConfig::default() };
+        mlp.sites = mlp.known_sites();
+        let mut text = TransformerConfig { dropout: 0.1, ..TransformerConfig::default() };
+        text.sites = text.known_sites();
+        let mut vit = VitConfig { dropout: 0.1, ..VitConfig::default() };
+        vit.sites = vit.known_sites();
+        let mut hosts = vec![
+            NetworkGraph::mlp(&mlp, Loss::MeanSquaredError).unwrap(),
+            NetworkGraph::transformer(&text).unwrap(),
+            NetworkGraph::transformer(&TransformerConfig { tied: false, ..text }).unwrap(),
+            NetworkGraph::vit(&vit, Loss::CrossEntropy).unwrap(),
+        ];
+        for form in [CnnForm::ResNet, CnnForm::Vgg] {
+            for norm in [ImageNorm::None, ImageNorm::Batch, ImageNorm::Group { groups: 4 }] {
+                for input in [[1, 28, 28], [1, 1, 40], [3, 64, 48]] {
+                    let blocks = vec![1, 2];
+                    let mut cnn = CnnConfig { form, norm, input, blocks, ..CnnConfig::default() };
+                    cnn.sites = cnn.known_sites();
+                    hosts.push(NetworkGraph::cnn(&cnn, Loss::CrossEntropy).unwrap());
+                }
+            }
+        }
+        for host in hosts {
+            let n_sites = host.nodes().filter(|(_, node)| node.op == Op::Site).count();
+            let program = Program::compile(&host, CompileOptions::HOST).unwrap();
+            assert_eq!(program.sites.len(), n_sites);
+            let n_buffers: usize = host
+                .nodes()
+                .flat_map(|(index, node)| node.op.buffers(&node.name, &host.input_shapes(index)))
+                .count();
+            assert_eq!(program.buffers.len(), n_buffers);
+        }
+    }
 }

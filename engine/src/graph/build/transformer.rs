@@ -130,7 +130,8 @@ mod tests {
         // The published 124,439,808, less the positions beyond 256 of its 1,024.
         let graph = NetworkGraph::transformer(&config).unwrap();
         assert_eq!(graph.params_elems(), 124_439_808 - 768 * 768);
-        let untied = NetworkGraph::transformer(&TransformerConfig { tied: false, ..config }).unwrap();
+        let untied =
+            NetworkGraph::transformer(&TransformerConfig { tied: false, ..config }).unwrap();
         assert_eq!(untied.params_elems(), graph.params_elems() + 50_257 * 768);
     }
 
@@ -141,16 +142,18 @@ mod tests {
         let names: Vec<&str> = params.iter().map(|param| param.name.as_str()).collect();
         assert_eq!(names[..2], ["tok_embed.weight", "pos_embed.weight"]);
         let layers = ["norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2"];
-        let block = layers.iter().flat_map(|layer| {
-            ["weight", "bias"].map(|param| format!("blocks.1.{layer}.{param}"))
-        });
+        let block = layers
+            .iter()
+            .flat_map(|layer| ["weight", "bias"].map(|param| format!("blocks.1.{layer}.{param}")));
         assert_eq!(names[14..26], block.collect::<Vec<_>>());
         assert_eq!(names[26..], ["norm.weight", "norm.bias", "head.weight"]);
         for param in &params {
             let expected = match param.name.rsplit_once('.').unwrap() {
                 (_, "bias") => Init::ZERO,
                 (layer, _) if layer.contains("norm") => Init::Constant(1.0),
-                (layer, _) if layer.ends_with("proj") || layer.ends_with("fc2") => Init::Normal(0.01),
+                (layer, _) if layer.ends_with("proj") || layer.ends_with("fc2") => {
+                    Init::Normal(0.01)
+                }
                 _ => Init::Normal(0.02),
             };
             assert_eq!(param.init, expected, "{}", param.name);

@@ -92,7 +92,8 @@ impl NetworkGraph {
         let [_, height, width] = config.input;
         let is_whole = |side: usize| side.is_multiple_of(config.patch);
         if config.patch == 0 || !is_whole(height) || !is_whole(width) {
-            let what = format!("is {}, which does not tile images of {height}x{width}", config.patch);
+            let what =
+                format!("is {}, which does not tile images of {height}x{width}", config.patch);
             return refuse("patch", what);
         }
         let mut host = HostBuilder::new(&config.sites, &config.known_sites())?;
@@ -164,7 +165,8 @@ mod tests {
     #[test]
     fn patches_that_do_not_tile_the_image_are_refused_by_size() {
         for patch in [0, 5, 64, usize::MAX] {
-            let error = build(&VitConfig { patch, ..VitConfig::default() }).unwrap_err().to_string();
+            let error =
+                build(&VitConfig { patch, ..VitConfig::default() }).unwrap_err().to_string();
             assert!(error.contains("`patch`") && error.contains("32x32"), "{error}");
         }
         assert!(build(&VitConfig { input: [3, 0, 32], ..VitConfig::default() }).is_err());

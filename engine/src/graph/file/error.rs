@@ -111,7 +111,7 @@ pub enum GraphFileError {
         /// Where.
         at: GraphFilePlace,
         /// Why not.
-        source: GraphError,
+        source: Box<GraphError>,
     },
 }
 

@@ -28,7 +28,12 @@ pub(super) fn host(root: Value) -> Result<NetworkGraph, GraphFileError> {
 /// The list of nodes, the only key of a file.
 fn nodes_of(root: Value) -> Result<Vec<Value>, GraphFileError> {
     let Content::Table(mut table) = root.content else {
-        return Err(refuse_value(&GraphFilePlace::default(), "the file", "a table of `nodes`", &root));
+        return Err(refuse_value(
+            &GraphFilePlace::default(),
+            "the file",
+            "a table of `nodes`",
+            &root,
+        ));
     };
     let nodes = table.remove("nodes");
     if let Some((key, value)) = table.first_key_value() {
@@ -75,8 +80,7 @@ fn finish(mut graph: NetworkGraph) -> Result<NetworkGraph, GraphFileError> {
     count("input", all(|op| matches!(op, Op::Input { .. })))?;
     let loss = count("loss", all(|op| matches!(op, Op::Loss(_))))?;
     graph.set_output(loss);
-    check_params(&graph)
-        .map_err(|source| GraphFileError::Graph { at: GraphFilePlace::default(), source })?;
+    check_params(&graph).map_err(|error| refuse_graph(GraphFilePlace::default(), error))?;
     Ok(graph)
 }
 
@@ -118,8 +122,8 @@ impl Reader {
         let at = keys.finish()?;
         let inputs = self.inputs(&at, &name, inputs)?;
         let added = self.graph.add(name.clone(), op, &inputs);
-        let index = added.map_err(|source| GraphFileError::Graph { at: at.clone(), source })?;
-        self.check_loss(index).map_err(|source| GraphFileError::Graph { at, source })?;
+        let checked = added.and_then(|index| self.check_loss(index).map(|()| index));
+        let index = checked.map_err(|error| refuse_graph(at, error))?;
         self.known.insert(name, index);
         Ok(())
     }
@@ -146,7 +150,8 @@ impl Reader {
             return "is the node itself; a graph has no cycles".to_owned();
         }
         if self.names.contains(input) {
-            return "is defined below it; inputs come first, so that a graph has no cycles".to_owned();
+            return "is defined below it; inputs come first, so that a graph has no cycles"
+                .to_owned();
         }
         match nearest(input, self.known.keys().map(String::as_str)) {
             Some(near) => format!("is no node; did you mean `{near}`?"),
@@ -255,6 +260,10 @@ fn refuse_value(at: &GraphFilePlace, key: &str, expected: &str, value: &Value) -
         expected: expected.to_owned(),
         found: value.describe(),
     }
+}
+
+fn refuse_graph(at: GraphFilePlace, error: GraphError) -> GraphFileError {
+    GraphFileError::Graph { at, source: Box::new(error) }
 }
 
 fn unknown_key(at: GraphFilePlace, key: &str, known: &[&str]) -> GraphFileError {

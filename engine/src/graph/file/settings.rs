@@ -117,7 +117,9 @@ pub(super) fn visit(op: &mut Op, keys: &mut impl Keys) {
         Op::Scale { factor } => keys.required("factor", factor),
         Op::LayerScale { weight } => keys.required("weight", weight),
         Op::Dropout { p } => keys.optional("p", p, 0.5),
-        Op::LayerNorm { eps, weight } | Op::RmsNorm { eps, weight } => visit_norm(eps, weight, keys),
+        Op::LayerNorm { eps, weight } | Op::RmsNorm { eps, weight } => {
+            visit_norm(eps, weight, keys)
+        }
         Op::BatchNorm { eps, momentum, weight } => {
             visit_norm(eps, weight, keys);
             keys.optional("momentum", momentum, BATCH_NORM_MOMENTUM);

@@ -21,7 +21,16 @@ const ADDED: &[Case] = &[
     ("n_workers = 64\n", (7, 1), "host.n_workers", "`[tezzeret]`, `[urabrask]`"),
     ("[train]\noptimizer = { kind = \"sgd\", momentun = 0.9 }\n", (8, 29), "train.optimizer.momentun", "did you mean `momentum`?"),
     ("[train]\noptimizer = { beta3 = 0.9 }\n", (8, 15), "train.optimizer.beta3", "did you mean `beta1`?"),
-    ("[train]\nschedule = { kind = \"constant\", min_lr = 0 }\n", (8, 33), "train.schedule.min_lr", "keys of `train.schedule`"),
+    ("[train]\nschedule = { kind = \"constant\", min_lr = 0 }\n", (8, 33), "train.schedule.min_lr", "`min_lr` is a key of `kind = \"cosine\"`"),
+    ("[train]\nschedule = { kind = \"constant\", min_lt = 0 }\n", (8, 33), "train.schedule.min_lt", "keys of `train.schedule`"),
+    ("[train]\noptimizer = { kind = \"adam\", momentum = 0.9 }\n", (8, 30), "train.optimizer.momentum", "`momentum` is a key of `kind = \"sgd\"`"),
+    ("channels = [16, 32]\n", (7, 1), "host.channels: there is no such key in `host`", "`channels` is a key of `kind = \"cnn\"`, and this is another"),
+    ("groups = 4\n", (7, 1), "host.groups", "`kind = \"cnn\"` with `norm = \"group\"`"),
+    ("width = 4\n", (7, 1), "host.width", "`kind = \"transformer\"` with `form = \"decoder\"`"),
+    ("tied = true\n", (7, 1), "host.tied", "`tied` is a key of `kind = \"transformer\"` with `form = \"decoder\"`"),
+    ("file = \"a.toml\"\n", (7, 1), "host.file", "`file` is a key of `kind = \"graph\"`"),
+    ("context = 64\n", (7, 1), "host.context", "`context` is a key of `[data]`"),
+    ("[data.augment]\nflip = true\nmixup = true\n", (9, 1), "data.augment.mixup: there is no such key", "keys of `data.augment`: `flip`, `crop_padding`, `cutout`"),
     // Wrong types.
     ("[data.x]\n", (7, 7), "data.x: there is no such key in `data`", "keys of `data`"),
     ("bias = 1\n", (7, 8), "host.bias: must be true or false, is the whole number 1", "for example `bias = true`"),
@@ -51,8 +60,8 @@ const ADDED: &[Case] = &[
     ("[karn]\nadversarial = [\"bad_nam\"]\n", (8, 16), "must be the name of a bad blueprint, is \"bad_nam\"", "did you mean `bad_nan`?"),
     // Words.
     ("activation = \"rellu\"\n", (7, 14), "there is no \"rellu\"", "did you mean `relu`?"),
-    ("kind = \"cnn\"\n", (7, 8), "\"cnn\" is not in this version", "this version has `mlp`"),
-    ("kind = \"forest\"\n", (7, 8), "there is no \"forest\"", "known: `mlp`"),
+    ("kind = \"cnnn\"\n", (7, 8), "there is no \"cnnn\"", "did you mean `cnn`? known: `mlp`"),
+    ("kind = \"forest\"\n", (7, 8), "there is no \"forest\"", "known: `mlp`, `cnn`, `transformer`, `graph`"),
     ("[tamiyo]\npolicy = \"graph\"\n", (8, 10), "\"graph\" is not in this version", "`heuristic`"),
     ("[train]\noptimizer = { kind = \"sdg\", momentum = 0.9 }\n", (8, 22), "there is no \"sdg\"", "did you mean `sgd`?"),
     ("[kasmina]\nincubation = \"straight-through\"\n", (8, 14), "there is no \"straight-through\"", "did you mean `straight_through`?"),
@@ -61,7 +70,6 @@ const ADDED: &[Case] = &[
     ("sites = [\"input\", \"hidden1\"]\n", (7, 19), "host.sites[1]: this host has no site", "did you mean `hidden0`?"),
     ("sites = [\"input\", \"input\"]\n", (7, 19), "stands in the list twice", "remove one"),
     ("sites = []\n", (7, 9), "must name a site for policy \"heuristic\"", "`policy = \"off\"`"),
-    ("[limits]\nparams_max = 600\n", (8, 14), "must be at least the 610 parameters of the host, is 600", "`params_max = 1220`"),
     ("[limits]\nseeds_max = 1\n", (8, 13), "must be at least the 2 seeds", "`seeds_max = 32`"),
     ("[limits]\nhosts_max = 1\n", (8, 13), "must be at least 2, replicas and their twins, is 1", "`hosts_max = 2`"),
     ("[kasmina]\ntrain_min_steps = 500\n", (8, 19), "kasmina.train_max_steps: must be at least `kasmina.train_min_steps` (500), is 400", "`train_max_steps = 500`"),
@@ -107,11 +115,60 @@ const WHOLE: &[Case] = &[
     ("[run]\nepochs = 30\ndevice = \"cuda:0\"\n[data]\nsource = \"digits\"\n[host]\nlayers = [64, 8, 10]\n", (3, 10), "\"cuda:0\" is not in this version", "`cpu`"),
     ("[run]\nepochs = 30\nname = \"../up\"\n[data]\nsource = \"digits\"\n[host]\nlayers = [64, 8, 10]\n", (3, 8), "run.name: must be 1 to 64 letters", "`name = \"x\"`"),
     ("[run]\nepochs = 30\n[data]\nsource = \"digits\"\n[host]\nlayers = [64, -8, 10]\n", (6, 15), "host.layers[1]: must be 1 to 65536, is -8", "`layers = ["),
-    ("[run]\nepochs = 30\n[data]\nsource = \"digits\"\n[host]\nlayers = [60000, 60000, 10]\n", (6, 10), "limits.params_max: must be at least the 3600660010 parameters", "narrower `host.layers`"),
     ("[run]\r\nepochs = 30\r\n# é\r\n[data]\r\nsource = \"é\" x\r\n", (5, 14), "unexpected key or value", "TOML"),
     ("\u{0}", (1, 1), "invalid unquoted key", "letters, digits"),
     ("{\"run\": {\"epochs\": 30}}", (1, 1), "invalid key-value pair", "`key = value`"),
 ];
+
+/// What follows `[run]` and its two lines, `[data]` and a source in line 4, and `[host]` in line 5.
+#[rustfmt::skip]
+const HOSTS: &[(&str, &[Case])] = &[
+    ("digits", &[
+        ("kind = \"cnn\"\n", (5, 2), "host.channels: is required", "`channels = [16, 32]`"),
+        ("kind = \"cnn\"\nchannels = 16\n", (7, 12), "must be an array, is the whole number 16", "`channels = [16, 32]`"),
+        ("kind = \"cnn\"\nchannels = [8]\nlayers = [64, 10]\n", (8, 1), "host.layers: there is no such key", "`layers` is a key of `kind = \"mlp\"` and"),
+        ("kind = \"cnn\"\nchannels = [8]\nnorm = \"layer\"\n", (8, 8), "there is no \"layer\"", "known: `batch`, `group`, `none`"),
+        ("kind = \"cnn\"\nchannels = [8]\ngroups = 4\n", (8, 1), "host.groups: there is no such key", "with `norm = \"group\"`"),
+        ("kind = \"cnn\"\nchannels = [8, 12]\nnorm = \"group\"\n", (7, 12), "host.groups: must divide the channels of every stage, and 8 does not divide 12", "`groups = 4`"),
+        ("kind = \"cnn\"\nchannels = [8, 16]\nblocks = [1, 1, 1]\n", (8, 10), "must have an entry for each of the 2 `host.channels`, has 3", "`blocks = [1, 1]`"),
+        ("kind = \"cnn\"\nchannels = [8]\nkernel = 4\n", (8, 10), "must be odd, so that it has a middle, is 4", "`kernel = 3`"),
+        ("kind = \"cnn\"\nchannels = [8]\nform = \"vgg16\"\n", (8, 8), "there is no \"vgg16\"", "did you mean `vgg`?"),
+        ("kind = \"cnn\"\nchannels = [8]\nsites = [\"stage2.out\"]\n", (8, 10), "this host has no site \"stage2.out\"", "did you mean `stage1.out`?"),
+        ("kind = \"transformer\"\nlayers = [2, 2]\nwidth = 16\nheads = 2\n", (7, 10), "host.layers: must be a whole number, is an array", "`layers = 4`"),
+        ("kind = \"transformer\"\nform = \"vit\"\nlayers = 2\nwidth = 16\nheads = 2\n", (5, 2), "host.patch: is required", "`patch = 4`"),
+        ("kind = \"transformer\"\nform = \"vit\"\nlayers = 2\nwidth = 16\nheads = 2\npatch = 2\ntied = true\n", (12, 1), "host.tied", "with `form = \"decoder\"`"),
+        ("layers = 4\n", (6, 10), "host.layers: must be an array, is the whole number 4", "`layers = [64, 8, 10]`"),
+        ("kind = \"graph\"\n", (5, 2), "host.file: is required", "`file = \""),
+        ("kind = \"graph\"\nfile = \"a.toml\"\nsites = [\"x\"]\n", (8, 1), "host.sites: there is no such key", "nodes of its file with `op = \"site\"`"),
+        ("kind = \"graph\"\nfile = \"a.toml\"\nlayers = [1, 2]\n", (8, 1), "host.layers: there is no such key", "`kind = \"mlp\"`"),
+        ("layers = [64, 10]\n[data.augment]\nflip = 1\n", (8, 8), "data.augment.flip: must be true or false", "`flip = false`"),
+    ]),
+    ("hamlet\"\nstandardize = \"global", &[
+        ("kind = \"transformer\"\nlayers = 2\nwidth = 16\nheads = 2\n", (5, 1), "data.standardize: there is no such key in `data`", "`standardize` is a key of sources of examples"),
+    ]),
+    ("digits\"\ncontext = 64\ntokens = \"chars", &[
+        ("layers = [64, 10]\n", (5, 1), "data.context: there is no such key in `data`", "`context` is a key of texts (`hamlet` or a .txt file)"),
+        ("layers = [64, 10]\n", (6, 1), "data.tokens: there is no such key in `data`", "`tokens` is a key of texts"),
+    ]),
+    ("my.TXT\"\naugment.flip = true # \"", &[
+        ("kind = \"transformer\"\nlayers = 2\nwidth = 16\nheads = 2\n", (5, 1), "data.augment: there is no such key in `data`", "`augment` is a key of sources of examples"),
+    ]),
+    ("hamlet", &[
+        ("kind = \"transformer\"\nlayers = 2\nwidth = 50\nheads = 4\n", (9, 9), "host.heads: must divide `host.width` (50), is 4", "`heads = 5`"),
+        ("kind = \"transformer\"\nlayers = 2\nwidth = 16\nheads = 2\npatch = 4\n", (10, 1), "host.patch: there is no such key", "with `form = \"vit\"`"),
+        ("kind = \"transformer\"\nlayers = 2\nwidth = 16\nheads = 2\nsites = [\"block2.attn\"]\n", (10, 10), "this host has no site \"block2.attn\"", "did you mean `block0.attn`?"),
+        ("kind = \"transformer\"\nform = \"vitt\"\nlayers = 2\nwidth = 16\nheads = 2\npatch = 2\n", (7, 8), "there is no \"vitt\"", "did you mean `vit`?"),
+        ("kind = \"tansformer\"\nlayers = 2\nwidth = 16\nheads = 2\n", (6, 8), "there is no \"tansformer\"", "did you mean `transformer`?"),
+    ]),
+];
+
+/// The cases of [`HOSTS`] with their whole texts.
+fn hosts() -> impl Iterator<Item = (String, &'static Case)> {
+    HOSTS.iter().flat_map(|(source, cases)| {
+        let head = format!("[run]\nepochs = 30\n[data]\nsource = \"{source}\"\n[host]\n");
+        cases.iter().map(move |case| (format!("{head}{}", case.0), case))
+    })
+}
 
 /// Says what is not as the case wants it.
 fn fault(text: &str, &(_, place, message, help): &Case) -> Option<String> {
@@ -137,7 +194,7 @@ fn bad_scenarios_are_refused_at_the_right_place_with_the_right_words() {
     let added = ADDED.iter().map(|case| (format!("{LEAST}{}", case.0), case));
     let whole = WHOLE.iter().map(|case| (case.0.to_owned(), case));
     let faults: Vec<String> =
-        added.chain(whole).filter_map(|(text, it)| fault(&text, it)).collect();
+        added.chain(whole).chain(hosts()).filter_map(|(text, it)| fault(&text, it)).collect();
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));
 }
 
@@ -147,6 +204,11 @@ fn one_mistake_is_one_problem() {
         let error = parse(&format!("{LEAST}{added}"), "x.toml", &[]).expect_err(added);
         let is_two = message == "duplicate key";
         assert!(is_two || error.problems.len() == 1, "{added}\n{error}");
+    }
+    for (text, (_, _, message, _)) in hosts() {
+        let error = parse(&text, "x.toml", &[]).expect_err(message);
+        let is_two = text.contains("context = 64");
+        assert!(is_two || error.problems.len() == 1, "{text}\n{error}");
     }
 }
 

@@ -5,7 +5,7 @@ mod keys;
 mod overrides;
 mod round_trip;
 
-use super::{Scenario, ScenarioError, parse};
+use super::{Host, HostKind, Network, Scenario, ScenarioError, parse};
 
 /// The least that a scenario says; lines 1 to 6.
 const LEAST: &str = "\
@@ -18,9 +18,13 @@ layers = [64, 8, 10]
 ";
 
 /// The scenarios that ship.
-const SHIPPED: [(&str, &str); 4] = [
+const SHIPPED: [(&str, &str); 8] = [
     ("scenarios/digits_mlp.toml", include_str!("../../../../scenarios/digits_mlp.toml")),
     ("scenarios/mnist1d_mlp.toml", include_str!("../../../../scenarios/mnist1d_mlp.toml")),
+    ("scenarios/digits_cnn.toml", include_str!("../../../../scenarios/digits_cnn.toml")),
+    ("scenarios/mnist1d_cnn.toml", include_str!("../../../../scenarios/mnist1d_cnn.toml")),
+    ("scenarios/hamlet_gpt.toml", include_str!("../../../../scenarios/hamlet_gpt.toml")),
+    ("scenarios/digits_graph.toml", include_str!("../../../../scenarios/digits_graph.toml")),
     ("scenarios/digits_many.toml", include_str!("../../../../scenarios/digits_many.toml")),
     ("scenarios/adversarial.toml", include_str!("../../../../scenarios/adversarial.toml")),
 ];
@@ -43,13 +47,18 @@ fn shipped_scenarios_are_good_and_mean_what_they_say() {
         let (name, text) = SHIPPED[index];
         parse(text, name, &[]).unwrap_or_else(|error| panic!("{error}"))
     };
-    let [digits, mnist1d, many, adversarial] = [0, 1, 2, 3].map(read);
+    let [digits, mnist1d, cnn, signals, gpt, graph, many, adversarial] =
+        [0, 1, 2, 3, 4, 5, 6, 7].map(read);
 
     assert_eq!((digits.run.name.as_str(), digits.run.epochs), ("digits_mlp", 30));
-    assert_eq!(digits.host.layers, [64, 8, 10]);
+    assert_eq!(digits.host, Host::mlp([64, 8, 10]));
     assert_eq!(digits.limits.params_max, 20_000);
     assert_eq!(mnist1d.data.source, "mnist1d");
     assert_eq!(many.run.replicas, 64);
+    let kinds = [&cnn, &signals, &gpt, &graph].map(|it| it.host.kind());
+    assert_eq!(kinds, [HostKind::Cnn, HostKind::Cnn, HostKind::Transformer, HostKind::Graph]);
+    assert_eq!(signals.data.augment.crop_padding, 2);
+    assert_eq!((gpt.data.is_text(), gpt.data.context), (true, 64));
     assert_eq!(adversarial.karn.adversarial.len(), super::Karn::ADVERSARIAL.len());
     assert!(adversarial.karn.catalogue.is_empty());
 }
@@ -71,14 +80,22 @@ fn sites_follow_the_layers() {
     let sites = |layers| with("host.layers", layers).expect("it is good").host.sites;
     assert_eq!(sites("[4, 2]"), ["input"]);
     assert_eq!(sites("[4, 3, 3, 2]"), ["input", "hidden0", "hidden1"]);
+    let deepest = format!("[{}]", ["1"; 64].join(", "));
+    assert_eq!(sites(&deepest).len(), 63);
 }
 
 #[test]
-fn parameters_are_counted_as_pytorch_counts_them() {
-    let mut host = super::Host::default();
-    assert_eq!(host.n_params(), 64 * 8 + 8 + 8 * 10 + 10);
-    host.norm = super::Norm::Layer;
-    assert_eq!(host.n_params(), 64 * 8 + 8 + 2 * 8 + 8 * 10 + 10);
-    (host.norm, host.bias) = (super::Norm::Rms, false);
-    assert_eq!(host.n_params(), 64 * 8 + 8 + 8 * 10);
+fn default_sites_are_sites_there_are() {
+    for (base, _) in keys::KINDS {
+        let host = parse(base, "x.toml", &[]).expect("it is good").host;
+        let known = host.network.known_sites();
+        assert!(
+            host.sites.iter().all(|site| known.contains(site)),
+            "{:?} of {known:?}",
+            host.sites
+        );
+        assert_eq!(host.sites.is_empty(), matches!(host.network, Network::Graph(_)));
+    }
+    let deep = keys::set(keys::KINDS[2].0, "host.layers", "128").expect("it is good");
+    assert_eq!(deep.host.sites.len(), 63, "a program carries no more");
 }

@@ -2,7 +2,11 @@
 
 use proptest::prelude::*;
 
-use super::{LEAST, SHIPPED, Scenario, keys::ROWS, parse};
+use super::{
+    LEAST, SHIPPED, Scenario,
+    keys::{KINDS, ROWS, set},
+    parse,
+};
 use crate::scenario::Override;
 
 fn assert_round_trip(scenario: &Scenario) {
@@ -23,9 +27,12 @@ fn shipped_scenarios_survive_being_written() {
 
 #[test]
 fn every_allowed_value_survives_being_written() {
-    for (key, _, taken, _) in ROWS {
-        for value in *taken {
-            assert_round_trip(&super::with(key, value).expect("it is good"));
+    let least = [(LEAST, ROWS)];
+    for (base, rows) in least.iter().chain(KINDS) {
+        for (key, _, taken, _) in *rows {
+            for value in *taken {
+                assert_round_trip(&set(base, key, value).expect("it is good"));
+            }
         }
     }
 }
@@ -76,20 +83,32 @@ fn a_digest_tells_scenarios_apart() {
     assert_ne!(digest(LEAST), digest(&LEAST.replace("epochs = 30", "epochs = 31")));
 }
 
-/// Any few keys, each set to a value it takes alone.
-fn some_overrides() -> impl Strategy<Value = Vec<Override>> {
-    let one = (0..ROWS.len(), any::<prop::sample::Index>()).prop_map(|(row, pick)| {
-        let (key, _, taken, _) = ROWS[row];
-        Override::parse(&format!("{key}={}", pick.get(taken))).expect("it is TOML")
+/// The least scenario of any kind, and any few of its keys, each set to a value it takes alone.
+fn some_overrides() -> impl Strategy<Value = (&'static str, Vec<Override>)> {
+    let kinds = (0..=KINDS.len()).prop_map(|kind| match kind.checked_sub(1) {
+        Some(kind) => KINDS[kind],
+        None => (LEAST, ROWS),
     });
-    prop::collection::vec(one, 0..12)
+    kinds.prop_flat_map(|(base, own)| {
+        let rows: Vec<_> = own.iter().chain(ROWS.iter().filter(|it| is_shared(it.0))).collect();
+        let one = (0..rows.len(), any::<prop::sample::Index>()).prop_map(move |(row, pick)| {
+            let (key, _, taken, _) = rows[row];
+            Override::parse(&format!("{key}={}", pick.get(taken))).expect("it is TOML")
+        });
+        prop::collection::vec(one, 0..12).prop_map(move |overrides| (base, overrides))
+    })
+}
+
+/// Whether scenarios of all kinds have the key.
+fn is_shared(key: &str) -> bool {
+    !key.starts_with("host.") && !key.starts_with("data.")
 }
 
 proptest! {
     #[test]
-    fn any_good_scenario_survives_being_written(overrides in some_overrides()) {
+    fn any_good_scenario_survives_being_written((base, overrides) in some_overrides()) {
         // Values that are good alone can be at odds together; that is then said, not written.
-        if let Ok(scenario) = parse(LEAST, "least.toml", &overrides) {
+        if let Ok(scenario) = parse(base, "least.toml", &overrides) {
             assert_round_trip(&scenario);
         }
     }

@@ -2,7 +2,7 @@
 
 use super::AttentionShape;
 use super::rows::{Rows, row_len, write_panel};
-use super::tile::{PANEL, Steps, panel_product, row_product};
+use super::tile::{PANEL, Steps, Wanted, panel_product, row_product, score_product};
 use crate::cpu::lanes::{Lanes, Vector};
 use crate::cpu::math::exp2;
 use crate::cpu::sweep::{fold_sums, map};
@@ -19,24 +19,20 @@ pub(super) struct Head<'a> {
 }
 
 pub(super) fn scratch_len(shape: AttentionShape) -> usize {
-    let panels = 2 * shape.panels_len() + 3 * shape.panel_len();
-    let rows = 4 * shape.rows_len() + PANEL * row_len(shape.head_width);
-    panels + rows + 2 * shape.len * PANEL + 2 * shape.len
+    let key_rows = 2 * PANEL * row_len(shape.head_width);
+    3 * shape.panel_len() + key_rows + 2 * shape.len * (PANEL + 1) + shape.rows_len()
 }
 
-/// Copies of a head as tiles read them, and room for what is computed.
+/// Room for copies of keys, and for what is computed.
 struct Scratch<'a> {
-    /// Panels of queries and of `dy`.
-    query_panels: [&'a mut [f32]; 2],
-    /// Rows of queries and of `dy`.
-    query_rows: [&'a mut [f32]; 2],
-    key_rows: &'a mut [f32],
     /// One panel of keys and one of values.
     key_panels: [&'a mut [f32]; 2],
+    /// The same keys as rows.
+    key_rows: &'a mut [f32],
     /// `f32[len, 32]`: scores, then probabilities; and the gradients of either.
     scores: &'a mut [f32],
     dscores: &'a mut [f32],
-    /// `f32[head_width, 32]`, and the same as rows.
+    /// Gradients for one panel of keys or values, `f32[head_width, 32]`, and the same as rows.
     panel: &'a mut [f32],
     rows: &'a mut [f32],
     dq: &'a mut [f32],
@@ -54,10 +50,8 @@ impl<'a> Scratch<'a> {
         };
         let AttentionShape { len, head_width, .. } = shape;
         Self {
-            query_panels: [take(shape.panels_len()), take(shape.panels_len())],
-            query_rows: [take(shape.rows_len()), take(shape.rows_len())],
-            key_rows: take(shape.rows_len()),
             key_panels: [take(shape.panel_len()), take(shape.panel_len())],
+            key_rows: take(PANEL * row_len(head_width)),
             scores: take(len * PANEL),
             dscores: take(len * PANEL),
             panel: take(shape.panel_len()),
@@ -80,19 +74,11 @@ pub(super) fn run<L: Lanes>(
     scratch: &mut [f32],
 ) {
     let mut scratch = Scratch::new(shape, scratch);
-    let [q, k, _] = head.qkv;
-    for (from, (panels, rows)) in
-        [q, head.dy].iter().zip(scratch.query_panels.iter_mut().zip(&mut scratch.query_rows))
-    {
-        from.copy_panels(lanes, panels);
-        from.copy(lanes, rows);
-    }
-    k.copy(lanes, scratch.key_rows);
     prepare_rows(lanes, head, &mut scratch);
     scratch.dq.fill(0.0);
     let output = Output { stride: 3 * shape.width(), width: shape.head_width, accumulate };
-    for panel in 0..shape.n_panels() {
-        run_panel(lanes, shape, head, panel, output, dqkv, &mut scratch);
+    for first_key in (0..shape.len).step_by(PANEL) {
+        run_panel(lanes, shape, head, first_key, output, dqkv, &mut scratch);
     }
     output.write(lanes, scratch.dq, shape.scale(), dqkv);
 }
@@ -119,41 +105,61 @@ fn run_panel<L: Lanes>(
     lanes: L,
     shape: AttentionShape,
     head: Head<'_>,
-    panel: usize,
+    first_key: usize,
     output: Output,
     dqkv: &mut [f32],
     scratch: &mut Scratch<'_>,
 ) {
-    let Scratch { query_panels, query_rows, key_panels, scores, dscores, .. } = scratch;
-    let first_key = panel * PANEL;
+    let [q, k, v] = head.qkv;
     let n_keys = PANEL.min(shape.len - first_key);
     let (first, steps) = if shape.is_causal { (first_key, Steps::From) } else { (0, Steps::All) };
+    let n_queries = shape.len - first;
     let row_len = row_len(shape.head_width);
-    let scores = &mut scores[..(shape.len - first) * PANEL];
-    let dscores = &mut dscores[..scores.len()];
-    for (from, to) in head.qkv[1..].iter().zip(&mut *key_panels) {
-        from.copy_panel(lanes, panel, to);
-    }
-    for (queries, (keys, scores)) in
-        query_panels.iter().zip(key_panels.iter().zip([&mut *scores, &mut *dscores]))
-    {
-        let queries = queries.chunks_exact(shape.panel_len()).skip(first / PANEL);
-        for (queries, scores) in queries.zip(scores.chunks_mut(PANEL * PANEL)) {
-            panel_product(lanes, queries, PANEL, keys, scores, Steps::All);
-        }
-    }
+    let scores = &mut scratch.scores[..n_queries * PANEL];
+    let dscores = &mut scratch.dscores[..n_queries * PANEL];
+    let key_rows = &mut scratch.key_rows[..n_keys * row_len];
+    let [key_panel, value_panel] = &mut scratch.key_panels;
+    let (keys, queries) = (k.part(first_key, n_keys), q.part(first, n_queries));
+    let (values, dy) = (v.part(first_key, n_keys), head.dy.part(first, n_queries));
+    keys.copy(lanes, key_rows);
+    keys.copy_panel(lanes, key_panel);
+    values.copy_panel(lanes, value_panel);
+    scores_of(lanes, shape, queries, key_panel, scores);
+    scores_of(lanes, shape, dy, value_panel, dscores);
     let row_numbers = [&scratch.shifts[first..], &scratch.sums[first..]];
     differentiate(lanes, shape.scale_log2(), row_numbers, scores, dscores);
-    let key_rows = &scratch.key_rows[first_key * row_len..][..n_keys * row_len];
-    let dq = &mut scratch.dq[first * row_len..];
-    row_product(lanes, row_len, dscores, key_rows, dq, shape.is_causal);
-    let [q, dy] = query_rows.each_ref().map(|rows| &rows[first * row_len..]);
-    for (part, rows, weights, scale) in [(1, q, &*dscores, shape.scale()), (2, dy, &*scores, 1.0)] {
-        panel_product(lanes, rows, row_len, weights, scratch.panel, steps);
+    row_product(
+        lanes,
+        row_len,
+        dscores,
+        key_rows,
+        &mut scratch.dq[first * row_len..],
+        shape.is_causal,
+    );
+    for (part, rows, weights, scale) in [(1, queries, dscores, shape.scale()), (2, dy, scores, 1.0)]
+    {
+        panel_product(lanes, rows, weights, scratch.panel, steps);
         let gradients = &mut scratch.rows[..n_keys * row_len];
         write_panel(lanes, scratch.panel, n_keys, gradients, row_len);
         let at = first_key * output.stride + part * shape.width();
         output.write(lanes, gradients, scale, &mut dqkv[at..]);
+    }
+}
+
+/// The products of rows, of queries or of `dy`, with the columns of a panel.
+#[inline(always)]
+fn scores_of<L: Lanes>(
+    lanes: L,
+    shape: AttentionShape,
+    rows: Rows<'_>,
+    panel: &[f32],
+    scores: &mut [f32],
+) {
+    for (at, scores) in scores.chunks_mut(PANEL * PANEL).enumerate() {
+        let diagonal = shape.is_causal && at == 0;
+        let wanted = if diagonal { Wanted::UpToRow } else { Wanted::All };
+        let rows = rows.part(at * PANEL, scores.len() / PANEL);
+        score_product(lanes, rows, panel, scores, wanted);
     }
 }
 

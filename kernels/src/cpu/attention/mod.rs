@@ -67,10 +67,6 @@ impl AttentionShape {
         self.heads * self.head_width
     }
 
-    fn n_panels(self) -> usize {
-        self.len.div_ceil(PANEL)
-    }
-
     /// `1 / sqrt(head_width)`
     fn scale(self) -> f32 {
         1.0 / (self.head_width as f32).sqrt()
@@ -86,12 +82,7 @@ impl AttentionShape {
         self.len * row_len(self.head_width)
     }
 
-    /// Values of a copy of the rows of a head as panels.
-    fn panels_len(self) -> usize {
-        self.n_panels() * self.panel_len()
-    }
-
-    /// Values of one such panel.
+    /// Values of a panel of queries or keys.
     fn panel_len(self) -> usize {
         self.head_width * PANEL
     }
@@ -99,13 +90,9 @@ impl AttentionShape {
     /// Queries, keys and values of a head of an example.
     #[inline(always)]
     fn head(self, qkv: &[f32], head: usize) -> [Rows<'_>; 3] {
-        [0, 1, 2].map(
-            #[inline(always)]
-            |part| {
-                let column = part * self.width() + head * self.head_width;
-                Rows::new(qkv, 3 * self.width(), column, self.head_width)
-            },
-        )
+        let (width, column) = (self.width(), head * self.head_width);
+        let part = |part| Rows::new(qkv, 3 * width, part * width + column, self.head_width);
+        [part(0), part(1), part(2)]
     }
 
     fn assert_lengths(self, qkv: &[f32], y: &[f32], lse: &[f32], scratch: &[f32]) {
@@ -193,11 +180,12 @@ pub fn attention_backward(
         for (dqkv, ((qkv, lse), (dy, y))) in examples {
             for (head, lse) in lse.chunks_exact(shape.len).enumerate() {
                 let column = head * shape.head_width;
-                let [dy, y] = [dy, y].map(
-                    #[inline(always)]
-                    |y| Rows::new(y, width, column, shape.head_width),
-                );
-                let head = backward::Head { qkv: shape.head(qkv, head), dy, y, lse };
+                let head = backward::Head {
+                    qkv: shape.head(qkv, head),
+                    dy: Rows::new(dy, width, column, shape.head_width),
+                    y: Rows::new(y, width, column, shape.head_width),
+                    lse,
+                };
                 let dqkv = &mut dqkv[column..];
                 backward::run(lanes, shape, head, dqkv, accumulate, scratch);
             }

@@ -1,4 +1,4 @@
-//! The rows of one head, and their copies as tiles read them.
+//! The rows of one head where they lie, and panels made of them.
 
 use super::tile::PANEL;
 use crate::cpu::lanes::{Lanes, REDUCTION_LANES};
@@ -7,10 +7,11 @@ use crate::cpu::sweep::map;
 /// `f32[len, width]` of one head: rows `stride` apart in a matrix of all heads.
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a> {
+    /// From the first value of the first row to the end of the matrix: all rows are within.
     values: &'a [f32],
-    stride: usize,
-    len: usize,
-    width: usize,
+    pub(super) stride: usize,
+    pub(super) len: usize,
+    pub(super) width: usize,
 }
 
 impl<'a> Rows<'a> {
@@ -18,7 +19,16 @@ impl<'a> Rows<'a> {
     #[inline(always)]
     pub(super) fn new(matrix: &'a [f32], stride: usize, column: usize, width: usize) -> Self {
         assert!(column + width <= stride && matrix.len().is_multiple_of(stride), "columns exist");
-        Self { values: &matrix[column..], stride, len: matrix.len() / stride, width }
+        let len = matrix.len() / stride;
+        Self { values: &matrix[column.min(matrix.len())..], stride, len, width }
+    }
+
+    /// `n_rows` of the rows, from `first` on.
+    #[inline(always)]
+    pub(super) fn part(self, first: usize, n_rows: usize) -> Self {
+        assert!(first + n_rows <= self.len, "rows exist");
+        let values = &self.values[(first * self.stride).min(self.values.len())..];
+        Self { values, len: n_rows, ..self }
     }
 
     #[inline(always)]
@@ -26,10 +36,17 @@ impl<'a> Rows<'a> {
         &self.values[row * self.stride..][..self.width]
     }
 
-    /// Copies rows, with zeros to make them `row_len(width)` long.
+    #[inline(always)]
+    pub(super) fn as_ptr(self) -> *const f32 {
+        self.values.as_ptr()
+    }
+
+    /// Copies rows, with zeros to make them [`row_len`] long.
     #[inline(always)]
     pub(super) fn copy<L: Lanes>(self, lanes: L, copy: &mut [f32]) {
-        for (row, copy) in copy.chunks_exact_mut(row_len(self.width)).enumerate() {
+        let row_len = row_len(self.width);
+        assert_eq!(copy.len(), self.len * row_len, "a copy has every row");
+        for (row, copy) in copy.chunks_exact_mut(row_len).enumerate() {
             let (copy, rest) = copy.split_at_mut(self.width);
             map(
                 lanes,
@@ -42,31 +59,20 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Copies rows as columns of panels: `f32[panels, width, 32]`. What there are no rows for is zero.
+    /// Copies up to 32 rows as the columns of a panel, `f32[width, 32]`; the other columns are zero.
     #[inline(always)]
-    pub(super) fn copy_panels<L: Lanes>(self, lanes: L, panels: &mut [f32]) {
-        for (panel, copy) in panels.chunks_exact_mut(PANEL * self.width).enumerate() {
-            self.copy_panel(lanes, panel, copy);
+    pub(super) fn copy_panel<L: Lanes>(self, lanes: L, panel: &mut [f32]) {
+        assert_eq!(panel.len(), PANEL * self.width, "a panel is f32[width, 32]");
+        assert!(self.len <= PANEL, "a panel has 32 columns");
+        if self.len < PANEL {
+            panel.fill(0.0);
         }
-    }
-
-    /// Copies the rows of one panel as its columns.
-    #[inline(always)]
-    pub(super) fn copy_panel<L: Lanes>(self, lanes: L, panel: usize, copy: &mut [f32]) {
-        assert_eq!(copy.len(), PANEL * self.width, "a panel is f32[width, 32]");
-        let first = panel * PANEL;
-        let n_rows = PANEL.min(self.len - first);
-        if n_rows < PANEL {
-            copy.fill(0.0);
-        }
-        for part in (0..n_rows).step_by(L::LANES) {
-            let rows = &self.values[(first + part) * self.stride..];
-            let n_rows = L::LANES.min(n_rows - part);
-            assert!((n_rows - 1) * self.stride + self.width <= rows.len(), "rows exist");
-            // SAFETY: the rows are readable as asserted; a panel is as many registers wide as parts.
+        for part in (0..self.len).step_by(L::LANES) {
+            let rows = self.part(part, L::LANES.min(self.len - part));
+            // SAFETY: these rows are within the matrix; a panel is as many registers wide as parts.
             unsafe {
-                let copy = copy.as_mut_ptr().add(part);
-                lanes.pack_rows(rows.as_ptr(), self.stride, n_rows, self.width, copy, PANEL);
+                let panel = panel.as_mut_ptr().add(part);
+                lanes.pack_rows(rows.as_ptr(), rows.stride, rows.len, rows.width, panel, PANEL);
             }
         }
     }

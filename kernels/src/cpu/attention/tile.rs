@@ -4,6 +4,7 @@
 //! unit, so that work is cut alike everywhere; a register tile is as many of its columns as two
 //! registers hold.
 
+use super::rows::Rows;
 use crate::cpu::dispatch::Once;
 use crate::cpu::lanes::{Lanes, Vector};
 
@@ -13,6 +14,17 @@ pub(super) const PANEL: usize = 32;
 /// Registers of a row of a tile.
 const VECTORS: usize = 2;
 
+/// Which elements of a [`score_product`] are wanted; others may be left as they are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// All of them.
+    All,
+    /// On the diagonal, of row `i` the columns from `i` on: the queries from the key on.
+    FromRow,
+    /// On the diagonal, of row `i` the columns up to `i`: the keys up to the query.
+    UpToRow,
+}
+
 /// Which steps of its chain a column of a [`panel_product`] takes.
 ///
 /// The others are not multiplied by zero but left out: a number that is not finite must not reach what
@@ -21,44 +33,84 @@ const VECTORS: usize = 2;
 pub(super) enum Steps {
     /// Every step.
     All,
-    /// Column `c` the steps up to `first + c`: keys up to the query.
+    /// Column `c` the steps up to `first + c`: the keys up to the query.
     UpTo {
         /// The last step of the first column.
         first: usize,
     },
-    /// Column `c` the steps from `c` on: queries from the key on.
+    /// Column `c` the steps from `c` on: the queries from the key on.
     From,
+}
+
+/// `c[i, j] = sum over l of a[i, l] b[l, j]`, each one chain from zero.
+///
+/// `a`: `[m, depth]`; `b`: `f32[depth, 32]`; `c`: `f32[m, 32]`.
+#[inline(always)]
+pub(super) fn score_product<L: Lanes>(
+    lanes: L,
+    a: Rows<'_>,
+    b: &[f32],
+    c: &mut [f32],
+    wanted: Wanted,
+) {
+    let (m, depth) = (c.len() / PANEL, b.len() / PANEL);
+    assert_eq!([b.len(), c.len()], [depth * PANEL, m * PANEL], "panels are whole");
+    assert_eq!([a.len, a.width], [m, depth], "A is [m, depth]");
+    for (row, n_rows) in tiles::<L>(m) {
+        let columns = match wanted {
+            Wanted::All => 0..PANEL,
+            Wanted::FromRow => row / L::LANES * L::LANES..PANEL,
+            Wanted::UpToRow => 0..(row + n_rows).next_multiple_of(L::LANES),
+        };
+        for column in columns.clone().step_by(VECTORS * L::LANES) {
+            let tile = RowTile {
+                a: a.as_ptr().wrapping_add(row * a.stride),
+                a_row: a.stride,
+                b: b.as_ptr().wrapping_add(column),
+                b_row: PANEL,
+                c: c.as_mut_ptr().wrapping_add(row * PANEL + column),
+                c_row: PANEL,
+                goes_on: false,
+                steps: depth,
+                depth,
+            };
+            // SAFETY: rows from `row` and columns from `column` are within A, B and C.
+            unsafe { tile.run_at_height(lanes, n_rows, columns.end - column) };
+        }
+    }
 }
 
 /// `c[i, j] = sum over l of a[l, i] b[l, j]`, one chain from zero over the steps that column `j` takes.
 ///
-/// Rows of `a` lie `a_row` apart; `b`: `f32[depth, 32]`; `c`: `f32[m, 32]`.
+/// `a`: `[depth, m]`; `b`: `f32[depth, 32]`; `c`: `f32[m, 32]`.
 #[inline(always)]
 pub(super) fn panel_product<L: Lanes>(
     lanes: L,
-    a: &[f32],
-    a_row: usize,
+    a: Rows<'_>,
     b: &[f32],
     c: &mut [f32],
     steps: Steps,
 ) {
-    assert!(b.len().is_multiple_of(PANEL) && c.len().is_multiple_of(PANEL), "panels are whole");
     let (m, depth) = (c.len() / PANEL, b.len() / PANEL);
-    let last = depth.saturating_sub(1) * a_row;
-    assert!(depth == 0 || last + m <= a.len(), "A has a row of `m` a step");
+    assert_eq!([b.len(), c.len()], [depth * PANEL, m * PANEL], "panels are whole");
+    assert_eq!([a.len, a.width], [depth, m], "A is [depth, m]");
     for column in (0..PANEL).step_by(VECTORS * L::LANES) {
         for (row, n_rows) in tiles::<L>(m) {
             let tile = PanelTile {
                 a: a.as_ptr().wrapping_add(row),
-                a_row,
+                a_row: a.stride,
                 b: b.as_ptr().wrapping_add(column),
                 c: c.as_mut_ptr().wrapping_add(row * PANEL + column),
                 depth,
-                column,
-                steps,
             };
             // SAFETY: rows from `row` and columns from `column` are within A, B and C.
-            at_height!(lanes, n_rows, ROWS => unsafe { panel_tile::<L, ROWS>(lanes, tile) });
+            at_height!(lanes, n_rows, ROWS => unsafe {
+                match steps {
+                    Steps::All => tile.run::<L, ROWS, VECTORS>(lanes),
+                    Steps::UpTo { first } => tile.run_up_to::<L, ROWS>(lanes, first + column),
+                    Steps::From => tile.run_from::<L, ROWS>(lanes, column),
+                }
+            });
         }
     }
 }
@@ -81,25 +133,20 @@ pub(super) fn row_product<L: Lanes>(
     assert_eq!([a.len(), c.len(), b.len()], [m * PANEL, m * width, depth * width]);
     assert!(depth <= PANEL, "A has a number a step");
     for column in (0..width).step_by(VECTORS * L::LANES) {
-        let one_vector = width - column < VECTORS * L::LANES;
         for (row, n_rows) in tiles::<L>(m) {
-            let steps = if diagonal { depth.min(row + 1) } else { depth };
             let tile = RowTile {
                 a: a.as_ptr().wrapping_add(row * PANEL),
+                a_row: PANEL,
                 b: b.as_ptr().wrapping_add(column),
+                b_row: width,
                 c: c.as_mut_ptr().wrapping_add(row * width + column),
-                width,
-                steps,
-                last: depth,
+                c_row: width,
+                goes_on: true,
+                steps: if diagonal { depth.min(row + 1) } else { depth },
+                depth,
             };
             // SAFETY: rows from `row` and columns from `column` are within A, B and C.
-            at_height!(lanes, n_rows, ROWS => unsafe {
-                if one_vector {
-                    row_tile::<L, ROWS, 1>(lanes, tile);
-                } else {
-                    row_tile::<L, ROWS, VECTORS>(lanes, tile);
-                }
-            });
+            unsafe { tile.run_at_height(lanes, n_rows, width - column) };
         }
     }
 }
@@ -110,8 +157,8 @@ fn tiles<L: Lanes>(m: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..m).step_by(tallest::<L>()).map(move |row| (row, tallest::<L>().min(m - row)))
 }
 
-/// Rows of a tile: a power of two, as head widths and lengths often are, and enough for eight chains
-/// at a time, which keep two units of four cycles' latency busy.
+/// Rows of a tile: a power of two, as head widths and lengths often are, and eight chains or more, which
+/// keep two units of four cycles' latency busy. Twelve rows were no faster.
 const fn tallest<L: Lanes>() -> usize {
     if L::TILE_ROWS[VECTORS - 1] < 8 { 4 } else { 8 }
 }
@@ -137,6 +184,13 @@ macro_rules! at_height {
 }
 use at_height;
 
+/// Sums of a tile of `N` registers a row.
+type Sums<L, const ROWS: usize, const N: usize> = [[Vector<L>; N]; ROWS];
+
+/// A tile of a product whose factors lie by columns.
+///
+/// To run one of `ROWS` rows and `N` registers, `a` must be readable at `l * a_row + i` for `i < ROWS`,
+/// `l < depth`; `N` registers of `b` readable at `l * PANEL`, and of `c` writable at `i * PANEL`.
 #[derive(Clone, Copy)]
 struct PanelTile {
     a: *const f32,
@@ -144,188 +198,255 @@ struct PanelTile {
     b: *const f32,
     c: *mut f32,
     depth: usize,
-    /// Where in the panel its columns are.
-    column: usize,
-    steps: Steps,
 }
 
 impl PanelTile {
-    /// Adds the products of step `l`.
+    /// Every step.
     ///
     /// # Safety
     ///
-    /// As for [`panel_tile`], `l < depth`.
+    /// See [`PanelTile`].
     #[inline(always)]
-    unsafe fn step<L: Lanes, const ROWS: usize>(
-        &self,
-        lanes: L,
-        l: usize,
-        sums: &mut [[Vector<L>; VECTORS]; ROWS],
-    ) {
+    unsafe fn run<L: Lanes, const ROWS: usize, const N: usize>(self, lanes: L) {
+        let mut sums = zeros::<L, ROWS, N>(lanes);
         // SAFETY: the caller's promise.
         unsafe {
-            let a = self.a.add(l * self.a_row);
-            multiply(
-                lanes,
-                #[inline(always)]
-                |i| a.add(i).read(),
-                self.b.add(l * PANEL),
-                sums,
-            );
+            self.steps(lanes, 0, self.depth, &mut sums);
+            store(self.c, PANEL, &sums);
         }
     }
-}
 
-/// `ROWS` rows and two registers of a [`panel_product`].
-///
-/// # Safety
-///
-/// `a` is readable at `l * a_row + i` for `i < ROWS`, `l < depth`; two registers of `b` are readable at
-/// `l * PANEL`, and of `c` writable at `i * PANEL`.
-#[inline(always)]
-unsafe fn panel_tile<L: Lanes, const ROWS: usize>(lanes: L, tile: PanelTile) {
-    let PanelTile { c, depth, column, steps, .. } = tile;
-    let (from, to) = match steps {
-        Steps::All => (0, depth),
-        Steps::UpTo { first } => (0, first.min(depth)),
-        Steps::From => (PANEL.min(depth), depth),
-    };
-    let columns = columns(lanes, column);
-    let mut sums = [[Vector::splat(lanes, 0.0); VECTORS]; ROWS];
-    for l in 0..from {
-        let (before, step) = (sums, Vector::splat(lanes, l as f32));
-        // SAFETY: the caller's promise, as `l < depth`.
-        unsafe { tile.step(lanes, l, &mut sums) };
-        keep(&mut sums, &before, [columns[0].less_equal(step), columns[1].less_equal(step)]);
-    }
-    for l in from..to {
-        // SAFETY: the caller's promise, as `l < depth`.
-        unsafe { tile.step(lanes, l, &mut sums) };
-    }
-    for l in to..depth {
-        let (before, step) = (sums, Vector::splat(lanes, (l - to) as f32));
-        // SAFETY: the caller's promise, as `l < depth`.
-        unsafe { tile.step(lanes, l, &mut sums) };
-        keep(&mut sums, &before, [step.less_equal(columns[0]), step.less_equal(columns[1])]);
-    }
-    for (i, sums) in sums.iter().enumerate() {
-        for (v, sum) in sums.iter().enumerate() {
-            // SAFETY: row `i` of the tile.
-            unsafe { lanes.store(c.add(i * PANEL + v * L::LANES), sum.raw) };
-        }
-    }
-}
-
-/// The number of each column of two registers of a panel.
-#[inline(always)]
-pub(super) fn columns<L: Lanes>(lanes: L, first: usize) -> [Vector<L>; VECTORS] {
-    let mut columns = [Vector::new(lanes, lanes.of_i32(lanes.iota())); VECTORS];
-    for (v, column) in columns.iter_mut().enumerate() {
-        *column = *column + column.constant((first + v * L::LANES) as f32);
-    }
-    columns
-}
-
-/// Takes a step back in the columns that do not take it.
-#[inline(always)]
-fn keep<L: Lanes, const ROWS: usize>(
-    sums: &mut [[Vector<L>; VECTORS]; ROWS],
-    before: &[[Vector<L>; VECTORS]; ROWS],
-    takes: [L::Mask; VECTORS],
-) {
-    for (sums, before) in sums.iter_mut().zip(before) {
-        for v in 0..VECTORS {
-            sums[v] = sums[v].select(takes[v], before[v]);
-        }
-    }
-}
-
-#[derive(Clone, Copy)]
-struct RowTile {
-    a: *const f32,
-    b: *const f32,
-    c: *mut f32,
-    width: usize,
-    /// Steps of the first row; each further row takes one more, as long as there are any.
-    steps: usize,
-    last: usize,
-}
-
-/// `ROWS` rows and `N` registers of a [`row_product`].
-///
-/// # Safety
-///
-/// `a` is readable at `i * PANEL + l` for `i < ROWS`, `l < last`; `N` registers of `b` are readable at
-/// `l * width`, and of `c` readable and writable at `i * width`.
-#[inline(always)]
-unsafe fn row_tile<L: Lanes, const ROWS: usize, const N: usize>(lanes: L, tile: RowTile) {
-    let RowTile { a, b, c, width, steps, last } = tile;
-    let mut sums = [[Vector::splat(lanes, 0.0); N]; ROWS];
-    for (i, sums) in sums.iter_mut().enumerate() {
-        for (v, sum) in sums.iter_mut().enumerate() {
-            // SAFETY: row `i` of the tile.
-            sum.raw = unsafe { lanes.load(c.add(i * width + v * L::LANES)) };
-        }
-    }
-    for l in 0..steps {
-        // SAFETY: the caller's promise, as `l < last`.
+    /// Of column `c` the steps up to `first + c`.
+    ///
+    /// # Safety
+    ///
+    /// See [`PanelTile`].
+    #[inline(always)]
+    unsafe fn run_up_to<L: Lanes, const ROWS: usize>(self, lanes: L, first: usize) {
+        let mut sums = zeros::<L, ROWS, VECTORS>(lanes);
+        // SAFETY: the caller's promise.
         unsafe {
-            let a = a.add(l);
-            multiply(
-                lanes,
-                #[inline(always)]
-                |i| a.add(i * PANEL).read(),
-                b.add(l * width),
-                &mut sums,
-            );
+            self.steps(lanes, 0, first.min(self.depth), &mut sums);
+            self.diagonal::<L, ROWS, 0, true>(lanes, first, &mut sums);
+            self.diagonal::<L, ROWS, 1, true>(lanes, first + L::LANES, &mut sums);
+            store(self.c, PANEL, &sums);
         }
     }
-    for row in 1..ROWS {
-        let l = steps + row - 1;
-        if l < last {
-            // SAFETY: the caller's promise.
+
+    /// Of column `c` the steps from `first + c` on.
+    ///
+    /// # Safety
+    ///
+    /// See [`PanelTile`].
+    #[inline(always)]
+    unsafe fn run_from<L: Lanes, const ROWS: usize>(self, lanes: L, first: usize) {
+        let mut sums = zeros::<L, ROWS, VECTORS>(lanes);
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.diagonal::<L, ROWS, 0, false>(lanes, first, &mut sums);
+            self.diagonal::<L, ROWS, 1, false>(lanes, first + L::LANES, &mut sums);
+            self.steps(lanes, first + VECTORS * L::LANES, self.depth, &mut sums);
+            store(self.c, PANEL, &sums);
+        }
+    }
+
+    /// Adds the products of the steps `from..to`.
+    ///
+    /// # Safety
+    ///
+    /// See [`PanelTile`]; `to <= depth`.
+    #[inline(always)]
+    unsafe fn steps<L: Lanes, const ROWS: usize, const N: usize>(
+        self,
+        lanes: L,
+        from: usize,
+        to: usize,
+        sums: &mut Sums<L, ROWS, N>,
+    ) {
+        for l in from..to {
+            // SAFETY: the caller's promise, as `l < depth`.
             unsafe {
-                let a = a.add(row * PANEL + l);
-                let later = &mut sums[row..];
-                multiply(
-                    lanes,
-                    #[inline(always)]
-                    |i| a.add(i * PANEL).read(),
-                    b.add(l * width),
-                    later,
-                );
+                let b = load::<L, N>(lanes, self.b.add(l * PANEL));
+                for (i, sums) in sums.iter_mut().enumerate() {
+                    let a = Vector::splat(lanes, self.a.add(l * self.a_row + i).read());
+                    for (sum, b) in sums.iter_mut().zip(&b) {
+                        *sum = a.mul_add(*b, *sum);
+                    }
+                }
             }
         }
     }
-    for (i, sums) in sums.iter().enumerate() {
-        for (v, sum) in sums.iter().enumerate() {
-            // SAFETY: row `i` of the tile.
-            unsafe { lanes.store(c.add(i * width + v * L::LANES), sum.raw) };
+
+    /// Adds the products of as many steps, from `from` on, as a register has lanes: in register `PART`
+    /// those of one lane more, or less, at each step. Other registers take all of them, or none.
+    ///
+    /// Going `UP_TO` a step, lanes from the number of the step on take it; otherwise those up to it.
+    ///
+    /// # Safety
+    ///
+    /// See [`PanelTile`].
+    #[inline(always)]
+    unsafe fn diagonal<L: Lanes, const ROWS: usize, const PART: usize, const UP_TO: bool>(
+        self,
+        lanes: L,
+        from: usize,
+        sums: &mut Sums<L, ROWS, VECTORS>,
+    ) {
+        let numbers = Vector::new(lanes, lanes.of_i32(lanes.iota()));
+        for step in 0..L::LANES.min(self.depth.saturating_sub(from)) {
+            let l = from + step;
+            let takes = if UP_TO {
+                Vector::splat(lanes, step as f32).less_equal(numbers)
+            } else {
+                lanes.first(step + 1)
+            };
+            // SAFETY: the caller's promise, as `l < depth`.
+            unsafe {
+                let b = load::<L, VECTORS>(lanes, self.b.add(l * PANEL));
+                for (i, sums) in sums.iter_mut().enumerate() {
+                    let a = Vector::splat(lanes, self.a.add(l * self.a_row + i).read());
+                    for v in 0..VECTORS {
+                        let next = a.mul_add(b[v], sums[v]);
+                        if v == PART {
+                            sums[v] = next.select(takes, sums[v]);
+                        } else if (PART < v) == UP_TO {
+                            sums[v] = next;
+                        }
+                    }
+                }
+            }
         }
     }
 }
 
-/// Adds to each row its factor times a row of `B`.
+/// A tile of a product whose left factors lie by rows.
+///
+/// To run one of `ROWS` rows and `N` registers, `a` must be readable at `i * a_row + l` for `i < ROWS`,
+/// `l < depth`; `N` registers of `b` readable at `l * b_row`, and of `c` readable and writable at
+/// `i * c_row`.
+#[derive(Clone, Copy)]
+struct RowTile {
+    a: *const f32,
+    a_row: usize,
+    b: *const f32,
+    b_row: usize,
+    c: *mut f32,
+    c_row: usize,
+    /// Whether the chains go on from what is there, and not from zero.
+    goes_on: bool,
+    /// Steps of the first row, at most `depth`; each further row takes one more, while there are any.
+    steps: usize,
+    depth: usize,
+}
+
+impl RowTile {
+    /// Runs the tile compiled for its rows, and for the registers of `n_columns`.
+    ///
+    /// # Safety
+    ///
+    /// See [`RowTile`].
+    #[inline(always)]
+    unsafe fn run_at_height<L: Lanes>(self, lanes: L, n_rows: usize, n_columns: usize) {
+        at_height!(lanes, n_rows, ROWS => unsafe {
+            // SAFETY: the caller's promise.
+            if n_columns < VECTORS * L::LANES {
+                self.run::<L, ROWS, 1>(lanes);
+            } else {
+                self.run::<L, ROWS, VECTORS>(lanes);
+            }
+        });
+    }
+
+    /// # Safety
+    ///
+    /// See [`RowTile`].
+    #[inline(always)]
+    unsafe fn run<L: Lanes, const ROWS: usize, const N: usize>(self, lanes: L) {
+        let mut sums = zeros::<L, ROWS, N>(lanes);
+        let mut rows = [self.a; ROWS];
+        for (i, (sums, row)) in sums.iter_mut().zip(&mut rows).enumerate() {
+            *row = self.a.wrapping_add(i * self.a_row);
+            if self.goes_on {
+                // SAFETY: row `i` of the tile.
+                *sums = unsafe { load(lanes, self.c.add(i * self.c_row)) };
+            }
+        }
+        for l in 0..self.steps {
+            // SAFETY: the caller's promise, as `l < depth`.
+            unsafe { self.step(lanes, l, &rows, &mut sums) };
+        }
+        for row in 1..ROWS {
+            let l = self.steps + row - 1;
+            if l < self.depth {
+                // SAFETY: the caller's promise.
+                unsafe { self.step(lanes, l, &rows[row..], &mut sums[row..]) };
+            }
+        }
+        // SAFETY: the rows of the tile.
+        unsafe { store(self.c, self.c_row, &sums) };
+    }
+
+    /// Adds the products of step `l` to the sums of `rows`.
+    ///
+    /// # Safety
+    ///
+    /// See [`RowTile`]; `l < depth`.
+    #[inline(always)]
+    unsafe fn step<L: Lanes, const N: usize>(
+        self,
+        lanes: L,
+        l: usize,
+        rows: &[*const f32],
+        sums: &mut [[Vector<L>; N]],
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let b = load::<L, N>(lanes, self.b.add(l * self.b_row));
+            for (row, sums) in rows.iter().zip(sums) {
+                let a = Vector::splat(lanes, row.add(l).read());
+                for (sum, b) in sums.iter_mut().zip(&b) {
+                    *sum = a.mul_add(*b, *sum);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn zeros<L: Lanes, const ROWS: usize, const N: usize>(lanes: L) -> Sums<L, ROWS, N> {
+    [[Vector::splat(lanes, 0.0); N]; ROWS]
+}
+
+/// `N` registers of a row.
 ///
 /// # Safety
 ///
-/// `N` registers are readable from `b`.
+/// `src` is readable for as much.
 #[inline(always)]
-unsafe fn multiply<L: Lanes, const N: usize>(
-    lanes: L,
-    factor: impl Fn(usize) -> f32,
-    b: *const f32,
-    sums: &mut [[Vector<L>; N]],
-) {
+unsafe fn load<L: Lanes, const N: usize>(lanes: L, src: *const f32) -> [Vector<L>; N] {
     let mut row = [Vector::splat(lanes, 0.0); N];
     for (v, value) in row.iter_mut().enumerate() {
         // SAFETY: the caller's promise.
-        value.raw = unsafe { lanes.load(b.add(v * L::LANES)) };
+        value.raw = unsafe { lanes.load(src.add(v * L::LANES)) };
     }
-    for (i, sums) in sums.iter_mut().enumerate() {
-        let factor = Vector::splat(lanes, factor(i));
-        for (sum, value) in sums.iter_mut().zip(&row) {
-            *sum = factor.mul_add(*value, *sum);
+    row
+}
+
+/// Writes a tile to rows `stride` apart.
+///
+/// # Safety
+///
+/// `N` registers are writable at each row.
+#[inline(always)]
+unsafe fn store<L: Lanes, const ROWS: usize, const N: usize>(
+    dst: *mut f32,
+    stride: usize,
+    sums: &Sums<L, ROWS, N>,
+) {
+    for (i, sums) in sums.iter().enumerate() {
+        for (v, sum) in sums.iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { sum.lanes.store(dst.add(i * stride + v * L::LANES), sum.raw) };
         }
     }
 }

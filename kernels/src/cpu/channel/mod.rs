@@ -7,6 +7,7 @@ use walk::map_channels;
 pub(crate) use walk::{BLOCK_MAX, blocks, fold_channels};
 
 use super::dispatch::dispatch;
+use super::elementwise;
 use super::lanes::{Lanes, Vector};
 use super::math::sigmoid;
 use super::sweep::{fold_sums, map};
@@ -51,10 +52,10 @@ impl ChannelShape {
 pub fn channel_mean(shape: ChannelShape, x: &[f32], y: &mut [f32]) {
     assert_eq!(y.len(), shape.batch * shape.channels, "y is f32[batch, channels]");
     assert_data(shape, [x]);
-    if shape.len <= 1 {
-        y.fill(0.0);
-        y[..x.len()].copy_from_slice(x);
-        return;
+    match shape.len {
+        0 => return y.fill(0.0),
+        1 => return y.copy_from_slice(x),
+        _ => {}
     }
     let count = shape.len as f32;
     dispatch!(lanes => {
@@ -67,9 +68,14 @@ pub fn channel_mean(shape: ChannelShape, x: &[f32], y: &mut [f32]) {
 
 /// The gradient of [`channel_mean`]: `dx = dy / len` at every position, added to `dx` where `accumulate`.
 pub fn channel_mean_grad(shape: ChannelShape, dy: &[f32], dx: &mut [f32], accumulate: bool) {
-    let count = shape.len as f32;
+    let rows = ChannelShape { len: 1, ..shape };
+    match shape.len {
+        1 if accumulate => return elementwise::add_assign(dx, dy),
+        1 => return dx.copy_from_slice(dy),
+        _ => assert_data(rows, [dy]),
+    }
     dispatch!(lanes => {
-        let count = Vector::splat(lanes, count);
+        let count = Vector::splat(lanes, shape.len as f32);
         let shape = shape.each_row();
         spread(lanes, shape, [dy], [], dx, accumulate, #[inline(always)] |[dy], []| dy / count);
     });
@@ -77,6 +83,11 @@ pub fn channel_mean_grad(shape: ChannelShape, dy: &[f32], dx: &mut [f32], accumu
 
 /// `y = s x`, a factor for each channel of each example; `s`: `f32[batch, channels]`.
 pub fn channel_multiply(shape: ChannelShape, x: &[f32], s: &[f32], y: &mut [f32]) {
+    assert_eq!(s.len(), shape.batch * shape.channels, "s is f32[batch, channels]");
+    if shape.len == 1 {
+        elementwise::multiply(s, x, y);
+        return;
+    }
     dispatch!(lanes => {
         spread(lanes, shape.each_row(), [s], [x], y, false, #[inline(always)] |[s], [x]| s * x);
     });
@@ -90,6 +101,11 @@ pub fn channel_multiply_grad_x(
     dx: &mut [f32],
     accumulate: bool,
 ) {
+    assert_eq!(s.len(), shape.batch * shape.channels, "s is f32[batch, channels]");
+    if shape.len == 1 {
+        elementwise::multiply_grad(s, dy, dx, accumulate);
+        return;
+    }
     dispatch!(lanes => {
         let shape = shape.each_row();
         spread(lanes, shape, [s], [dy], dx, accumulate, #[inline(always)] |[s], [dy]| s * dy);
@@ -107,13 +123,11 @@ pub fn channel_multiply_grad_s(
 ) {
     assert_eq!(ds.len(), shape.batch * shape.channels, "ds is f32[batch, channels]");
     assert_data(shape, [dy, x]);
-    if shape.len == 0 {
-        ds.fill(if accumulate { return } else { 0.0 });
-        return;
-    }
-    if shape.len == 1 {
-        super::elementwise::multiply_grad(dy, x, ds, accumulate);
-        return;
+    match shape.len {
+        0 if accumulate => return,
+        0 => return ds.fill(0.0),
+        1 => return elementwise::multiply_grad(dy, x, ds, accumulate),
+        _ => {}
     }
     dispatch!(lanes => {
         let rows = dy.chunks_exact(shape.len).zip(x.chunks_exact(shape.len));

@@ -9,11 +9,15 @@ use crate::cpu::lanes::{Lanes, REDUCTION_LANES, Vector, join};
 use crate::cpu::sweep::{load_each, load_each_masked, map};
 use core::ops::Range;
 
-/// Most channels of a block: their partial sums are kept on the stack.
-pub(crate) const BLOCK_MAX: usize = 64;
+/// Most channels of a block: their sums are kept on the stack.
+pub(crate) const BLOCK_MAX: usize = 256;
 
-/// Bytes that a block of channels may span in each operand: what several passes read again then stays
-/// in a second-level cache of a megabyte.
+/// Channels whose sixteen partial sums are kept on the stack at a time.
+const PARTIAL_MAX: usize = 64;
+
+/// Bytes that a block of channels may span in each operand, so that later passes find it in the
+/// second-level cache. Of `1 << 17` to `1 << 20`, the fastest for batch norm, forward and backward, on
+/// sixteen channels of 28 by 28, batch 64, with a cache of two megabytes.
 const BLOCK_BYTES: usize = 1 << 17;
 
 /// Registers side by side in a sum over the rows of plain vectors: independent additions enough to hide
@@ -126,8 +130,8 @@ pub(crate) fn fold_channels<L: Lanes, const P: usize, const R: usize, const A: u
         return;
     }
     let mut sums = sums;
-    for at in (0..channels.len()).step_by(BLOCK_MAX) {
-        let end = (at + BLOCK_MAX).min(channels.len());
+    for at in (0..channels.len()).step_by(PARTIAL_MAX) {
+        let end = (at + PARTIAL_MAX).min(channels.len());
         let mut values = params;
         for param in &mut values {
             *param = &param[at..end];
@@ -149,7 +153,7 @@ pub(crate) fn fold_channels<L: Lanes, const P: usize, const R: usize, const A: u
     }
 }
 
-/// The sixteen partial sums of each of at most [`BLOCK_MAX`] channels, whose operands have been asserted.
+/// The sixteen partial sums of each of at most [`PARTIAL_MAX`] channels, whose operands have been asserted.
 #[inline(always)]
 fn fold_rows<L: Lanes, const P: usize, const R: usize, const A: usize>(
     lanes: L,
@@ -158,8 +162,8 @@ fn fold_rows<L: Lanes, const P: usize, const R: usize, const A: usize>(
     params: [&[f32]; P],
     reads: [&[f32]; R],
     step: &impl Fn([Vector<L>; A], [Vector<L>; P], [Vector<L>; R]) -> [Vector<L>; A],
-) -> [[[f32; REDUCTION_LANES]; A]; BLOCK_MAX] {
-    let mut totals = [[[0.0; REDUCTION_LANES]; A]; BLOCK_MAX];
+) -> [[[f32; REDUCTION_LANES]; A]; PARTIAL_MAX] {
+    let mut totals = [[[0.0; REDUCTION_LANES]; A]; PARTIAL_MAX];
     for example in 0..shape.batch {
         for (at, totals) in totals[..channels.len()].iter_mut().enumerate() {
             let mut values = [Vector::splat(lanes, 0.0); P];

@@ -2,7 +2,7 @@
 
 use super::Conv2dShape;
 use super::planes::Planes;
-use super::product::{self, Product, SLACK_LEN, Table, pack_weights};
+use super::product::{self, Product, SLACK_LEN, Table, examples_at_once, pack_weights};
 use crate::cpu::gemm::Output;
 use crate::cpu::lanes::Lanes;
 
@@ -24,7 +24,8 @@ fn planes(shape: Conv2dShape) -> Planes {
 }
 
 pub(super) fn scratch_len(shape: Conv2dShape) -> usize {
-    shape.group_inputs() * planes(shape).channel_len()
+    let n_examples = examples_at_once(shape.batch, shape.positions());
+    n_examples * shape.group_inputs() * planes(shape).channel_len()
         + SLACK_LEN
         + shape.w_len()
         + product::scratch_len(shape.group_outputs())
@@ -47,7 +48,9 @@ pub(super) fn forward<L: Lanes>(
     let (inputs, outputs, positions) =
         (shape.group_inputs(), shape.group_outputs(), shape.positions());
     let (planes, patch_len) = (planes(shape), shape.patch_len());
-    let values_len = inputs * planes.channel_len() + SLACK_LEN;
+    let example_len = inputs * planes.channel_len();
+    let at_once = examples_at_once(shape.batch, positions);
+    let values_len = at_once * example_len + SLACK_LEN;
     let (values, scratch) = scratch.split_at_mut(values_len);
     let (packed, scratch) = scratch.split_at_mut(shape.w_len());
     values.fill(0.0);
@@ -58,25 +61,33 @@ pub(super) fn forward<L: Lanes>(
         pack_weights(lanes, outputs, patch_len, packed, |row, l| w[row * patch_len + l]);
     }
     let mut table = Table::new();
-    let x_group_len = inputs * shape.height * shape.width;
-    for group in 0..shape.batch * shape.groups {
-        let of = group % shape.groups;
-        planes.fill(lanes, &x[group * x_group_len..][..x_group_len], values);
-        let product = Product {
-            values,
-            planes,
-            kernel: shape.kernel,
-            begin: 0,
-            n_channels: inputs,
-            n_examples: 1,
-            size: shape.out_size(),
-            m: outputs,
-            weights: &packed[of * group_len..],
-            c_example: shape.out_channels * positions,
-            output: Output::Replace,
-            bias: bias.map(|bias| &bias[of * outputs..][..outputs]),
-            rectify,
-        };
-        product.run(lanes, &mut y[group * outputs * positions..], &mut table, scratch);
+    let image_len = shape.height * shape.width;
+    for first in (0..shape.batch).step_by(at_once) {
+        let n_examples = at_once.min(shape.batch - first);
+        for group in 0..shape.groups {
+            let examples = values.chunks_exact_mut(example_len.max(1)).take(n_examples);
+            for (example, values) in (first..).zip(examples) {
+                let channel = example * shape.in_channels + group * inputs;
+                let x = &x[channel * image_len..][..inputs * image_len];
+                planes.fill(lanes, x, values);
+            }
+            let product = Product {
+                values,
+                planes,
+                kernel: shape.kernel,
+                begin: 0,
+                n_channels: inputs,
+                n_examples,
+                size: shape.out_size(),
+                m: outputs,
+                weights: &packed[group * group_len..],
+                c_example: shape.out_channels * positions,
+                output: Output::Replace,
+                bias: bias.map(|bias| &bias[group * outputs..][..outputs]),
+                rectify,
+            };
+            let channel = first * shape.out_channels + group * outputs;
+            product.run(lanes, &mut y[channel * positions..], &mut table, scratch);
+        }
     }
 }

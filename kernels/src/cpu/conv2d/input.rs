@@ -3,7 +3,7 @@
 
 use super::Conv2dShape;
 use super::planes::Planes;
-use super::product::{self, Product, SLACK_LEN, TABLE_LEN, Table, pack_weights};
+use super::product::{self, Product, SLACK_LEN, Table, examples_at_once, pack_weights};
 use crate::cpu::gemm::Output;
 use crate::cpu::lanes::Lanes;
 
@@ -65,18 +65,12 @@ fn planes(shape: Conv2dShape) -> Planes {
     planes
 }
 
-/// Whether `dx` is written where it belongs at once.
-fn is_direct(shape: Conv2dShape, accumulate: bool) -> bool {
-    // A chain of several tables can stop in `dx` only if nothing else is there.
-    let taps = shape.group_outputs() * shape.kernel[0] * shape.kernel[1];
-    shape.stride == [1; 2] && (!accumulate || taps <= TABLE_LEN)
-}
-
 pub(super) fn scratch_len(shape: Conv2dShape) -> usize {
-    shape.group_outputs() * planes(shape).channel_len()
+    let at_once = examples_at_once(shape.batch, shape.height * shape.width);
+    at_once * shape.group_outputs() * planes(shape).channel_len()
         + SLACK_LEN
         + shape.w_len()
-        + shape.group_inputs() * shape.height * shape.width
+        + at_once * shape.group_inputs() * shape.height * shape.width
         + product::scratch_len(shape.group_inputs())
 }
 
@@ -95,49 +89,130 @@ pub(super) fn grad_input<L: Lanes>(
     }
     let (inputs, outputs) = (shape.group_inputs(), shape.group_outputs());
     let planes = planes(shape);
-    let (values, scratch) = scratch.split_at_mut(outputs * planes.channel_len() + SLACK_LEN);
+    let example_len = outputs * planes.channel_len();
+    let at_once = examples_at_once(shape.batch, shape.height * shape.width);
+    let (values, scratch) = scratch.split_at_mut(at_once * example_len + SLACK_LEN);
     let (packed, scratch) = scratch.split_at_mut(shape.w_len());
-    let (residues, scratch) = scratch.split_at_mut(inputs * shape.height * shape.width);
     values.fill(0.0);
-    let direct = is_direct(shape, accumulate);
     let group_len = shape.w_len() / shape.groups;
     for group in 0..shape.groups {
         let range = group * group_len..(group + 1) * group_len;
         pack(lanes, shape, &w[range.clone()], &mut packed[range]);
     }
-    let mut tables = [const { Table::new() }; 1];
-    let dy_len = outputs * shape.positions();
-    let dx_len = inputs * shape.height * shape.width;
-    for group in 0..shape.batch * shape.groups {
-        planes.fill(lanes, &dy[group * dy_len..][..dy_len], values);
-        let dx = &mut dx[group * dx_len..][..dx_len];
-        let mut weights = &packed[group % shape.groups * group_len..];
-        let mut residues = &mut *residues;
-        for (vertical, horizontal) in phases(shape) {
-            let product = Product {
-                values,
-                planes,
-                kernel: [vertical.n_taps, horizontal.n_taps],
-                begin: vertical.begin * planes.size[1] + horizontal.begin,
-                n_channels: outputs,
-                n_examples: 1,
-                size: [vertical.len, horizontal.len],
-                m: inputs,
-                weights,
-                c_example: 0,
-                output: if direct && accumulate { Output::Add } else { Output::Replace },
-                bias: None,
-                rectify: false,
-            };
-            weights = &weights[inputs * outputs * vertical.n_taps * horizontal.n_taps..];
-            if direct {
-                product.run(lanes, dx, &mut tables[0], scratch);
+    let mut tables = [const { Table::new() }; N_TABLES];
+    let image_len = shape.height * shape.width;
+    for first in (0..shape.batch).step_by(at_once) {
+        let n_examples = at_once.min(shape.batch - first);
+        for group in 0..shape.groups {
+            let examples = values.chunks_exact_mut(example_len.max(1)).take(n_examples);
+            for (example, values) in (first..).zip(examples) {
+                let channel = example * shape.out_channels + group * outputs;
+                let dy = &dy[channel * shape.positions()..][..outputs * shape.positions()];
+                planes.fill(lanes, dy, values);
+            }
+            let weights = &packed[group * group_len..][..group_len];
+            let source = Source { shape, planes, values, weights, n_examples };
+            let channel = first * shape.in_channels + group * inputs;
+            let dx = &mut dx[channel * image_len..];
+            if shape.stride == [1; 2] {
+                source.convolve(lanes, dx, accumulate, &mut tables[0], scratch);
             } else {
-                let len = inputs * vertical.len * horizontal.len;
-                let (residue, rest) = residues.split_at_mut(len);
-                product.run(lanes, residue, &mut Table::new(), scratch);
-                place(shape, vertical, horizontal, residue, dx, accumulate);
-                residues = rest;
+                source.convolve_residues(lanes, dx, accumulate, &mut tables, scratch);
+            }
+        }
+    }
+}
+
+/// Tables kept: as many as there are pairs of residues by a stride of two.
+const N_TABLES: usize = 4;
+
+/// The padded output gradients of a group in some examples.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    shape: Conv2dShape,
+    planes: Planes,
+    values: &'a [f32],
+    /// As [`pack`] leaves them.
+    weights: &'a [f32],
+    n_examples: usize,
+}
+
+impl<'a> Source<'a> {
+    /// The product that gives a pair of residues.
+    fn product(
+        self,
+        vertical: Phase,
+        horizontal: Phase,
+        weights: &'a [f32],
+        c_example: usize,
+        output: Output,
+    ) -> Product<'a> {
+        Product {
+            values: self.values,
+            planes: self.planes,
+            kernel: [vertical.n_taps, horizontal.n_taps],
+            begin: vertical.begin * self.planes.size[1] + horizontal.begin,
+            n_channels: self.shape.group_outputs(),
+            n_examples: self.n_examples,
+            size: [vertical.len, horizontal.len],
+            m: self.shape.group_inputs(),
+            weights,
+            c_example,
+            output,
+            bias: None,
+            rectify: false,
+        }
+    }
+
+    /// With a stride of one there is one residue, written where it belongs.
+    #[inline(always)]
+    fn convolve<L: Lanes>(
+        self,
+        lanes: L,
+        dx: &mut [f32],
+        accumulate: bool,
+        table: &mut Table,
+        scratch: &mut [f32],
+    ) {
+        let [vertical, horizontal] = [0, 1].map(|axis| Phase::of(self.shape, axis, 0));
+        let c_example = self.shape.in_channels * self.shape.height * self.shape.width;
+        let output = if accumulate { Output::Add } else { Output::Replace };
+        let product = self.product(vertical, horizontal, self.weights, c_example, output);
+        product.run(lanes, dx, table, scratch);
+    }
+
+    /// Residues apart, then together.
+    #[inline(always)]
+    fn convolve_residues<L: Lanes>(
+        self,
+        lanes: L,
+        dx: &mut [f32],
+        accumulate: bool,
+        tables: &mut [Table; N_TABLES],
+        scratch: &mut [f32],
+    ) {
+        let Self { shape, n_examples, .. } = self;
+        let (inputs, outputs) = (shape.group_inputs(), shape.group_outputs());
+        let residues_len = n_examples * inputs * shape.height * shape.width;
+        let (residues, scratch) = scratch.split_at_mut(residues_len);
+        let mut weights = self.weights;
+        for i in 0..shape.stride[0] {
+            let vertical = Phase::of(shape, 0, i);
+            let mut used = 0;
+            for j in 0..shape.stride[1] {
+                let horizontal = Phase::of(shape, 1, j);
+                let c_example = inputs * vertical.len * horizontal.len;
+                let product =
+                    self.product(vertical, horizontal, weights, c_example, Output::Replace);
+                let table = &mut tables[(i * shape.stride[1] + j) % N_TABLES];
+                let residue = &mut residues[used..][..n_examples * c_example];
+                product.run(lanes, residue, table, scratch);
+                weights = &weights[inputs * outputs * vertical.n_taps * horizontal.n_taps..];
+                used += residue.len();
+            }
+            for example in 0..n_examples {
+                let dx = &mut dx[example * shape.in_channels * shape.height * shape.width..];
+                place(shape, vertical, [example, n_examples], residues, dx, accumulate);
             }
         }
     }
@@ -167,25 +242,70 @@ fn pack<L: Lanes>(lanes: L, shape: Conv2dShape, w: &[f32], mut packed: &mut [f32
     }
 }
 
-/// Writes a residue where it belongs.
+/// Writes the residues of some rows of an example where they belong.
+#[inline(always)]
 fn place(
     shape: Conv2dShape,
     vertical: Phase,
-    horizontal: Phase,
-    residue: &[f32],
+    [example, n_examples]: [usize; 2],
+    residues: &[f32],
     dx: &mut [f32],
     accumulate: bool,
 ) {
-    if residue.is_empty() {
+    let rows = shape.group_inputs() * vertical.len;
+    let target = |row: usize| {
+        let (channel, i) = (row / vertical.len, row % vertical.len);
+        let row = channel * shape.height + vertical.first + i * vertical.stride;
+        row * shape.width..(row + 1) * shape.width
+    };
+    if shape.stride[1] == 2 {
+        let mut halves = [0, 1].map(|phase| Phase::of(shape, 1, phase));
+        let mut at = [0, n_examples * rows * halves[0].len];
+        if halves[1].first == 0 {
+            halves.swap(0, 1);
+            at.swap(0, 1);
+        }
+        for row in 0..rows {
+            let [even, odd] = [0, 1].map(|half| {
+                let len = halves[half].len;
+                &residues[at[half] + (example * rows + row) * len..][..len]
+            });
+            interleave(even, odd, &mut dx[target(row)], accumulate);
+        }
         return;
     }
-    for (at, row) in residue.chunks_exact(horizontal.len).enumerate() {
-        let (channel, i) = (at / vertical.len, at % vertical.len);
-        let row_at = channel * shape.height + vertical.first + i * vertical.stride;
-        let dx = &mut dx[row_at * shape.width..][..shape.width];
-        let dx = dx[horizontal.first..].iter_mut().step_by(horizontal.stride);
-        for (dx, value) in dx.zip(row) {
-            *dx = if accumulate { *dx + value } else { *value };
+    let mut at = 0;
+    for phase in 0..shape.stride[1] {
+        let horizontal = Phase::of(shape, 1, phase);
+        let len = horizontal.len;
+        for row in 0..rows {
+            let values = &residues[at + (example * rows + row) * len..][..len];
+            let dx = &mut dx[target(row)];
+            let first = horizontal.first.min(dx.len());
+            let dx = dx[first..].iter_mut().step_by(horizontal.stride);
+            for (dx, value) in dx.zip(values) {
+                *dx = if accumulate { *dx + value } else { *value };
+            }
         }
+        at += n_examples * rows * len;
+    }
+}
+
+/// `dx = even[0], odd[0], even[1], odd[1], ...`
+#[inline(always)]
+fn interleave(even: &[f32], odd: &[f32], dx: &mut [f32], accumulate: bool) {
+    let (pairs, last) = dx.as_chunks_mut::<2>();
+    let values = even.iter().zip(odd);
+    if accumulate {
+        for (pair, (even, odd)) in pairs.iter_mut().zip(values) {
+            *pair = [pair[0] + even, pair[1] + odd];
+        }
+    } else {
+        for (pair, (even, odd)) in pairs.iter_mut().zip(values) {
+            *pair = [*even, *odd];
+        }
+    }
+    if let (Some(dx), Some(value)) = (last.first_mut(), even.get(pairs.len())) {
+        *dx = if accumulate { *dx + value } else { *value };
     }
 }

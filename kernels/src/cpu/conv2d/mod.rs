@@ -4,6 +4,7 @@
 
 mod forward;
 mod input;
+mod panel;
 mod planes;
 mod product;
 mod tile;

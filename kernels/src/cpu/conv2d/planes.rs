@@ -1,11 +1,10 @@
 //! Images laid out so that a window is read at fixed offsets from where it begins.
 
 use crate::cpu::lanes::Lanes;
-use crate::cpu::sweep::map;
 
 /// Padded copies of the channels of an image: for each channel one plane for each residue of rows and
 /// columns by the steps, so that neighbours in a plane are one step apart in the image.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Planes {
     /// Height and width of the image.
     pub(super) image: [usize; 2],
@@ -44,12 +43,18 @@ impl Planes {
             for (phase, plane) in phases.enumerate() {
                 let (vertical, horizontal) = (phase / self.n_phases[1], phase % self.n_phases[1]);
                 let (row, column) = (self.run(0, vertical), self.run(1, horizontal));
-                for i in 0..row.len {
-                    let source = (row.source + i * self.step[0]) * self.image[1] + column.source;
-                    let target = (row.target + i) * self.size[1] + column.target;
-                    let dst = &mut plane[target..][..column.len];
-                    take_every(lanes, self.step[1], &x[source..], dst);
+                if row.len == 0 || column.len == 0 {
+                    continue;
                 }
+                let rows = Rows {
+                    n_rows: row.len,
+                    len: column.len,
+                    src_pitch: self.step[0] * self.image[1],
+                    dst_pitch: self.size[1],
+                };
+                let source = row.source * self.image[1] + column.source;
+                let target = row.target * self.size[1] + column.target;
+                rows.copy(lanes, self.step[1], &x[source..], &mut plane[target..]);
             }
         }
     }
@@ -74,35 +79,73 @@ struct Run {
     len: usize,
 }
 
+/// Rows to copy.
+#[derive(Clone, Copy)]
+struct Rows {
+    n_rows: usize,
+    len: usize,
+    /// How far apart they lie.
+    src_pitch: usize,
+    dst_pitch: usize,
+}
+
+impl Rows {
+    /// `dst[row, i] = src[row, i * step]`
+    #[inline(always)]
+    fn copy<L: Lanes>(self, lanes: L, step: usize, src: &[f32], dst: &mut [f32]) {
+        let Self { n_rows, len, src_pitch, dst_pitch } = self;
+        assert!((n_rows - 1) * src_pitch + (len - 1) * step < src.len(), "rows are within");
+        assert!((n_rows - 1) * dst_pitch + len <= dst.len(), "rows are within");
+        if step == 1 {
+            // SAFETY: rows are within, as asserted.
+            return unsafe { self.copy_neighbours(lanes, src.as_ptr(), dst.as_mut_ptr()) };
+        }
+        for row in 0..n_rows {
+            take_every(step, &src[row * src_pitch..], &mut dst[row * dst_pitch..][..len]);
+        }
+    }
+
+    /// [`Self::copy`] with a step of one.
+    ///
+    /// # Safety
+    ///
+    /// Rows are readable and writable.
+    #[inline(always)]
+    unsafe fn copy_neighbours<L: Lanes>(self, lanes: L, src: *const f32, dst: *mut f32) {
+        let full = self.len - self.len % L::LANES;
+        let mask = lanes.first(self.len - full);
+        for row in 0..self.n_rows {
+            // SAFETY: the caller's promise; `mask` ends where a row does.
+            unsafe {
+                let (src, dst) = (src.add(row * self.src_pitch), dst.add(row * self.dst_pitch));
+                for at in (0..full).step_by(L::LANES) {
+                    lanes.store(dst.add(at), lanes.load(src.add(at)));
+                }
+                if full < self.len {
+                    let value = lanes.load_masked(mask, src.add(full));
+                    lanes.store_masked(mask, dst.add(full), value);
+                }
+            }
+        }
+    }
+}
+
 /// `dst[i] = src[i * step]`
 #[inline(always)]
-fn take_every<L: Lanes>(lanes: L, step: usize, src: &[f32], dst: &mut [f32]) {
-    match step {
-        1 => {
-            let src = &src[..dst.len()];
-            map(
-                lanes,
-                [src],
-                [dst],
-                #[inline(always)]
-                |[x], _| [x],
-            );
+fn take_every(step: usize, src: &[f32], dst: &mut [f32]) {
+    if step == 2 {
+        // Pairs, so that the loop is made of shuffles; the last may lack its second.
+        let pairs = src.as_chunks::<2>().0;
+        let n_pairs = pairs.len().min(dst.len());
+        for (dst, pair) in dst.iter_mut().zip(pairs) {
+            *dst = pair[0];
         }
-        2 => {
-            // Pairs, so that the loop is made of shuffles; the last may lack its second.
-            let pairs = src.chunks_exact(2);
-            let n_pairs = pairs.len().min(dst.len());
-            for (dst, pair) in dst.iter_mut().zip(pairs) {
-                *dst = pair[0];
-            }
-            for i in n_pairs..dst.len() {
-                dst[i] = src[2 * i];
-            }
+        if n_pairs < dst.len() {
+            dst[n_pairs] = src[2 * n_pairs];
         }
-        _ => {
-            for (dst, src) in dst.iter_mut().zip(src.iter().step_by(step)) {
-                *dst = *src;
-            }
+    } else {
+        for (dst, src) in dst.iter_mut().zip(src.iter().step_by(step)) {
+            *dst = *src;
         }
     }
 }

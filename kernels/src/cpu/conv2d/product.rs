@@ -10,6 +10,7 @@
 
 use super::planes::Planes;
 use super::tile::{self, Tile, max_rows};
+use crate::cpu::dispatch::Once;
 use crate::cpu::gemm::Output;
 use crate::cpu::lanes::Lanes;
 
@@ -47,57 +48,90 @@ pub(super) const SLACK_LEN: usize = 16;
 const MAX_PANEL: usize = 64;
 
 /// Values of a packed panel: two thirds of a first-level cache of 48 KiB.
-const PANEL_LEN: usize = 8192;
+pub(super) const PANEL_LEN: usize = 8192;
 
 /// Scratch, in values, that a product of `m` rows takes: a panel, and outputs of a panel.
 pub(super) fn scratch_len(m: usize) -> usize {
     PANEL_LEN + MAX_PANEL * m + SLACK_LEN
 }
 
+/// Examples whose planes are laid out together: small images fill panels only together.
+pub(super) fn examples_at_once(batch: usize, positions: usize) -> usize {
+    256_usize.div_ceil(positions.max(1)).min(batch.max(1))
+}
+
 /// Taps whose offsets are known at once.
 pub(super) const TABLE_LEN: usize = 1024;
 
-/// Offsets of windows' taps.
+/// Offsets of windows' taps, kept from one product to the next.
 pub(super) struct Table {
-    pub(super) offsets: [u32; TABLE_LEN],
-    /// The first tap, and how many.
-    range: Option<(usize, usize)>,
+    offsets: [u32; TABLE_LEN],
+    /// What they are the offsets of.
+    held: Option<Taps>,
+}
+
+/// Taps of a window from one on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Taps {
+    planes: Planes,
+    kernel: [usize; 2],
+    from: usize,
+    len: usize,
 }
 
 impl Table {
     pub(super) const fn new() -> Self {
-        Self { offsets: [0; TABLE_LEN], range: None }
+        Self { offsets: [0; TABLE_LEN], held: None }
     }
 
-    /// Holds `len` offsets from number `from` on, by row of [`Product::kernel`] and channel.
-    fn hold(&mut self, product: &Product<'_>, from: usize, len: usize) {
-        if self.range == Some((from, len)) {
-            return;
+    /// The offsets of taps, which follow each other by row of the kernel and channel.
+    pub(super) fn hold(&mut self, taps: Taps) -> &[u32] {
+        if self.held != Some(taps) {
+            self.held = Some(taps);
+            let [height, width] = taps.kernel;
+            for (at, offset) in (taps.from..).zip(&mut self.offsets[..taps.len]) {
+                let (channel, tap) = (at / (height * width), at % (height * width));
+                let in_channel = taps.planes.offset([tap / width, tap % width]);
+                let offset_len = channel * taps.planes.channel_len() + in_channel;
+                *offset = u32::try_from(offset_len).expect("an image is shorter than 2^32 values");
+            }
         }
-        self.range = Some((from, len));
-        let [height, width] = product.kernel;
-        for (l, offset) in (from..).zip(&mut self.offsets[..len]) {
-            let (channel, tap) = (l / (height * width), l % (height * width));
-            let at = product.planes.offset([tap / width, tap % width]);
-            let offset_len = channel * product.planes.channel_len() + at;
-            *offset = u32::try_from(offset_len).expect("an image is shorter than 2^32 values");
-        }
+        &self.offsets[..taps.len]
     }
 }
 
-/// Vectors of a tile of a product of `m` rows: the most that leave all rows in one tile, else two.
+/// Vectors of a tile of a product of `m` rows: as many as registers hold above tiles as tall as those of
+/// two vectors would be.
 fn n_vectors<L: Lanes>(m: usize) -> usize {
-    match m {
-        _ if m <= max_rows::<L>(4) => 4,
-        _ if m <= max_rows::<L>(3) => 3,
+    match m.div_ceil(m.div_ceil(max_rows::<L>(2)).max(1)) {
+        height if height <= max_rows::<L>(4) => 4,
+        height if height <= max_rows::<L>(3) => 3,
         _ => 2,
     }
 }
 
-/// The heights of tiles that cover `m` rows: as few as can be, and nearly alike.
-pub(super) fn heights(m: usize, max_rows: usize) -> impl Iterator<Item = usize> {
-    let n_tiles = m.div_ceil(max_rows);
-    (0..n_tiles).map(move |tile| m / n_tiles + usize::from(tile < m % n_tiles))
+/// The heights of tiles that cover some rows: as few as can be, and nearly alike.
+#[derive(Clone, Copy)]
+pub(super) struct Heights {
+    height: usize,
+    n_taller: usize,
+    n_tiles: usize,
+}
+
+impl Heights {
+    pub(super) fn of(m: usize, max_rows: usize) -> Self {
+        let n_tiles = m.div_ceil(max_rows);
+        let height = m.checked_div(n_tiles).unwrap_or(0);
+        Self { height, n_taller: m - height * n_tiles, n_tiles }
+    }
+
+    fn of_product<L: Lanes>(m: usize) -> Self {
+        Self::of(m, max_rows::<L>(n_vectors::<L>(m)))
+    }
+
+    pub(super) fn iter(self) -> impl Iterator<Item = usize> {
+        (0..self.n_tiles).map(move |tile| self.height + usize::from(tile < self.n_taller))
+    }
 }
 
 /// Lays `w(row, l)` out as the tiles of [`Product::run`] read it: `f32[k, height]` for each.
@@ -110,7 +144,7 @@ pub(super) fn pack_weights<L: Lanes>(
     w: impl Fn(usize, usize) -> f32,
 ) {
     let (mut row, mut at) = (0, 0);
-    for height in heights(m, max_rows::<L>(n_vectors::<L>(m))) {
+    for height in Heights::of_product::<L>(m).iter() {
         for l in 0..k {
             for i in 0..height {
                 packed[at] = w(row + i, l);
@@ -122,16 +156,16 @@ pub(super) fn pack_weights<L: Lanes>(
 }
 
 impl Product<'_> {
-    fn k(&self) -> usize {
+    pub(super) fn k(&self) -> usize {
         self.n_channels * self.kernel[0] * self.kernel[1]
     }
 
-    fn positions(&self) -> usize {
+    pub(super) fn positions(&self) -> usize {
         self.size[0] * self.size[1]
     }
 
     /// Values of an example.
-    fn example_len(&self) -> usize {
+    pub(super) fn example_len(&self) -> usize {
         self.n_channels * self.planes.channel_len()
     }
 
@@ -156,34 +190,93 @@ impl Product<'_> {
         );
         assert!(scratch_len(self.m) <= scratch.len(), "scratch is too short");
         assert!(self.bias.is_none_or(|bias| bias.len() == self.m), "a bias a row");
-        let mut from = 0;
-        loop {
-            let depth = TABLE_LEN.min(self.k() - from);
-            table.hold(self, from, depth);
-            let block = Block { product: self, from, depth, offsets: &table.offsets[..depth] };
-            // SAFETY: the lengths asserted above.
-            unsafe {
-                match n_vectors::<L>(self.m) {
-                    4 => block.in_place::<L, 4>(lanes, c),
-                    3 => block.in_place::<L, 3>(lanes, c),
-                    _ => block.in_place::<L, 2>(lanes, c),
+        // One copy of this code for each unit: it is long.
+        let once = Once;
+        lanes.call(
+            #[inline(always)]
+            || {
+                let _consumed = once;
+                // SAFETY: the lengths asserted above.
+                unsafe {
+                    match n_vectors::<L>(self.m) {
+                        4 => self.run_in::<L, 4>(lanes, c, table, scratch),
+                        3 => self.run_in::<L, 3>(lanes, c, table, scratch),
+                        _ => self.run_in::<L, 2>(lanes, c, table, scratch),
+                    }
                 }
-            }
-            from += depth;
-            if from == self.k() {
-                break;
-            }
+            },
+        );
+    }
+
+    /// [`Self::run`] in tiles of so many vectors.
+    ///
+    /// # Safety
+    ///
+    /// The lengths are as the fields say.
+    #[inline(always)]
+    unsafe fn run_in<L: Lanes, const VECTORS: usize>(
+        &self,
+        lanes: L,
+        c: &mut [f32],
+        table: &mut Table,
+        scratch: &mut [f32],
+    ) {
+        if self.packs::<L>() {
+            // SAFETY: the caller's promise.
+            return unsafe { self.packed::<L, VECTORS>(lanes, c, table, scratch) };
         }
-        let _ = scratch;
+        for from in (0..self.k().max(1)).step_by(TABLE_LEN) {
+            let offsets = table.hold(self.taps(from));
+            let block = self.block::<L>(from, offsets, self.output, self.positions());
+            // SAFETY: the caller's promise.
+            unsafe { block.in_place::<L, VECTORS>(lanes, c) };
+        }
+    }
+
+    /// A block of taps.
+    pub(super) fn block<'a, L: Lanes>(
+        &'a self,
+        from: usize,
+        offsets: &'a [u32],
+        output: Output,
+        c_row: usize,
+    ) -> Block<'a> {
+        let heights = Heights::of_product::<L>(self.m);
+        Block { product: self, from, offsets, output, c_row, k: self.k(), heights }
+    }
+
+    /// Taps from `from` on, as many as a table has.
+    pub(super) fn taps(&self, from: usize) -> Taps {
+        let len = TABLE_LEN.min(self.k() - from);
+        Taps { planes: self.planes, kernel: self.kernel, from, len }
+    }
+
+    /// Whether copying panels costs less than the ends of rows that are multiplied in vain.
+    ///
+    /// In quarters of a cycle for one register of outputs and one tap: two rows are multiplied a cycle; a
+    /// copy is written once, and read for each row of outputs it spans.
+    fn packs<L: Lanes>(&self) -> bool {
+        let columns = self.size[1];
+        // Chains longer than a table can not stop in a C that is added to.
+        let stops = self.output == Output::Add && TABLE_LEN < self.k();
+        let wasted = 2 * self.m * (columns.next_multiple_of(L::LANES) - columns);
+        let copied = 4 * columns + 4 * (columns + L::LANES - 1);
+        stops || copied < wasted
     }
 }
 
 /// Taps whose offsets are in the table.
-struct Block<'a> {
-    product: &'a Product<'a>,
-    from: usize,
-    depth: usize,
-    offsets: &'a [u32],
+pub(super) struct Block<'a> {
+    pub(super) product: &'a Product<'a>,
+    /// Number of the first.
+    pub(super) from: usize,
+    pub(super) offsets: &'a [u32],
+    /// What becomes of `C` by the first block.
+    pub(super) output: Output,
+    /// How far apart rows lie in `C`.
+    pub(super) c_row: usize,
+    k: usize,
+    heights: Heights,
 }
 
 impl Block<'_> {
@@ -194,25 +287,26 @@ impl Block<'_> {
     unsafe fn in_place<L: Lanes, const VECTORS: usize>(&self, lanes: L, c: &mut [f32]) {
         let product = self.product;
         let [rows, columns] = product.size;
-        let in_row = columns.div_ceil(L::LANES);
+        let n_registers = rows * columns.div_ceil(L::LANES);
         for example in 0..product.n_examples {
             let values = product.values.as_ptr().wrapping_add(example * product.example_len());
-            let c = c.as_mut_ptr().wrapping_add(example * product.c_example);
-            let register = |vector: usize| {
-                let (row, column) = (vector / in_row, vector % in_row * L::LANES);
-                let at = product.begin + row * product.planes.size[1] + column;
-                let c = c.wrapping_add(row * columns + column);
-                (values.wrapping_add(at), c, L::LANES.min(columns - column))
+            let mut next = Register {
+                b: values.wrapping_add(product.begin),
+                c: c.as_mut_ptr().wrapping_add(example * product.c_example),
+                n_left: columns,
             };
             let mut at = 0;
-            while at < rows * in_row {
+            while at < n_registers {
+                let left = n_registers - at;
                 // SAFETY: the caller's promise.
                 unsafe {
-                    if at + VECTORS <= rows * in_row {
-                        self.tiles::<L, VECTORS>(lanes, at, register);
+                    if VECTORS <= left {
+                        let registers = next.take::<L, VECTORS>(product);
+                        self.tiles::<L, VECTORS>(lanes, registers);
                         at += VECTORS;
                     } else {
-                        self.tiles::<L, 1>(lanes, at, register);
+                        let registers = next.take::<L, 1>(product);
+                        self.tiles::<L, 1>(lanes, registers);
                         at += 1;
                     }
                 }
@@ -220,50 +314,82 @@ impl Block<'_> {
         }
     }
 
-    /// All rows of the registers from number `at` on.
+    /// All rows of some registers.
     ///
     /// # Safety
     ///
     /// As for [`tile::run`].
     #[inline(always)]
-    unsafe fn tiles<L: Lanes, const VECTORS: usize>(
+    pub(super) unsafe fn tiles<L: Lanes, const VECTORS: usize>(
         &self,
         lanes: L,
-        at: usize,
-        register: impl Fn(usize) -> (*const f32, *mut f32, usize),
+        registers: [Register; VECTORS],
     ) {
         let product = self.product;
         let mut b = [core::ptr::null(); VECTORS];
         let mut c = [core::ptr::null_mut(); VECTORS];
         let mut n_columns = [0; VECTORS];
-        for v in 0..VECTORS {
-            (b[v], c[v], n_columns[v]) = register(at + v);
+        for (v, register) in registers.iter().enumerate() {
+            (b[v], c[v]) = (register.b, register.c);
+            n_columns[v] = L::LANES.min(register.n_left);
         }
-        let last = self.from + self.depth == product.k();
+        let last = self.from + self.offsets.len() == self.k;
         let mut tile = Tile {
-            depth: self.depth,
+            depth: self.offsets.len(),
             a: product.weights.as_ptr(),
             a_row: 0,
             b,
             offsets: self.offsets.as_ptr(),
             c,
-            c_row: product.positions(),
+            c_row: self.c_row,
             n_columns,
-            output: if self.from == 0 { product.output } else { Output::Continue },
+            output: if self.from == 0 { self.output } else { Output::Continue },
             bias: product.bias.filter(|_| last).map(<[f32]>::as_ptr),
             rectify: product.rectify && last,
         };
-        let tallest = max_rows::<L>(n_vectors::<L>(product.m));
-        for height in heights(product.m, tallest) {
+        for height in self.heights.iter() {
             let a = tile.a;
             tile.a = a.wrapping_add(self.from * height);
             // SAFETY: the caller's promise; heights add up to `m`.
             unsafe { tile::run(lanes, height, tile) };
-            tile.a = a.wrapping_add(product.k() * height);
+            tile.a = a.wrapping_add(self.k * height);
             tile.bias = tile.bias.map(|bias| bias.wrapping_add(height));
             for c in &mut tile.c {
-                *c = c.wrapping_add(height * product.positions());
+                *c = c.wrapping_add(height * self.c_row);
             }
         }
+    }
+}
+
+/// A register of outputs.
+#[derive(Clone, Copy)]
+pub(super) struct Register {
+    /// Where its windows begin.
+    pub(super) b: *const f32,
+    /// Where it goes.
+    pub(super) c: *mut f32,
+    /// Outputs left in its row.
+    pub(super) n_left: usize,
+}
+
+impl Register {
+    /// The next registers of an image, and on to those that follow.
+    #[inline(always)]
+    fn take<L: Lanes, const VECTORS: usize>(&mut self, product: &Product<'_>) -> [Self; VECTORS] {
+        let mut taken = [*self; VECTORS];
+        for register in &mut taken {
+            *register = *self;
+            if L::LANES < self.n_left {
+                self.b = self.b.wrapping_add(L::LANES);
+                self.c = self.c.wrapping_add(L::LANES);
+                self.n_left -= L::LANES;
+            } else {
+                let [columns, pitch] = [product.size[1], product.planes.size[1]];
+                self.b = self.b.wrapping_add(pitch - (columns - self.n_left));
+                self.c = self.c.wrapping_add(self.n_left);
+                self.n_left = columns;
+            }
+        }
+        taken
     }
 }

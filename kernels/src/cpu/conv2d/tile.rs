@@ -30,18 +30,17 @@ pub(super) struct Tile<const VECTORS: usize> {
     pub(super) rectify: bool,
 }
 
-/// Tallest tile that is `n_vectors` wide: its sums, a register for each vector and one to broadcast.
+/// Tallest tile that is `n_vectors` wide.
 ///
-/// AVX-512 has 32 registers, AVX2 16, of which 15 hold a tile; two tiles of up to 15 rows are nearly as
-/// fast as one, and no taller one is compiled.
+/// Sums, a register for each vector and one to broadcast fit the 32 registers of AVX-512, and the 16 of
+/// AVX2. One vector is what is left over, and one lane is compiled to be right, not fast.
 pub(super) const fn max_rows<L: Lanes>(n_vectors: usize) -> usize {
-    let registers = if L::LANES == 16 { 32 } else { 16 };
-    let rows = (registers - 1) / n_vectors - 1;
-    if rows < MAX_ROWS[n_vectors] { rows } else { MAX_ROWS[n_vectors] }
+    match L::LANES {
+        16 => [0, 12, 12, 8, 6][n_vectors],
+        8 => [0, 6, 6, 4, 2][n_vectors],
+        _ => [0, 2, 2, 2, 2][n_vectors],
+    }
 }
-
-/// The heights compiled, by the number of vectors.
-const MAX_ROWS: [usize; 5] = [0, 12, 12, 8, 6];
 
 /// Runs the tile compiled for a number of rows.
 ///

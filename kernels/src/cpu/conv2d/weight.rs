@@ -5,7 +5,7 @@
 //! one run from wherever the window begins: vectors lie along that run, and the chain runs over positions.
 
 use super::Conv2dShape;
-use super::product::{TABLE_LEN, heights};
+use super::product::{Heights, TABLE_LEN};
 use super::tile::{self, Tile, max_rows};
 use crate::cpu::gemm::Output;
 use crate::cpu::lanes::Lanes;
@@ -199,7 +199,7 @@ impl Block<'_> {
             bias: None,
             rectify: false,
         };
-        for height in heights(self.m, max_rows::<L>(VECTORS)) {
+        for height in Heights::of(self.m, max_rows::<L>(VECTORS)).iter() {
             // SAFETY: windows lie within the values, which end in slack; `dy` and `sums` have `m` rows.
             unsafe { tile::run(lanes, height, tile) };
             tile.a = tile.a.wrapping_add(height * tile.a_row);

@@ -1,9 +1,10 @@
 //! Pooling over windows of images: maximum and average.
 //!
-//! Windows are taken a register at a time, one lane a window, where all of them read the same taps; those
-//! that reach into the padding go one by one. Windows two columns wide that lie side by side, the usual
-//! ones, have a way of their own.
+//! Windows are taken a register at a time, one lane a window. Those two columns wide that lie side by side,
+//! the usual ones, have a way of their own. For others an image that fits the stack is copied there with
+//! its padding, and its gradient is summed there; larger images are walked with more care.
 
+mod paired;
 mod pairs;
 mod tiles;
 mod windows;
@@ -81,12 +82,23 @@ impl PoolShape {
         Axis::of(self.width, self.kernel[1], self.stride[1], self.padding[1])
     }
 
+    /// Rows and columns of an image with its padding written out.
+    fn padded_axes(self) -> (Axis, Axis) {
+        let padded = |axis: Axis| Axis { len: axis.len + 2 * axis.padding, padding: 0, ..axis };
+        (padded(self.rows()), padded(self.columns()))
+    }
+
+    fn padded_len(self) -> usize {
+        let (rows, columns) = self.padded_axes();
+        rows.len * columns.len
+    }
+
     fn window_len(self) -> usize {
         self.kernel[0] * self.kernel[1]
     }
 
     /// Whether windows are two columns wide, side by side and without padding.
-    fn is_pairs(self) -> bool {
+    fn is_paired(self) -> bool {
         [self.kernel[1], self.stride[1]] == [2, 2] && self.padding == [0, 0]
     }
 
@@ -101,8 +113,7 @@ impl PoolShape {
 /// `x`: `f32[batch, channels, height, width]`; `y`: `f32[batch, channels, out_height, out_width]`. As in
 /// PyTorch a NaN is larger than any number, and of equal values the first in row-major order is taken.
 pub fn max_pool2d_forward(shape: PoolShape, x: &[f32], y: &mut [f32]) {
-    shape.assert_lens(x.len(), y.len());
-    dispatch!(lanes => windows::forward::<_, Maximum>(lanes, shape, x, y));
+    forward::<Maximum>(shape, x, y);
 }
 
 /// The gradient of [`max_pool2d_forward`]: each window gives its `dy` to the value that was taken, or to
@@ -121,9 +132,11 @@ pub fn max_pool2d_grad(
     shape.assert_lens(x.len(), y.len());
     shape.assert_lens(dx.len(), dy.len());
     dispatch!(lanes => {
-        if shape.is_pairs() && shape.kernel[0] == shape.stride[0] {
+        if shape.is_paired() && shape.kernel[0] == shape.stride[0] {
             clear_uncovered(shape, dx, accumulate);
-            windows::max_grad_pairs(lanes, shape, dy, x, dx, accumulate);
+            paired::max_grad(lanes, shape, dy, x, dx, accumulate);
+        } else if shape.padded_len() <= windows::PLANE_MAX {
+            windows::max_grad(lanes, shape, dy, x, dx, accumulate);
         } else {
             tiles::max_grad(lanes, shape, dy, x, dx, accumulate);
         }
@@ -135,22 +148,34 @@ pub fn max_pool2d_grad(
 /// `x`: `f32[batch, channels, height, width]`; `y`: `f32[batch, channels, out_height, out_width]`. Each
 /// sum is one chain over its window in row-major order.
 pub fn avg_pool2d_forward(shape: PoolShape, x: &[f32], y: &mut [f32]) {
-    shape.assert_lens(x.len(), y.len());
-    dispatch!(lanes => windows::forward::<_, Average>(lanes, shape, x, y));
+    forward::<Average>(shape, x, y);
 }
 
 /// The gradient of [`avg_pool2d_forward`]: each window gives an equal share of its `dy` to its values;
 /// added to `dx` where `accumulate`.
 ///
-/// A `dx` sums over its windows in row-major order.
+/// A `dx` sums over those of its windows that lie side by side, from left to right, then over such rows.
 pub fn avg_pool2d_grad(shape: PoolShape, dy: &[f32], dx: &mut [f32], accumulate: bool) {
     shape.assert_lens(dx.len(), dy.len());
     dispatch!(lanes => {
-        if shape.is_pairs() && shape.kernel[0] == shape.stride[0] {
+        if shape.is_paired() && shape.kernel[0] == shape.stride[0] {
             clear_uncovered(shape, dx, accumulate);
-            windows::avg_grad_pairs(lanes, shape, dy, dx, accumulate);
+            paired::avg_grad(lanes, shape, dy, dx, accumulate);
+        } else if shape.padded_len() <= windows::PLANE_MAX {
+            windows::avg_grad(lanes, shape, dy, dx, accumulate);
         } else {
             tiles::avg_grad(lanes, shape, dy, dx, accumulate);
+        }
+    });
+}
+
+fn forward<K: Pooling>(shape: PoolShape, x: &[f32], y: &mut [f32]) {
+    shape.assert_lens(x.len(), y.len());
+    dispatch!(lanes => {
+        if shape.is_paired() {
+            paired::forward::<_, K>(lanes, shape, x, y);
+        } else {
+            windows::forward::<_, K>(lanes, shape, x, y);
         }
     });
 }
@@ -249,7 +274,7 @@ impl Pooling for Maximum {
     const START: f32 = f32::NEG_INFINITY;
     #[inline(always)]
     fn step<L: Lanes>(max: Vector<L>, x: Vector<L>) -> Vector<L> {
-        x.select(x.lanes.is_nan(x.raw), x.select(max.less(x), max))
+        x.select(x.lanes.is_nan(x.raw), max.max(x))
     }
     #[inline(always)]
     fn finish<L: Lanes>(max: Vector<L>, _: usize) -> Vector<L> {

@@ -1,6 +1,6 @@
-//! Even and odd elements of a row, apart and together again.
+//! Registers of values that lie side by side, in pairs, or a stride apart.
 
-use crate::cpu::lanes::{Lanes, Portable};
+use crate::cpu::lanes::{Lanes, Portable, REDUCTION_LANES, Vector};
 #[cfg(target_arch = "x86_64")]
 use pulp::x86::{V3, V4};
 
@@ -68,10 +68,70 @@ impl Pairs for V4 {
     }
 }
 
+/// The values of `x`, at most a register, and zeros.
+#[inline(always)]
+pub(super) fn load_first<L: Lanes>(lanes: L, x: &[f32]) -> Vector<L> {
+    // SAFETY: the mask ends where the slice does.
+    let raw = unsafe { lanes.load_masked(lanes.first(x.len()), x.as_ptr()) };
+    Vector::new(lanes, raw)
+}
+
+/// At most a register of values, `stride` apart.
+#[derive(Clone, Copy)]
+pub(super) struct Strided<L: Lanes> {
+    pub(super) lanes: L,
+    stride: usize,
+    n_values: usize,
+    /// From the first value to the last.
+    span: usize,
+    /// The values, or with a stride of two what they lie among, in two registers.
+    masks: [L::Mask; 2],
+}
+
+impl<L: Pairs> Strided<L> {
+    #[inline(always)]
+    pub(super) fn of(lanes: L, stride: usize, n_values: usize) -> Self {
+        let span = (n_values - 1) * stride + 1;
+        let masks = [lanes.first(span), lanes.first(span.saturating_sub(L::LANES))];
+        Self { lanes, stride, n_values, span, masks }
+    }
+
+    /// Values of `x` from `at` on, and zeros.
+    #[inline(always)]
+    pub(super) fn load(self, x: &[f32], at: usize) -> Vector<L> {
+        let x = &x[at..][..self.span];
+        let lanes = self.lanes;
+        match self.stride {
+            // SAFETY: the masks end where the slice does.
+            1 => Vector::new(lanes, unsafe { lanes.load_masked(self.masks[0], x.as_ptr()) }),
+            2 => {
+                let rest = x.as_ptr().wrapping_add(L::LANES);
+                // SAFETY: the masks end where the slice does.
+                let [low, high] = unsafe {
+                    [
+                        lanes.load_masked(self.masks[0], x.as_ptr()),
+                        lanes.load_masked(self.masks[1], rest),
+                    ]
+                };
+                Vector::new(lanes, lanes.unzip(low, high)[0])
+            }
+            _ => {
+                let mut values = [0.0; REDUCTION_LANES];
+                for (value, x) in
+                    values[..self.n_values].iter_mut().zip(x.iter().step_by(self.stride))
+                {
+                    *value = *x;
+                }
+                Vector::load(lanes, &values)
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::{Vector, dispatch, simd_levels, with_simd_level};
+    use crate::cpu::{dispatch, simd_levels, with_simd_level};
 
     fn check<L: Pairs>(lanes: L) {
         let numbers: Vec<f32> = (0..2 * L::LANES).map(|i| i as f32).collect();

@@ -1,62 +1,48 @@
-//! Windows a register at a time: the forward pass, and the gradients of windows that tile the image in
-//! pairs of columns.
+//! Windows of any kind, a register of neighbours at a time.
 
-use super::pairs::Pairs;
-use super::{Average, Maximum, PoolShape, Pooling};
-use crate::cpu::lanes::{Lanes, REDUCTION_LANES, Vector};
+use super::pairs::{Pairs, Strided, load_first};
+use super::{Average, Axis, Maximum, PoolShape, Pooling};
+use crate::cpu::lanes::{Lanes, Portable, REDUCTION_LANES, Vector};
+use crate::cpu::sweep::map;
+
+/// Values of the largest image that is copied with its padding, and whose gradient is summed, on the
+/// stack: half a first-level cache.
+pub(super) const PLANE_MAX: usize = 1 << 13;
 
 /// `y = pooled windows of x`
 #[inline(always)]
 pub(super) fn forward<L: Pairs, K: Pooling>(lanes: L, shape: PoolShape, x: &[f32], y: &mut [f32]) {
-    let (rows, columns) = (shape.rows(), shape.columns());
-    let (out_height, out_width) = (rows.n_windows(), columns.n_windows());
+    let mut plane = Plane::of(shape, K::START);
+    let Plane { rows, columns, .. } = plane;
+    let out_width = columns.n_windows();
     let planes = x.chunks_exact(shape.plane_len());
-    for (x, y) in planes.zip(y.chunks_exact_mut(out_height * out_width)) {
+    for (x, y) in planes.zip(y.chunks_exact_mut(rows.n_windows() * out_width)) {
+        let x = plane.padded(x);
         for (at, y) in y.chunks_exact_mut(out_width).enumerate() {
-            let row_taps = rows.taps(at);
-            if shape.is_pairs() {
-                let x = &x[rows.source(at, 0) * shape.width..];
-                pool_pairs::<L, K>(lanes, shape, x, y);
-                continue;
-            }
             columns.each_run(
                 0..out_width,
                 L::LANES,
                 #[inline(always)]
                 |first, n_windows, taps| {
+                    let windows = Strided::of(lanes, columns.stride, n_windows);
                     let mut sum = Vector::splat(lanes, K::START);
-                    for row_tap in row_taps.clone() {
-                        let row = &x[rows.source(at, row_tap) * shape.width..][..shape.width];
+                    for row_tap in rows.taps(at) {
+                        let row = rows.source(at, row_tap) * columns.len;
                         for tap in taps.clone() {
-                            let x = &row[columns.source(first, tap)..];
-                            sum = K::step(sum, load_strided(lanes, x, columns.stride, n_windows));
+                            let source = row + columns.source(first, tap);
+                            sum = K::step(sum, windows.load(x, source));
                         }
                     }
-                    let y = &mut y[first..][..n_windows];
-                    K::finish(sum, shape.window_len()).store_first(y);
+                    K::finish(sum, shape.window_len()).store_first(&mut y[first..][..n_windows]);
                 },
             );
         }
     }
 }
 
-/// A row of windows two columns wide, side by side; `x` begins with their first row.
+/// The gradient of the maximum, for images of at most [`PLANE_MAX`] values with their padding.
 #[inline(always)]
-fn pool_pairs<L: Pairs, K: Pooling>(lanes: L, shape: PoolShape, x: &[f32], y: &mut [f32]) {
-    for (block, y) in y.chunks_mut(L::LANES).enumerate() {
-        let mut sum = Vector::splat(lanes, K::START);
-        for tap in 0..shape.kernel[0] {
-            let x = &x[tap * shape.width + block * 2 * L::LANES..];
-            let [even, odd] = load_pairs(lanes, &x[..2 * y.len()]);
-            sum = K::step(K::step(sum, even), odd);
-        }
-        K::finish(sum, shape.window_len()).store_first(y);
-    }
-}
-
-/// The gradient of the maximum of windows that tile the image in pairs of columns.
-#[inline(always)]
-pub(super) fn max_grad_pairs<L: Pairs>(
+pub(super) fn max_grad<L: Pairs>(
     lanes: L,
     shape: PoolShape,
     dy: &[f32],
@@ -64,79 +50,165 @@ pub(super) fn max_grad_pairs<L: Pairs>(
     dx: &mut [f32],
     accumulate: bool,
 ) {
-    let width = shape.width;
-    let rows_len = shape.kernel[0] * width;
-    each_row_of_windows(
-        shape,
-        dy,
-        dx,
-        #[inline(always)]
-        |at, dy, dx| {
-            let x = &x[at..][..rows_len];
+    let mut plane = Plane::of(shape, Maximum::START);
+    let mut sums = [0.0; PLANE_MAX];
+    let out_width = plane.columns.n_windows();
+    let planes = dx.chunks_exact_mut(shape.plane_len()).zip(x.chunks_exact(shape.plane_len()));
+    let out_len = plane.rows.n_windows() * out_width;
+    for ((dx, x), dy) in planes.zip(dy.chunks_exact(out_len)) {
+        let sums = &mut sums[..shape.padded_len()];
+        sums.fill(0.0);
+        let Plane { rows, columns, .. } = plane;
+        let x = plane.padded(x);
+        for (at, dy) in dy.chunks_exact(out_width).enumerate() {
             for (block, dy) in dy.chunks(L::LANES).enumerate() {
-                let start = block * 2 * L::LANES;
-                let mut max = Vector::splat(lanes, Maximum::START);
-                let mut winner = lanes.splat_u32(0);
-                for tap in 0..shape.kernel[0] {
-                    let pair = load_pairs(lanes, &x[tap * width + start..][..2 * dy.len()]);
-                    for (side, x) in pair.iter().enumerate() {
-                        let number = lanes.splat_u32((2 * tap + side) as u32);
-                        (max, winner) = challenge(max, winner, *x, number);
-                    }
-                }
-                let share = load_first(lanes, dy);
-                let zero = Vector::splat(lanes, 0.0);
-                for tap in 0..shape.kernel[0] {
-                    let number = |side| lanes.splat_u32((2 * tap + side) as u32);
-                    let even = share.select(lanes.equal_u32(winner, number(0)), zero);
-                    let odd = share.select(lanes.equal_u32(winner, number(1)), zero);
-                    let dx = &mut dx[tap * width + start..][..2 * dy.len()];
-                    store_pairs(lanes, [even, odd], dx, accumulate);
+                let first = block * L::LANES;
+                let from = at * rows.stride * columns.len + first * columns.stride;
+                let start = first_taps(shape, columns.len, [at, first, dy.len()]);
+                let windows = Strided::of(lanes, columns.stride, dy.len());
+                let taken = taken(shape, columns.len, &x[from..], start, windows);
+                let sums = &mut sums[from..];
+                for (lane, (dy, taken)) in dy.iter().zip(taken).enumerate() {
+                    sums[lane * columns.stride + taken.to_bits() as usize] += dy;
                 }
             }
-        },
-    );
+        }
+        write_back(lanes, shape, sums, dx, accumulate);
+    }
 }
 
-/// The gradient of the average of windows that tile the image in pairs of columns.
+/// The gradient of the average, for images of at most [`PLANE_MAX`] values with their padding.
 #[inline(always)]
-pub(super) fn avg_grad_pairs<L: Pairs>(
+pub(super) fn avg_grad<L: Pairs>(
     lanes: L,
     shape: PoolShape,
     dy: &[f32],
     dx: &mut [f32],
     accumulate: bool,
 ) {
-    each_row_of_windows(
-        shape,
-        dy,
-        dx,
-        #[inline(always)]
-        |_, dy, dx| {
-            for (block, dy) in dy.chunks(L::LANES).enumerate() {
-                let share = Average::finish(load_first(lanes, dy), shape.window_len());
-                for tap in 0..shape.kernel[0] {
-                    let dx = &mut dx[tap * shape.width + block * 2 * L::LANES..][..2 * dy.len()];
-                    store_pairs(lanes, [share, share], dx, accumulate);
-                }
+    let (rows, columns) = shape.padded_axes();
+    let mut sums = [0.0; PLANE_MAX];
+    // Zeros between shares a stride apart, and before and after them as a window is wide.
+    let mut shares = [0.0; 2 * PLANE_MAX];
+    let [_, kernel_columns] = shape.kernel;
+    let out_width = columns.n_windows();
+    let planes = dx.chunks_exact_mut(shape.plane_len());
+    for (dx, dy) in planes.zip(dy.chunks_exact(rows.n_windows() * out_width)) {
+        let sums = &mut sums[..shape.padded_len()];
+        sums.fill(0.0);
+        for (at, dy) in dy.chunks_exact(out_width).enumerate() {
+            let places = shares[kernel_columns - 1..].iter_mut().step_by(columns.stride);
+            for (share, dy) in places.zip(dy) {
+                *share = Average::finish(Vector::splat(Portable, *dy), shape.window_len()).raw;
             }
-        },
-    );
+            let rows = &mut sums[at * rows.stride * columns.len..];
+            spread_row(lanes, shape.kernel, columns.len, &shares, rows);
+        }
+        write_back(lanes, shape, sums, dx, accumulate);
+    }
 }
 
-/// Calls `f` for each row of windows that tile the image: where its values begin, its `dy`, its `dx`.
+/// Adds what a row of windows gives to their columns, the sum from left to right of `shares` over a
+/// kernel's width, to each of their rows; `rows` begins with the first.
 #[inline(always)]
-fn each_row_of_windows(
-    shape: PoolShape,
-    dy: &[f32],
-    dx: &mut [f32],
-    mut f: impl FnMut(usize, &[f32], &mut [f32]),
+fn spread_row<L: Lanes>(
+    lanes: L,
+    [kernel_rows, kernel_columns]: [usize; 2],
+    width: usize,
+    shares: &[f32],
+    rows: &mut [f32],
 ) {
-    let (out_height, out_width) = (shape.out_height(), shape.out_width());
-    let rows_len = shape.kernel[0] * shape.width;
-    for (row, dy) in dy.chunks_exact(out_width).enumerate() {
-        let at = row / out_height * shape.plane_len() + row % out_height * rows_len;
-        f(at, dy, &mut dx[at..][..rows_len]);
+    for first in (0..width).step_by(L::LANES) {
+        let n_columns = (width - first).min(L::LANES);
+        let mut sum = Vector::splat(lanes, 0.0);
+        for tap in 0..kernel_columns {
+            sum = sum + load_first(lanes, &shares[first + tap..][..n_columns]);
+        }
+        for row in 0..kernel_rows {
+            let row = &mut rows[row * width + first..][..n_columns];
+            (load_first(lanes, row) + sum).store_first(row);
+        }
+    }
+}
+
+/// Where the value that each of some windows takes lies, from where the window begins, as the bits of a
+/// number; `x` begins with the first of them.
+///
+/// `first_taps` are those of the windows that lie on the image, taken if no value is larger than the
+/// least.
+#[inline(always)]
+fn taken<L: Pairs>(
+    shape: PoolShape,
+    width: usize,
+    x: &[f32],
+    first_taps: [f32; REDUCTION_LANES],
+    windows: Strided<L>,
+) -> [f32; REDUCTION_LANES] {
+    let lanes = windows.lanes;
+    let mut max = Vector::splat(lanes, Maximum::START);
+    let mut winner = lanes.bits_of(Vector::load(lanes, &first_taps).raw);
+    let [kernel_rows, kernel_columns] = shape.kernel;
+    for row_tap in 0..kernel_rows {
+        for tap in 0..kernel_columns {
+            let at = row_tap * width + tap;
+            let number = lanes.splat_u32(at as u32);
+            (max, winner) = challenge(max, winner, windows.load(x, at), number);
+        }
+    }
+    let mut taken = [0.0; REDUCTION_LANES];
+    Vector::new(lanes, lanes.of_bits(winner)).store(&mut taken);
+    taken
+}
+
+/// Where the first tap on the image of each of `n_windows` windows lies, from where the window begins,
+/// as the bits of a number.
+#[inline(always)]
+fn first_taps(
+    shape: PoolShape,
+    width: usize,
+    [at, first, n_windows]: [usize; 3],
+) -> [f32; REDUCTION_LANES] {
+    let columns = shape.columns();
+    let row = shape.rows().taps(at).start * width;
+    let mut first_taps = [f32::from_bits(row as u32); REDUCTION_LANES];
+    if first * columns.stride < columns.padding {
+        for (lane, tap) in first_taps[..n_windows].iter_mut().enumerate() {
+            *tap = f32::from_bits((row + columns.taps(first + lane).start) as u32);
+        }
+    }
+    first_taps
+}
+
+/// Writes, or adds, what lies within the padding.
+#[inline(always)]
+fn write_back<L: Lanes>(
+    lanes: L,
+    shape: PoolShape,
+    sums: &[f32],
+    dx: &mut [f32],
+    accumulate: bool,
+) {
+    let [padding_rows, padding_columns] = shape.padding;
+    let rows = sums.chunks_exact(shape.width + 2 * padding_columns).skip(padding_rows);
+    for (dx, sums) in dx.chunks_exact_mut(shape.width).zip(rows) {
+        let sums = &sums[padding_columns..][..dx.len()];
+        if accumulate {
+            map(
+                lanes,
+                [sums],
+                [dx],
+                #[inline(always)]
+                |[sum], [dx]| [dx + sum],
+            );
+        } else {
+            map(
+                lanes,
+                [sums],
+                [dx],
+                #[inline(always)]
+                |[sum], _| [sum],
+            );
+        }
     }
 }
 
@@ -154,60 +226,39 @@ pub(super) fn challenge<L: Lanes>(
     let nan = lanes.is_nan(x.raw);
     let [winner, number] = [lanes.of_bits(winner), lanes.of_bits(number)];
     let winner = lanes.select(nan, number, lanes.select(larger, number, winner));
-    (x.select(nan, x.select(larger, max)), lanes.bits_of(winner))
+    (Maximum::step(max, x), lanes.bits_of(winner))
 }
 
-/// The first values of `x`, at most a register, and zeros.
-#[inline(always)]
-fn load_first<L: Lanes>(lanes: L, x: &[f32]) -> Vector<L> {
-    // SAFETY: the mask ends where the slice does.
-    let raw = unsafe { lanes.load_masked(lanes.first(x.len()), x.as_ptr()) };
-    Vector::new(lanes, raw)
+/// An image with its padding written out, where that is needed and fits the stack: windows then need
+/// no care at the edges.
+struct Plane {
+    rows: Axis,
+    columns: Axis,
+    padding: [usize; 2],
+    /// Whether images are copied.
+    is_copy: bool,
+    values: [f32; PLANE_MAX],
 }
 
-/// The even and the odd values of `x`, an even number of at most two registers, and zeros.
-#[inline(always)]
-fn load_pairs<L: Pairs>(lanes: L, x: &[f32]) -> [Vector<L>; 2] {
-    let low = load_first(lanes, &x[..x.len().min(L::LANES)]);
-    let high = load_first(lanes, &x[x.len().min(L::LANES)..]);
-    let [even, odd] = lanes.unzip(low.raw, high.raw);
-    [Vector::new(lanes, even), Vector::new(lanes, odd)]
-}
-
-/// Writes even and odd values, as many as `dx` has, at most two registers; adds them where `accumulate`.
-#[inline(always)]
-fn store_pairs<L: Pairs>(lanes: L, [even, odd]: [Vector<L>; 2], dx: &mut [f32], accumulate: bool) {
-    let [low, high] = lanes.zip(even.raw, odd.raw);
-    let (low_dx, high_dx) = dx.split_at_mut(dx.len().min(L::LANES));
-    for (raw, dx) in [(low, low_dx), (high, high_dx)] {
-        let value = Vector::new(lanes, raw);
-        let value = if accumulate { load_first(lanes, dx) + value } else { value };
-        value.store_first(dx);
+impl Plane {
+    fn of(shape: PoolShape, border: f32) -> Self {
+        let is_copy = shape.padding != [0, 0] && shape.padded_len() <= PLANE_MAX;
+        let (rows, columns) =
+            if is_copy { shape.padded_axes() } else { (shape.rows(), shape.columns()) };
+        Self { rows, columns, padding: shape.padding, is_copy, values: [border; PLANE_MAX] }
     }
-}
 
-/// `n_values` values of `x`, `stride` apart, and zeros.
-#[inline(always)]
-pub(super) fn load_strided<L: Pairs>(
-    lanes: L,
-    x: &[f32],
-    stride: usize,
-    n_values: usize,
-) -> Vector<L> {
-    match stride {
-        1 => load_first(lanes, &x[..n_values]),
-        2 => {
-            let x = &x[..2 * n_values - 1];
-            let low = load_first(lanes, &x[..x.len().min(L::LANES)]);
-            let high = load_first(lanes, &x[x.len().min(L::LANES)..]);
-            Vector::new(lanes, lanes.unzip(low.raw, high.raw)[0])
+    /// An image of one channel, as the axes have it.
+    fn padded<'a>(&'a mut self, x: &'a [f32]) -> &'a [f32] {
+        if !self.is_copy {
+            return x;
         }
-        _ => {
-            let mut values = [0.0; REDUCTION_LANES];
-            for (value, x) in values[..n_values].iter_mut().zip(x.iter().step_by(stride)) {
-                *value = *x;
-            }
-            Vector::load(lanes, &values)
+        let [padding_rows, padding_columns] = self.padding;
+        let width = self.columns.len - 2 * padding_columns;
+        let rows = self.values.chunks_exact_mut(self.columns.len).skip(padding_rows);
+        for (row, x) in rows.zip(x.chunks_exact(width)) {
+            row[padding_columns..][..width].copy_from_slice(x);
         }
+        &self.values
     }
 }

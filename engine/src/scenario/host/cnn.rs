@@ -1,0 +1,128 @@
+//! `kind = "cnn"`: stages of convolutions.
+
+use super::{
+    super::{
+        keys::{Given, Keys, Section},
+        value::{Interval, List},
+        word::words,
+    },
+    Activation,
+};
+use crate::graph::{self, CnnConfig, ImageNorm};
+
+/// Stages of blocks of convolutions, each stage at half the resolution of the one before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cnn {
+    /// How blocks are made. Default `resnet`.
+    pub form: CnnForm,
+    /// Channels of each stage, 1 to 16 of them, each 1 to 65,536. Required.
+    pub channels: Vec<usize>,
+    /// Blocks of each stage, 1 to 64 each, as many entries as `channels`. Default: 1 each.
+    pub blocks: Vec<usize>,
+    /// Taps of a convolution along each side, odd, 1 to 31. Default 3. Of a signal, which is an
+    /// image of height 1, kernels have height 1.
+    pub kernel: usize,
+    /// What normalises after each convolution. Default `batch`. `group` takes `groups`, 1 to
+    /// 65,536, which divide the channels of every stage. Default 8.
+    pub norm: ImageNorm,
+    /// What follows each normalised convolution. Default `relu`.
+    pub activation: Activation,
+    /// Probability of zeroing a feature before the head in training, 0 to below 1. Default 0.
+    pub dropout: f64,
+}
+
+words! {
+    /// How the blocks of a [`Cnn`] are made.
+    CnnForm {
+        /// Two convolutions and a shortcut; stages begin with a stride (He et al. 2016, section 4.2).
+        Resnet = "resnet",
+        /// One convolution; stages end with a max pool (Simonyan and Zisserman 2015, section 2.1).
+        Vgg = "vgg",
+    }
+}
+
+words! {
+    /// The word of an [`ImageNorm`].
+    ImageNormKind {
+        /// [`ImageNorm::Batch`].
+        Batch = "batch",
+        /// [`ImageNorm::Group`].
+        Group = "group",
+        /// [`ImageNorm::None`].
+        None = "none",
+    }
+}
+
+impl Cnn {
+    /// What the graph's builder asks for, for images of shape `input`, with seeds at `sites`.
+    pub fn config(&self, input: [usize; 3], n_outputs: usize, sites: &[String]) -> CnnConfig {
+        CnnConfig {
+            input,
+            n_outputs,
+            form: match self.form {
+                CnnForm::Resnet => graph::CnnForm::ResNet,
+                CnnForm::Vgg => graph::CnnForm::Vgg,
+            },
+            channels: self.channels.clone(),
+            blocks: self.blocks.clone(),
+            kernel: self.kernel,
+            norm: self.norm,
+            activation: self.activation.into(),
+            dropout: self.dropout as f32,
+            sites: sites.to_vec(),
+        }
+    }
+}
+
+/// The norm of that kind with its default settings.
+pub(super) const fn norm_of(kind: ImageNormKind) -> ImageNorm {
+    match kind {
+        ImageNormKind::Batch => ImageNorm::Batch,
+        ImageNormKind::Group => ImageNorm::Group { groups: 8 },
+        ImageNormKind::None => ImageNorm::None,
+    }
+}
+
+const fn kind_of(norm: ImageNorm) -> ImageNormKind {
+    match norm {
+        ImageNorm::Batch => ImageNormKind::Batch,
+        ImageNorm::Group { .. } => ImageNormKind::Group,
+        ImageNorm::None => ImageNormKind::None,
+    }
+}
+
+impl Section for Cnn {
+    fn keys(&mut self, keys: &mut impl Keys) {
+        let list = |item| List { len: 1..=16, item, is_distinct: false };
+        keys.key("form", &mut self.form, ());
+        keys.required("channels", &mut self.channels, list(1..=65_536));
+        if keys.key("blocks", &mut self.blocks, list(1..=64)) == Given::No {
+            self.blocks = vec![1; self.channels.len()];
+        }
+        keys.key("kernel", &mut self.kernel, 1..=31);
+        let mut norm = kind_of(self.norm);
+        keys.kind("norm", &mut norm);
+        if norm != kind_of(self.norm) {
+            self.norm = norm_of(norm);
+        }
+        if let ImageNorm::Group { groups } = &mut self.norm {
+            keys.key("groups", groups, 1..=65_536);
+        }
+        keys.key("activation", &mut self.activation, ());
+        keys.key("dropout", &mut self.dropout, Interval::from(0.0).below(1.0));
+    }
+}
+
+impl Default for Cnn {
+    fn default() -> Self {
+        Self {
+            form: CnnForm::Resnet,
+            channels: vec![16, 32],
+            blocks: vec![1, 1],
+            kernel: 3,
+            norm: norm_of(ImageNormKind::Batch),
+            activation: Activation::Relu,
+            dropout: 0.0,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `kind = "mlp"`: a multilayer perceptron.
+
+use super::{
+    super::{
+        keys::{Keys, Section},
+        value::{Interval, List},
+        word::words,
+    },
+    Activation,
+};
+use crate::graph::{MlpConfig, NormKind};
+
+/// Linear layers with what lies between them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mlp {
+    /// Widths from input to output, 2 to 64 of them, each 1 to 65,536. Required.
+    pub layers: Vec<usize>,
+    /// What follows each hidden linear layer. Default `relu`.
+    pub activation: Activation,
+    /// What normalises each hidden layer, before its activation. Default `none`.
+    pub norm: Norm,
+    /// Probability of zeroing a hidden activation in training, 0 to below 1. Default 0.
+    pub dropout: f64,
+    /// Whether linear layers have a bias. Default true.
+    pub bias: bool,
+}
+
+words! {
+    /// What normalises a hidden layer.
+    Norm {
+        /// Nothing.
+        None = "none",
+        /// Layer norm.
+        Layer = "layer",
+        /// Root-mean-square norm.
+        Rms = "rms",
+    }
+}
+
+impl Mlp {
+    /// What the graph's builder asks for, with seeds at `sites`.
+    pub fn config(&self, sites: &[String]) -> MlpConfig {
+        MlpConfig {
+            layers: self.layers.clone(),
+            activation: self.activation.into(),
+            norm: match self.norm {
+                Norm::None => NormKind::None,
+                Norm::Layer => NormKind::Layer,
+                Norm::Rms => NormKind::Rms,
+            },
+            dropout: self.dropout as f32,
+            bias: self.bias,
+            sites: sites.to_vec(),
+        }
+    }
+}
+
+impl Section for Mlp {
+    fn keys(&mut self, keys: &mut impl Keys) {
+        let layers = List { len: 2..=64, item: 1..=65_536, is_distinct: false };
+        keys.required("layers", &mut self.layers, layers);
+        keys.key("activation", &mut self.activation, ());
+        keys.key("norm", &mut self.norm, ());
+        keys.key("dropout", &mut self.dropout, Interval::from(0.0).below(1.0));
+        keys.key("bias", &mut self.bias, ());
+    }
+}
+
+impl Default for Mlp {
+    fn default() -> Self {
+        Self {
+            layers: vec![64, 8, 10],
+            activation: Activation::Relu,
+            norm: Norm::None,
+            dropout: 0.0,
+            bias: true,
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Products whose windows are copied: panels of outputs that follow each other over rows and examples.
+
+use super::product::{PANEL_LEN, Product, Register, TABLE_LEN, Table};
+use crate::cpu::dispatch::Once;
+use crate::cpu::gemm::Output;
+use crate::cpu::lanes::{Lanes, Vector};
+use crate::cpu::sweep::map;
+
+/// Most registers of a panel.
+const MAX_VECTORS: usize = 4;
+
+/// Most rows of a panel.
+const MAX_DEPTH: usize = 512;
+
+/// Offsets of the rows of a panel, by its number of registers and their lanes.
+const fn row_offsets<const WIDTH: usize>() -> [u32; MAX_DEPTH] {
+    let mut offsets = [0; MAX_DEPTH];
+    let mut row = 0;
+    while row < offsets.len() {
+        offsets[row] = (row * WIDTH) as u32;
+        row += 1;
+    }
+    offsets
+}
+
+/// Where a run of outputs in one row of an image reads.
+#[derive(Clone, Copy)]
+struct Segment {
+    /// Where lane zero would read, were the run that long.
+    source: *const f32,
+    /// The lane of the first output.
+    first: usize,
+}
+
+/// The runs of a register.
+#[derive(Clone, Copy)]
+struct Segments {
+    runs: [Segment; 16],
+    len: usize,
+}
+
+impl Product<'_> {
+    /// Computes `c` by panels.
+    ///
+    /// # Safety
+    ///
+    /// The lengths are as the fields say.
+    #[inline(always)]
+    pub(super) unsafe fn packed<L: Lanes, const VECTORS: usize>(
+        &self,
+        lanes: L,
+        c: &mut [f32],
+        table: &mut Table,
+        scratch: &mut [f32],
+    ) {
+        let width = VECTORS * L::LANES;
+        let (panel, apart) = scratch.split_at_mut(PANEL_LEN);
+        let apart = &mut apart[..self.m * width];
+        let n_columns = self.n_examples * self.positions();
+        for first in (0..n_columns).step_by(width) {
+            let n_columns = width.min(n_columns - first);
+            // SAFETY: the caller's promise.
+            unsafe {
+                if n_columns <= L::LANES {
+                    self.panel::<L, 1>(lanes, first, n_columns, c, table, panel, apart);
+                } else {
+                    self.panel::<L, VECTORS>(lanes, first, n_columns, c, table, panel, apart);
+                }
+            }
+        }
+    }
+
+    /// Outputs from number `first` on, over all examples.
+    ///
+    /// # Safety
+    ///
+    /// The lengths are as the fields say.
+    #[inline(always)]
+    unsafe fn panel<L: Lanes, const VECTORS: usize>(
+        &self,
+        lanes: L,
+        first: usize,
+        n_columns: usize,
+        c: &mut [f32],
+        table: &mut Table,
+        panel: &mut [f32],
+        apart: &mut [f32],
+    ) {
+        let (k, positions, width) = (self.k(), self.positions(), VECTORS * L::LANES);
+        let (example, at) = (first / positions, first % positions);
+        // Panels that span examples, or whose chains are longer than a table and added, go to C apart.
+        let direct = at + n_columns <= positions && self.output != Output::Add;
+        let (target, c_row, output) = if direct {
+            let target = c.as_mut_ptr().wrapping_add(example * self.c_example + at);
+            (target, positions, self.output)
+        } else {
+            (apart.as_mut_ptr(), width, Output::Replace)
+        };
+        let segments = self.segments::<L, VECTORS>(first, n_columns);
+        let n_blocks = k.div_ceil(MAX_DEPTH.min(PANEL_LEN / width)).max(1);
+        let depth = k.div_ceil(n_blocks).max(1);
+        let mut from = 0;
+        loop {
+            let block_depth = depth.min(k - from);
+            let held = from / TABLE_LEN * TABLE_LEN;
+            let offsets = table.hold(self.taps(held));
+            let offsets = &offsets[from - held..];
+            let block_depth = block_depth.min(offsets.len());
+            for v in 0..VECTORS {
+                // SAFETY: segments lie within the values; the panel holds `depth` rows.
+                unsafe {
+                    segments[v].copy(
+                        lanes,
+                        &offsets[..block_depth],
+                        panel[v * L::LANES..].as_mut_ptr(),
+                        width,
+                    )
+                };
+            }
+            let rows = rows_of::<L, VECTORS>();
+            let block = self.block::<L>(from, &rows[..block_depth], output, c_row);
+            let mut next = Register { b: panel.as_ptr(), c: target, n_left: n_columns };
+            let mut registers = [next; VECTORS];
+            for register in &mut registers {
+                *register = next;
+                next.b = next.b.wrapping_add(L::LANES);
+                next.c = next.c.wrapping_add(L::LANES);
+                next.n_left = next.n_left.saturating_sub(L::LANES);
+            }
+            // SAFETY: the caller's promise.
+            unsafe { block.tiles(lanes, registers) };
+            from += block_depth;
+            if from == k {
+                break;
+            }
+        }
+        if !direct {
+            self.place(lanes, first, n_columns, width, apart, c);
+        }
+    }
+
+    /// The runs of each register.
+    fn segments<L: Lanes, const VECTORS: usize>(
+        &self,
+        first: usize,
+        n_columns: usize,
+    ) -> [Segments; VECTORS] {
+        let none = Segment { source: self.values.as_ptr(), first: 0 };
+        let mut segments = [Segments { runs: [none; 16], len: 0 }; VECTORS];
+        let columns = self.size[1];
+        for (v, segments) in segments.iter_mut().enumerate() {
+            let mut lane = 0;
+            while lane < L::LANES && v * L::LANES + lane < n_columns {
+                let at = first + v * L::LANES + lane;
+                let (example, at) = (at / self.positions(), at % self.positions());
+                let (row, column) = (at / columns, at % columns);
+                let source =
+                    example * self.example_len() + self.begin + row * self.planes.size[1] + column;
+                let source = self.values.as_ptr().wrapping_add(source).wrapping_sub(lane);
+                segments.runs[segments.len] = Segment { source, first: lane };
+                segments.len += 1;
+                lane += columns - column;
+            }
+            segments.len = segments.len.max(1);
+        }
+        segments
+    }
+
+    /// Moves a finished panel to where its examples lie in `c`.
+    #[inline(always)]
+    fn place<L: Lanes>(
+        &self,
+        lanes: L,
+        first: usize,
+        n_columns: usize,
+        width: usize,
+        apart: &[f32],
+        c: &mut [f32],
+    ) {
+        let positions = self.positions();
+        let mut column = 0;
+        while column < n_columns {
+            let (example, at) = ((first + column) / positions, (first + column) % positions);
+            let len = (n_columns - column).min(positions - at);
+            for row in 0..self.m {
+                let src = &apart[row * width + column..][..len];
+                let dst = &mut c[example * self.c_example + row * positions + at..][..len];
+                let adds = self.output == Output::Add;
+                map(
+                    lanes,
+                    [src],
+                    [dst],
+                    #[inline(always)]
+                    |[src], [dst]| [if adds { dst + src } else { src }],
+                );
+            }
+            column += len;
+        }
+    }
+}
+
+/// Offsets of the rows of a panel.
+fn rows_of<L: Lanes, const VECTORS: usize>() -> &'static [u32] {
+    const { assert!(VECTORS <= MAX_VECTORS) };
+    match VECTORS * L::LANES {
+        64 => const { &row_offsets::<64>() },
+        48 => const { &row_offsets::<48>() },
+        32 => const { &row_offsets::<32>() },
+        24 => const { &row_offsets::<24>() },
+        16 => const { &row_offsets::<16>() },
+        8 => const { &row_offsets::<8>() },
+        4 => const { &row_offsets::<4>() },
+        3 => const { &row_offsets::<3>() },
+        2 => const { &row_offsets::<2>() },
+        _ => const { &row_offsets::<1>() },
+    }
+}
+
+impl Segments {
+    /// Copies a register for each offset, `step` apart.
+    ///
+    /// # Safety
+    ///
+    /// The runs are readable at the offsets, and beyond them to the end of a register; `dst` is writable
+    /// for a register at every step.
+    #[inline(always)]
+    unsafe fn copy<L: Lanes>(&self, lanes: L, offsets: &[u32], dst: *mut f32, step: usize) {
+        // One copy of this code for each unit: it is read in several places.
+        let once = Once;
+        lanes.call(
+            #[inline(always)]
+            || {
+                let _consumed = once;
+                // SAFETY: the caller's promise.
+                unsafe {
+                    match self.len {
+                        1 => self.copy_runs::<L, 1>(lanes, offsets, dst, step),
+                        2 => self.copy_runs::<L, 2>(lanes, offsets, dst, step),
+                        3 => self.copy_runs::<L, 3>(lanes, offsets, dst, step),
+                        _ => self.copy_runs::<L, 16>(lanes, offsets, dst, step),
+                    }
+                }
+            },
+        );
+    }
+
+    /// [`Self::copy`] for so many runs at most.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::copy`].
+    #[inline(always)]
+    unsafe fn copy_runs<L: Lanes, const MAX: usize>(
+        &self,
+        lanes: L,
+        offsets: &[u32],
+        dst: *mut f32,
+        step: usize,
+    ) {
+        let len = if MAX == 16 { self.len } else { MAX };
+        for (row, offset) in offsets.iter().enumerate() {
+            // SAFETY: the caller's promise. Lanes before a run's first are those of runs before it, which
+            // lie before it in memory: what is read there is within the planes.
+            unsafe {
+                let read = |run: &Segment| {
+                    Vector::new(lanes, lanes.load(run.source.wrapping_add(*offset as usize)))
+                };
+                let mut value = read(&self.runs[0]);
+                for run in &self.runs[1..len] {
+                    value = value.select(lanes.first(run.first), read(run));
+                }
+                lanes.store(dst.add(row * step), value.raw);
+            }
+        }
+    }
+}

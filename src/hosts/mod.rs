@@ -1,0 +1,271 @@
+//! The host that a scenario asks for, for the data it names; and whether the two fit.
+
+mod examples;
+mod file;
+
+use std::{path::Path, sync::Arc};
+
+use esper_engine::{
+    data::SplitData,
+    graph::{CnnConfig, GraphError, NetworkGraph},
+    program::{CompileOptions, Program},
+    runtime::StateDict,
+    scenario::{self, Cnn, Limits, Mlp, Network, Scenario, Transformer, TransformerForm},
+};
+
+use self::{
+    examples::Examples,
+    file::{check_graph, read_graph, read_init, unfit},
+};
+use crate::RunError;
+
+/// A host that fits its data and its limits.
+pub(crate) struct Built {
+    pub graph: Arc<NetworkGraph>,
+    pub program: Arc<Program>,
+}
+
+/// The host of `scenario`, or `given` in its place, for `data`. Relative paths start at `base_dir`.
+///
+/// # Errors
+///
+/// Fails at the scenario's key that does not fit: a network for other data, an image too small for its stages, a file
+/// that is not there or holds another host, a host beyond a limit.
+pub(crate) fn build(
+    scenario: &Scenario,
+    given: Option<NetworkGraph>,
+    data: &SplitData,
+    base_dir: &Path,
+) -> Result<Built, RunError> {
+    let examples = Examples::new(&scenario.data.source, &data.train);
+    let is_given = given.is_some();
+    let graph = match given {
+        Some(graph) => {
+            check_graph(&graph, &examples, "host")?;
+            graph
+        }
+        None => build_network(scenario, &examples, base_dir)?,
+    };
+    let key = match &scenario.host.network {
+        _ if is_given => "host",
+        Network::Graph(_) => "host.file",
+        _ => "host.sites",
+    };
+    let program = Program::compile(&graph, CompileOptions::HOST).map_err(|error| {
+        unfit(key, error.to_string(), "place sites elsewhere, or leave them out")
+    })?;
+    if let (Network::Graph(_), false) = (&scenario.host.network, is_given) {
+        check_sites(scenario, &program)?;
+    }
+    check_limits(scenario, &program)?;
+    Ok(Built { graph: Arc::new(graph), program: Arc::new(program) })
+}
+
+/// What a new host begins with, where `host.init` names a file of weights.
+///
+/// # Errors
+///
+/// Fails at `host.init` when it can not be read, or holds the weights of another network than was `built`.
+pub(crate) fn load_init(
+    scenario: &Scenario,
+    base_dir: &Path,
+    built: &Built,
+) -> Result<Option<StateDict>, RunError> {
+    let Some(name) = scenario.host.init.as_deref() else { return Ok(None) };
+    let weights = read_init(name, base_dir)?;
+    weights.check(&built.graph, &built.program).map_err(|mismatch| {
+        let help =
+            "PYTORCH.md has the names of every host; `esper check` without `init` tells its shapes";
+        unfit("host.init", format!("`{name}`: {mismatch}"), help)
+    })?;
+    Ok(Some(weights))
+}
+
+fn build_network(
+    scenario: &Scenario,
+    examples: &Examples<'_>,
+    base_dir: &Path,
+) -> Result<NetworkGraph, RunError> {
+    let sites = &scenario.host.sites;
+    match &scenario.host.network {
+        Network::Mlp(mlp) => build_mlp(mlp, examples, sites),
+        Network::Cnn(cnn) => build_cnn(cnn, examples, sites),
+        Network::Transformer(transformer) => build_transformer(transformer, examples, sites),
+        Network::Graph(graph) => {
+            let graph = read_graph(&graph.file, base_dir)?;
+            check_graph(&graph, examples, "host.file")?;
+            Ok(graph)
+        }
+    }
+}
+
+fn build_mlp(
+    mlp: &Mlp,
+    examples: &Examples<'_>,
+    sites: &[String],
+) -> Result<NetworkGraph, RunError> {
+    if examples.vocabulary.is_some() {
+        return Err(no_reader_of_text("a perceptron reads vectors", examples));
+    }
+    let layers = &mlp.layers;
+    let ends = [
+        ("first", layers[0], examples.elems()),
+        ("last", layers[layers.len() - 1], examples.n_outputs),
+    ];
+    for (what, found, wanted) in ends {
+        if found != wanted {
+            let message =
+                format!("the {what} layer has width {found}, and should have {wanted}: {examples}");
+            let help = format!("write {wanted} in place of {found} in {layers:?}");
+            return Err(unfit("host.layers", message, help));
+        }
+    }
+    NetworkGraph::mlp(&mlp.config(sites), examples.loss).map_err(out_of_range)
+}
+
+fn build_cnn(
+    cnn: &Cnn,
+    examples: &Examples<'_>,
+    sites: &[String],
+) -> Result<NetworkGraph, RunError> {
+    let input = image_for("a convolutional network reads images", examples)?;
+    let config = cnn.config(input, examples.n_outputs, sites);
+    NetworkGraph::cnn(&config, examples.loss).map_err(|error| match error {
+        GraphError::ImageTooSmall { .. } => {
+            let help = match n_stages_that_fit(&config, examples) {
+                0 => format!("{examples}: use a perceptron, `kind = \"mlp\"`"),
+                n => format!("for example `channels = {:?}`", &cnn.channels[..n]),
+            };
+            unfit("host.channels", error.to_string(), help)
+        }
+        error => out_of_range(error),
+    })
+}
+
+/// How many of the first stages images are large enough for.
+fn n_stages_that_fit(config: &CnnConfig, examples: &Examples<'_>) -> usize {
+    let first = |n: usize| CnnConfig {
+        channels: config.channels[..n].to_vec(),
+        blocks: config.blocks[..n].to_vec(),
+        sites: Vec::new(),
+        ..config.clone()
+    };
+    let fits = |n: &usize| NetworkGraph::cnn(&first(*n), examples.loss).is_ok();
+    (1..config.channels.len()).rev().find(fits).unwrap_or(0)
+}
+
+fn build_transformer(
+    transformer: &Transformer,
+    examples: &Examples<'_>,
+    sites: &[String],
+) -> Result<NetworkGraph, RunError> {
+    match (transformer.form, examples.vocabulary) {
+        (TransformerForm::Decoder { tied }, Some(vocabulary)) => {
+            let config = transformer.decoder_config(tied, [vocabulary, examples.elems()], sites);
+            NetworkGraph::transformer(&config).map_err(out_of_range)
+        }
+        (TransformerForm::Decoder { .. }, None) => {
+            let message = format!("a decoder reads text, and {examples}");
+            let help = "write `form = \"vit\"` with a `patch`, or `kind = \"cnn\"`";
+            Err(unfit("host.form", message, help))
+        }
+        (TransformerForm::Vit { .. }, Some(_)) => {
+            let message = format!("a vision transformer reads images, and {examples}");
+            Err(unfit("host.form", message, "write `form = \"decoder\"`"))
+        }
+        (TransformerForm::Vit { patch }, None) => build_vit(transformer, patch, examples, sites),
+    }
+}
+
+fn build_vit(
+    transformer: &Transformer,
+    patch: usize,
+    examples: &Examples<'_>,
+    sites: &[String],
+) -> Result<NetworkGraph, RunError> {
+    let input = image_for("a vision transformer reads images", examples)?;
+    let [_, height, width] = input;
+    let tiles = |side: &usize| height.is_multiple_of(*side) && width.is_multiple_of(*side);
+    if !tiles(&patch) {
+        let sides: Vec<String> =
+            (1..=height.min(width)).filter(tiles).map(|side| side.to_string()).collect();
+        let message =
+            format!("patches of {patch}x{patch} do not tile the {height}x{width} of an image");
+        return Err(unfit("host.patch", message, format!("sides that do: {}", sides.join(", "))));
+    }
+    let config = transformer.vit_config(patch, input, examples.n_outputs, sites);
+    NetworkGraph::vit(&config, examples.loss).map_err(out_of_range)
+}
+
+/// An example as an image, for a network of which `what` says that it reads such.
+fn image_for(what: &str, examples: &Examples<'_>) -> Result<[usize; 3], RunError> {
+    if examples.vocabulary.is_some() {
+        return Err(no_reader_of_text(what, examples));
+    }
+    examples.image().ok_or_else(|| {
+        let message = format!("{what} of at most 3 axes, and {examples}");
+        unfit("host.kind", message, "reshape them to [channels, height, width]")
+    })
+}
+
+fn no_reader_of_text(what: &str, examples: &Examples<'_>) -> RunError {
+    unfit("host.kind", format!("{what}, and {examples}"), "write `kind = \"transformer\"`")
+}
+
+/// What a builder refuses although every key is in range: together they ask for too much.
+fn out_of_range(error: GraphError) -> RunError {
+    match error {
+        GraphError::HostSetting { key, what } => {
+            unfit(&format!("host.{key}"), what, "see the documentation of `[host]` for its range")
+        }
+        error => unfit("host", error.to_string(), "make the network smaller"),
+    }
+}
+
+/// A graph's sites come from its file, so that what the scenario says of them is checked here.
+fn check_sites(scenario: &Scenario, program: &Program) -> Result<(), RunError> {
+    let sites: Vec<&str> = program.sites.iter().map(|site| site.name.as_str()).collect();
+    let policy = scenario.tamiyo.policy;
+    if sites.is_empty() && policy != scenario::Policy::Off {
+        let message = format!("it has no site for policy \"{policy}\" to grow at");
+        return Err(unfit(
+            "host.file",
+            message,
+            "add a node with `op = \"site\"` to it, or write `policy = \"off\"`",
+        ));
+    }
+    for (index, entry) in scenario.tamiyo.timetable.iter().enumerate() {
+        if !sites.contains(&entry.site.as_str()) {
+            let key = format!("tamiyo.timetable[{index}].site");
+            let nearest = scenario::nearest(&entry.site, sites.iter().copied());
+            let nearest = nearest.map_or_else(String::new, |it| format!("did you mean `{it}`? "));
+            let message = format!("the graph has no site \"{}\"", entry.site);
+            return Err(unfit(&key, message, format!("{nearest}sites: {}", sites.join(", "))));
+        }
+    }
+    Ok(())
+}
+
+fn check_limits(scenario: &Scenario, program: &Program) -> Result<(), RunError> {
+    let limits = &scenario.limits;
+    let n_params = program.params_elems();
+    if limits.params_max < n_params {
+        // A limit that nobody wrote is none that anybody would look at.
+        let is_default = limits.params_max == Limits::default().params_max;
+        let key = if is_default { "host" } else { "limits.params_max" };
+        let message = format!(
+            "the host has {n_params} parameters, more than `limits.params_max` ({})",
+            limits.params_max
+        );
+        let help = format!("for example `params_max = {}`, or a smaller host", 2 * n_params);
+        return Err(unfit(key, message, help));
+    }
+    let n_seeds = program.sites.len() * scenario.kasmina.seeds_per_site;
+    if limits.seeds_max < n_seeds {
+        let message =
+            format!("must be at least the {n_seeds} seeds of a new host, is {}", limits.seeds_max);
+        let help = format!("for example `seeds_max = {}`", 16 * n_seeds);
+        return Err(unfit("limits.seeds_max", message, help));
+    }
+    Ok(())
+}
