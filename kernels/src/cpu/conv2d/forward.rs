@@ -1,13 +1,13 @@
 //! The forward pass: weights times windows of the padded input.
 
 use super::Conv2dShape;
+use super::pairs::Pairs;
 use super::planes::Planes;
-use super::product::{self, Product, SLACK_LEN, Table, examples_at_once, pack_weights};
+use super::product::{self, Filter, Product, SLACK_LEN, Table, Windows, examples_at_once};
 use crate::cpu::gemm::Output;
-use crate::cpu::lanes::Lanes;
 
 /// The padded input.
-fn planes(shape: Conv2dShape) -> Planes {
+pub(super) fn planes(shape: Conv2dShape) -> Planes {
     let mut planes = Planes {
         image: shape.image(),
         first: [0; 2],
@@ -23,6 +23,19 @@ fn planes(shape: Conv2dShape) -> Planes {
     planes
 }
 
+/// The windows of all outputs, in the padded inputs of a group in some examples.
+pub(super) fn windows(shape: Conv2dShape, values: &[f32], n_examples: usize) -> Windows<'_> {
+    Windows {
+        values,
+        planes: planes(shape),
+        kernel: shape.kernel,
+        begin: 0,
+        n_channels: shape.group_inputs(),
+        n_examples,
+        size: shape.out_size(),
+    }
+}
+
 pub(super) fn scratch_len(shape: Conv2dShape) -> usize {
     let n_examples = examples_at_once(shape.batch, shape.positions());
     n_examples * shape.group_inputs() * planes(shape).channel_len()
@@ -32,7 +45,7 @@ pub(super) fn scratch_len(shape: Conv2dShape) -> usize {
 }
 
 #[inline(always)]
-pub(super) fn forward<L: Lanes>(
+pub(super) fn forward<L: Pairs>(
     lanes: L,
     shape: Conv2dShape,
     x: &[f32],
@@ -56,9 +69,17 @@ pub(super) fn forward<L: Lanes>(
     values.fill(0.0);
     let group_len = outputs * patch_len;
     for group in 0..shape.groups {
-        let w = &w[group * group_len..][..group_len];
-        let packed = &mut packed[group * group_len..];
-        pack_weights(lanes, outputs, patch_len, packed, |row, l| w[row * patch_len + l]);
+        let filter = Filter {
+            values: &w[group * group_len..][..group_len],
+            m: outputs,
+            n_channels: inputs,
+            row: patch_len,
+            channel: shape.kernel[0] * shape.kernel[1],
+            n_taps: shape.kernel,
+            first: 0,
+            tap: [shape.kernel[1].cast_signed(), 1],
+        };
+        filter.pack(lanes, &mut packed[group * group_len..]);
     }
     let mut table = Table::new();
     let image_len = shape.height * shape.width;
@@ -71,14 +92,9 @@ pub(super) fn forward<L: Lanes>(
                 let x = &x[channel * image_len..][..inputs * image_len];
                 planes.fill(lanes, x, values);
             }
+            let windows = windows(shape, values, n_examples);
             let product = Product {
-                values,
-                planes,
-                kernel: shape.kernel,
-                begin: 0,
-                n_channels: inputs,
-                n_examples,
-                size: shape.out_size(),
+                windows,
                 m: outputs,
                 weights: &packed[group * group_len..],
                 c_example: shape.out_channels * positions,

@@ -14,9 +14,9 @@ use crate::cpu::dispatch::Once;
 use crate::cpu::gemm::Output;
 use crate::cpu::lanes::Lanes;
 
-/// `C[example, row, position] = sum over l of W[row, l] window[example, position, l]`
+/// What outputs read: windows of planes, and how many of them.
 #[derive(Clone, Copy)]
-pub(super) struct Product<'a> {
+pub(super) struct Windows<'a> {
     /// Channels of each example, from a register's width of slack on at the end.
     pub(super) values: &'a [f32],
     pub(super) planes: Planes,
@@ -28,9 +28,15 @@ pub(super) struct Product<'a> {
     pub(super) n_examples: usize,
     /// Rows and columns of outputs.
     pub(super) size: [usize; 2],
+}
+
+/// `C[example, row, position] = sum over l of W[row, l] window[example, position, l]`
+#[derive(Clone, Copy)]
+pub(super) struct Product<'a> {
+    pub(super) windows: Windows<'a>,
     /// Rows of `W`.
     pub(super) m: usize,
-    /// `W` as [`pack_weights`] lays it out.
+    /// `W` as [`Filter::pack`] lays it out.
     pub(super) weights: &'a [f32],
     /// How far apart examples lie in `C`.
     pub(super) c_example: usize,
@@ -134,32 +140,52 @@ impl Heights {
     }
 }
 
-/// Lays `w(row, l)` out as the tiles of [`Product::run`] read it: `f32[k, height]` for each.
-#[inline(always)]
-pub(super) fn pack_weights<L: Lanes>(
-    _lanes: L,
-    m: usize,
-    k: usize,
-    packed: &mut [f32],
-    w: impl Fn(usize, usize) -> f32,
-) {
-    let (mut row, mut at) = (0, 0);
-    for height in Heights::of_product::<L>(m).iter() {
-        for l in 0..k {
-            for i in 0..height {
-                packed[at] = w(row + i, l);
-                at += 1;
+/// `W[m, n_channels * taps]` among weights, where rows and channels lie at their strides.
+#[derive(Clone, Copy)]
+pub(super) struct Filter<'a> {
+    pub(super) values: &'a [f32],
+    pub(super) m: usize,
+    pub(super) n_channels: usize,
+    pub(super) row: usize,
+    pub(super) channel: usize,
+    /// Rows and columns of taps.
+    pub(super) n_taps: [usize; 2],
+    /// Where the first tap lies, and how far apart rows and columns of taps do.
+    pub(super) first: usize,
+    pub(super) tap: [isize; 2],
+}
+
+impl Filter<'_> {
+    /// Lays `W` out as the tiles of [`Product::run`] read it: `f32[k, height]` for each.
+    #[inline(always)]
+    pub(super) fn pack<L: Lanes>(self, _lanes: L, packed: &mut [f32]) {
+        let mut packed = packed.iter_mut();
+        let mut row = 0;
+        for height in Heights::of_product::<L>(self.m).iter() {
+            for channel in 0..self.n_channels {
+                let mut line = row * self.row + channel * self.channel + self.first;
+                for _ in 0..self.n_taps[0] {
+                    let mut at = line;
+                    for _ in 0..self.n_taps[1] {
+                        let values = self.values[at..].iter().step_by(self.row);
+                        packed.by_ref().zip(values.take(height)).for_each(|(to, w)| *to = *w);
+                        at = at.wrapping_add_signed(self.tap[1]);
+                    }
+                    line = line.wrapping_add_signed(self.tap[0]);
+                }
             }
+            row += height;
         }
-        row += height;
     }
 }
 
-impl Product<'_> {
+impl Windows<'_> {
+    /// Taps of a window.
     pub(super) fn k(&self) -> usize {
         self.n_channels * self.kernel[0] * self.kernel[1]
     }
 
+    /// Outputs of an example.
     pub(super) fn positions(&self) -> usize {
         self.size[0] * self.size[1]
     }
@@ -169,6 +195,14 @@ impl Product<'_> {
         self.n_channels * self.planes.channel_len()
     }
 
+    /// Taps from `from` on, at most `len`.
+    pub(super) fn taps(&self, from: usize, len: usize) -> Taps {
+        let len = len.min(self.k() - from);
+        Taps { planes: self.planes, kernel: self.kernel, from, len }
+    }
+}
+
+impl Product<'_> {
     /// Computes `c`, from the first row of the first example on.
     #[inline(always)]
     pub(super) fn run<L: Lanes>(
@@ -178,14 +212,16 @@ impl Product<'_> {
         table: &mut Table,
         scratch: &mut [f32],
     ) {
-        if self.m == 0 || self.n_examples == 0 || self.positions() == 0 {
+        if self.m == 0 || self.windows.n_examples == 0 || self.windows.positions() == 0 {
             return;
         }
-        let c_len = (self.n_examples - 1) * self.c_example + self.m * self.positions();
+        let c_len =
+            (self.windows.n_examples - 1) * self.c_example + self.m * self.windows.positions();
         assert!(c_len <= c.len(), "C holds every example");
-        assert!(self.m * self.k() <= self.weights.len(), "W is f32[m, k]");
+        assert!(self.m * self.windows.k() <= self.weights.len(), "W is f32[m, k]");
         assert!(
-            self.n_examples * self.example_len() + SLACK_LEN <= self.values.len(),
+            self.windows.n_examples * self.windows.example_len() + SLACK_LEN
+                <= self.windows.values.len(),
             "planes have slack"
         );
         assert!(scratch_len(self.m) <= scratch.len(), "scratch is too short");
@@ -225,9 +261,9 @@ impl Product<'_> {
             // SAFETY: the caller's promise.
             return unsafe { self.packed::<L, VECTORS>(lanes, c, table, scratch) };
         }
-        for from in (0..self.k().max(1)).step_by(TABLE_LEN) {
-            let offsets = table.hold(self.taps(from));
-            let block = self.block::<L>(from, offsets, self.output, self.positions());
+        for from in (0..self.windows.k().max(1)).step_by(TABLE_LEN) {
+            let offsets = table.hold(self.windows.taps(from, TABLE_LEN));
+            let block = self.block::<L>(from, offsets, self.output, self.windows.positions());
             // SAFETY: the caller's promise.
             unsafe { block.in_place::<L, VECTORS>(lanes, c) };
         }
@@ -242,13 +278,7 @@ impl Product<'_> {
         c_row: usize,
     ) -> Block<'a> {
         let heights = Heights::of_product::<L>(self.m);
-        Block { product: self, from, offsets, output, c_row, k: self.k(), heights }
-    }
-
-    /// Taps from `from` on, as many as a table has.
-    pub(super) fn taps(&self, from: usize) -> Taps {
-        let len = TABLE_LEN.min(self.k() - from);
-        Taps { planes: self.planes, kernel: self.kernel, from, len }
+        Block { product: self, from, offsets, output, c_row, k: self.windows.k(), heights }
     }
 
     /// Whether copying panels costs less than the ends of rows that are multiplied in vain.
@@ -256,9 +286,9 @@ impl Product<'_> {
     /// In quarters of a cycle for one register of outputs and one tap: two rows are multiplied a cycle; a
     /// copy is written once, and read for each row of outputs it spans.
     fn packs<L: Lanes>(&self) -> bool {
-        let columns = self.size[1];
+        let columns = self.windows.size[1];
         // Chains longer than a table can not stop in a C that is added to.
-        let stops = self.output == Output::Add && TABLE_LEN < self.k();
+        let stops = self.output == Output::Add && TABLE_LEN < self.windows.k();
         let wasted = 2 * self.m * (columns.next_multiple_of(L::LANES) - columns);
         let copied = 4 * columns + 4 * (columns + L::LANES - 1);
         stops || copied < wasted
@@ -286,12 +316,13 @@ impl Block<'_> {
     #[inline(always)]
     unsafe fn in_place<L: Lanes, const VECTORS: usize>(&self, lanes: L, c: &mut [f32]) {
         let product = self.product;
-        let [rows, columns] = product.size;
+        let windows = product.windows;
+        let [rows, columns] = windows.size;
         let n_registers = rows * columns.div_ceil(L::LANES);
-        for example in 0..product.n_examples {
-            let values = product.values.as_ptr().wrapping_add(example * product.example_len());
+        for example in 0..windows.n_examples {
+            let values = windows.values.as_ptr().wrapping_add(example * windows.example_len());
             let mut next = Register {
-                b: values.wrapping_add(product.begin),
+                b: values.wrapping_add(windows.begin),
                 c: c.as_mut_ptr().wrapping_add(example * product.c_example),
                 n_left: columns,
             };
@@ -301,11 +332,11 @@ impl Block<'_> {
                 // SAFETY: the caller's promise.
                 unsafe {
                     if VECTORS <= left {
-                        let registers = next.take::<L, VECTORS>(product);
+                        let registers = next.take::<L, VECTORS>(windows);
                         self.tiles::<L, VECTORS>(lanes, registers);
                         at += VECTORS;
                     } else {
-                        let registers = next.take::<L, 1>(product);
+                        let registers = next.take::<L, 1>(windows);
                         self.tiles::<L, 1>(lanes, registers);
                         at += 1;
                     }
@@ -375,7 +406,7 @@ pub(super) struct Register {
 impl Register {
     /// The next registers of an image, and on to those that follow.
     #[inline(always)]
-    fn take<L: Lanes, const VECTORS: usize>(&mut self, product: &Product<'_>) -> [Self; VECTORS] {
+    fn take<L: Lanes, const VECTORS: usize>(&mut self, windows: Windows<'_>) -> [Self; VECTORS] {
         let mut taken = [*self; VECTORS];
         for register in &mut taken {
             *register = *self;
@@ -384,7 +415,7 @@ impl Register {
                 self.c = self.c.wrapping_add(L::LANES);
                 self.n_left -= L::LANES;
             } else {
-                let [columns, pitch] = [product.size[1], product.planes.size[1]];
+                let [columns, pitch] = [windows.size[1], windows.planes.size[1]];
                 self.b = self.b.wrapping_add(pitch - (columns - self.n_left));
                 self.c = self.c.wrapping_add(self.n_left);
                 self.n_left = columns;
