@@ -4,7 +4,8 @@ use super::Conv2dShape;
 use super::pairs::Pairs;
 use super::planes::Planes;
 use super::product::{self, Filter, Product, SLACK_LEN, Table, Windows, examples_at_once};
-use crate::cpu::gemm::Output;
+use crate::cpu::gemm::{self, Ending, Extent, Left, Output, Right};
+use crate::cpu::lanes::Lanes;
 
 /// The padded input.
 pub(super) fn planes(shape: Conv2dShape) -> Planes {
@@ -37,6 +38,9 @@ pub(super) fn windows(shape: Conv2dShape, values: &[f32], n_examples: usize) -> 
 }
 
 pub(super) fn scratch_len(shape: Conv2dShape) -> usize {
+    if shape.is_pointwise() {
+        return gemm::scratch_len(shape.group_outputs(), shape.group_inputs());
+    }
     let n_examples = examples_at_once(shape.batch, shape.positions());
     n_examples * shape.group_inputs() * planes(shape).channel_len()
         + SLACK_LEN
@@ -57,6 +61,9 @@ pub(super) fn forward<L: Pairs>(
 ) {
     if y.is_empty() {
         return;
+    }
+    if shape.is_pointwise() {
+        return pointwise(lanes, shape, x, w, bias, rectify, y, scratch);
     }
     let (inputs, outputs, positions) =
         (shape.group_inputs(), shape.group_outputs(), shape.positions());
@@ -105,5 +112,29 @@ pub(super) fn forward<L: Pairs>(
             let channel = first * shape.out_channels + group * outputs;
             product.run(lanes, &mut y[channel * positions..], &mut table, scratch);
         }
+    }
+}
+
+/// A kernel of one position multiplies the image where it lies.
+#[inline(always)]
+fn pointwise<L: Lanes>(
+    lanes: L,
+    shape: Conv2dShape,
+    x: &[f32],
+    w: &[f32],
+    bias: Option<&[f32]>,
+    rectify: bool,
+    y: &mut [f32],
+    scratch: &mut [f32],
+) {
+    let (k, m, n) = (shape.group_inputs(), shape.group_outputs(), shape.positions());
+    for (at, y) in y.chunks_exact_mut(m * n).enumerate() {
+        let group = at % shape.groups;
+        let left = Left { values: &w[group * m * k..][..m * k], row: k, column: 1 };
+        let right = Right::Plain(&x[at * k * n..][..k * n]);
+        let row_bias = bias.map(|bias| &bias[group * m..][..m]);
+        let ending = Ending { bias: None, row_bias, rectify };
+        let extent = Extent { m, n, k };
+        gemm::ended_product(lanes, extent, left, right, y, Output::Replace, ending, scratch);
     }
 }

@@ -5,7 +5,8 @@ use super::Conv2dShape;
 use super::pairs::Pairs;
 use super::planes::Planes;
 use super::product::{self, Filter, Product, SLACK_LEN, Table, Windows, examples_at_once};
-use crate::cpu::gemm::Output;
+use crate::cpu::gemm::{self, Extent, Left, Output, Right};
+use crate::cpu::lanes::Lanes;
 
 /// Along one axis, the input positions of one residue: position `u` is reached from output `t - e` by
 /// tap `phase + stride e`, where `u + padding = phase + stride t`.
@@ -66,6 +67,9 @@ fn planes(shape: Conv2dShape) -> Planes {
 }
 
 pub(super) fn scratch_len(shape: Conv2dShape) -> usize {
+    if shape.is_pointwise() {
+        return gemm::scratch_len(shape.group_inputs(), shape.group_outputs());
+    }
     let at_once = examples_at_once(shape.batch, shape.height * shape.width);
     at_once * shape.group_outputs() * planes(shape).channel_len()
         + SLACK_LEN
@@ -86,6 +90,9 @@ pub(super) fn grad_input<L: Pairs>(
 ) {
     if dx.is_empty() {
         return;
+    }
+    if shape.is_pointwise() {
+        return pointwise(lanes, shape, dy, w, dx, accumulate, scratch);
     }
     let (inputs, outputs) = (shape.group_inputs(), shape.group_outputs());
     let planes = planes(shape);
@@ -323,5 +330,26 @@ fn interleave<L: Pairs>(lanes: L, even: &[f32], odd: &[f32], dx: &mut [f32], acc
                 lanes.store_masked(masks[half], dx, value);
             }
         }
+    }
+}
+
+/// A kernel of one position multiplies the output gradient where it lies.
+#[inline(always)]
+fn pointwise<L: Lanes>(
+    lanes: L,
+    shape: Conv2dShape,
+    dy: &[f32],
+    w: &[f32],
+    dx: &mut [f32],
+    accumulate: bool,
+    scratch: &mut [f32],
+) {
+    let (m, k, n) = (shape.group_inputs(), shape.group_outputs(), shape.positions());
+    let output = if accumulate { Output::Add } else { Output::Replace };
+    for (at, dx) in dx.chunks_exact_mut(m * n).enumerate() {
+        let group = at % shape.groups;
+        let left = Left { values: &w[group * m * k..][..m * k], row: 1, column: m };
+        let right = Right::Plain(&dy[at * k * n..][..k * n]);
+        gemm::product(lanes, Extent { m, n, k }, left, right, dx, output, scratch);
     }
 }

@@ -115,6 +115,13 @@ impl Conv2dShape {
         self.group_inputs() * self.kernel[0] * self.kernel[1]
     }
 
+    /// Whether a matrix product of each example's channels does it: outputs are too few to fill registers
+    /// of one example below sixteen.
+    fn is_pointwise(self) -> bool {
+        let unit = self.kernel == [1; 2] && self.stride == [1; 2] && self.padding == [0; 2];
+        unit && 16 <= self.positions()
+    }
+
     fn assert_groups(self) {
         let divides = |channels: usize| channels.is_multiple_of(self.groups);
         let whole = 0 < self.groups && divides(self.in_channels) && divides(self.out_channels);
@@ -242,4 +249,9 @@ fn assert_operands(shape: Conv2dShape, x: &[f32], w: &[f32], y: &[f32]) {
         "w is f32[out_channels, in_channels / groups, kernel, kernel]"
     );
     assert_eq!(y.len(), shape.y_len(), "y is f32[batch, out_channels, out_height, out_width]");
+}
+
+/// x
+pub fn conv2d_mode(m: usize) {
+    product::MODE.store(m, core::sync::atomic::Ordering::Relaxed)
 }

@@ -2,12 +2,12 @@
 
 use super::product::{PANEL_LEN, Product, Register, TABLE_LEN, Table, Windows};
 use crate::cpu::dispatch::Once;
-use crate::cpu::gemm::Output;
+use crate::cpu::gemm::{Output, aligned};
 use crate::cpu::lanes::{Lanes, Vector};
 use crate::cpu::sweep::map;
 
 /// Most registers of a panel.
-const MAX_VECTORS: usize = 4;
+const MAX_VECTORS: usize = 8;
 
 /// Most rows of a panel.
 const MAX_DEPTH: usize = 512;
@@ -54,7 +54,7 @@ impl Product<'_> {
         scratch: &mut [f32],
     ) {
         let width = VECTORS * L::LANES;
-        let (panel, apart) = scratch.split_at_mut(PANEL_LEN);
+        let (panel, apart) = aligned(scratch).split_at_mut(PANEL_LEN);
         let apart = &mut apart[..self.m * width];
         let n_columns = self.windows.n_examples * self.windows.positions();
         for first in (0..n_columns).step_by(width) {
@@ -181,6 +181,7 @@ impl Product<'_> {
 fn rows_of<L: Lanes, const VECTORS: usize>() -> &'static [u32] {
     const { assert!(VECTORS <= MAX_VECTORS) };
     match VECTORS * L::LANES {
+        128 => const { &row_offsets::<128>() },
         64 => const { &row_offsets::<64>() },
         48 => const { &row_offsets::<48>() },
         32 => const { &row_offsets::<32>() },

@@ -51,14 +51,14 @@ pub(super) struct Product<'a> {
 pub(super) const SLACK_LEN: usize = 16;
 
 /// Widest panel of any unit.
-const MAX_PANEL: usize = 64;
+const MAX_PANEL: usize = 128;
 
 /// Values of a packed panel: two thirds of a first-level cache of 48 KiB.
 pub(super) const PANEL_LEN: usize = 8192;
 
 /// Scratch, in values, that a product of `m` rows takes: a panel, and outputs of a panel.
 pub(super) fn scratch_len(m: usize) -> usize {
-    PANEL_LEN + MAX_PANEL * m + SLACK_LEN
+    PANEL_LEN + MAX_PANEL * (m + 1)
 }
 
 /// Examples whose planes are laid out together: small images fill panels only together.
@@ -110,6 +110,7 @@ impl Table {
 /// two vectors would be.
 fn n_vectors<L: Lanes>(m: usize) -> usize {
     match m.div_ceil(m.div_ceil(max_rows::<L>(2)).max(1)) {
+        height if height <= max_rows::<L>(8) => 8,
         height if height <= max_rows::<L>(4) => 4,
         height if height <= max_rows::<L>(3) => 3,
         _ => 2,
@@ -235,6 +236,7 @@ impl Product<'_> {
                 // SAFETY: the lengths asserted above.
                 unsafe {
                     match n_vectors::<L>(self.m) {
+                        8 => self.run_in::<L, 8>(lanes, c, table, scratch),
                         4 => self.run_in::<L, 4>(lanes, c, table, scratch),
                         3 => self.run_in::<L, 3>(lanes, c, table, scratch),
                         _ => self.run_in::<L, 2>(lanes, c, table, scratch),
@@ -283,15 +285,20 @@ impl Product<'_> {
 
     /// Whether copying panels costs less than the ends of rows that are multiplied in vain.
     ///
-    /// In quarters of a cycle for one register of outputs and one tap: two rows are multiplied a cycle; a
-    /// copy is written once, and read for each row of outputs it spans.
+    /// In quarters of a cycle for one tap of a row of outputs: two rows of `W` are multiplied a cycle. What a
+    /// copy costs was measured with both forced, on rows of 4 to 32 outputs and 8 to 64 rows of `W`: two
+    /// cycles a register, more for each row of outputs it spans, and some for every panel.
     fn packs<L: Lanes>(&self) -> bool {
-        let columns = self.windows.size[1];
+        let (columns, k) = (self.windows.size[1], self.windows.k());
         // Chains longer than a table can not stop in a C that is added to.
-        let stops = self.output == Output::Add && TABLE_LEN < self.windows.k();
+        let stops = self.output == Output::Add && TABLE_LEN < k;
         let wasted = 2 * self.m * (columns.next_multiple_of(L::LANES) - columns);
-        let copied = 4 * columns + 4 * (columns + L::LANES - 1);
-        stops || copied < wasted
+        let copied = 8 * columns + 5 * (columns + L::LANES - 1) + 320 * columns / k.max(1);
+        match MODE.load(core::sync::atomic::Ordering::Relaxed) {
+            0 => stops,
+            1 => true,
+            _ => stops || copied < wasted,
+        }
     }
 }
 
@@ -318,28 +325,27 @@ impl Block<'_> {
         let product = self.product;
         let windows = product.windows;
         let [rows, columns] = windows.size;
-        let n_registers = rows * columns.div_ceil(L::LANES);
-        for example in 0..windows.n_examples {
-            let values = windows.values.as_ptr().wrapping_add(example * windows.example_len());
-            let mut next = Register {
-                b: values.wrapping_add(windows.begin),
-                c: c.as_mut_ptr().wrapping_add(example * product.c_example),
+        let mut next = Next {
+            windows,
+            register: Register {
+                b: windows.values.as_ptr().wrapping_add(windows.begin),
+                c: c.as_mut_ptr(),
                 n_left: columns,
-            };
-            let mut at = 0;
-            while at < n_registers {
-                let left = n_registers - at;
-                // SAFETY: the caller's promise.
-                unsafe {
-                    if VECTORS <= left {
-                        let registers = next.take::<L, VECTORS>(windows);
-                        self.tiles::<L, VECTORS>(lanes, registers);
-                        at += VECTORS;
-                    } else {
-                        let registers = next.take::<L, 1>(windows);
-                        self.tiles::<L, 1>(lanes, registers);
-                        at += 1;
-                    }
+            },
+            rows_left: rows,
+            b_jump: windows.example_len() - rows * windows.planes.size[1],
+            c_jump: product.c_example.wrapping_sub(windows.positions()),
+        };
+        let mut left = windows.n_examples * rows * columns.div_ceil(L::LANES);
+        while 0 < left {
+            // SAFETY: the caller's promise.
+            unsafe {
+                if VECTORS <= left {
+                    self.tiles::<L, VECTORS>(lanes, next.take::<L, VECTORS>());
+                    left -= VECTORS;
+                } else {
+                    self.tiles::<L, 1>(lanes, next.take::<L, 1>());
+                    left -= 1;
                 }
             }
         }
@@ -403,24 +409,48 @@ pub(super) struct Register {
     pub(super) n_left: usize,
 }
 
-impl Register {
-    /// The next registers of an image, and on to those that follow.
+/// The registers of all examples, one after the other.
+struct Next<'a> {
+    windows: Windows<'a>,
+    register: Register,
+    /// Rows left in the example.
+    rows_left: usize,
+    /// From the row after the last of an example to the first of the next.
+    b_jump: usize,
+    c_jump: usize,
+}
+
+impl Next<'_> {
     #[inline(always)]
-    fn take<L: Lanes, const VECTORS: usize>(&mut self, windows: Windows<'_>) -> [Self; VECTORS] {
-        let mut taken = [*self; VECTORS];
+    fn take<L: Lanes, const VECTORS: usize>(&mut self) -> [Register; VECTORS] {
+        let mut taken = [self.register; VECTORS];
         for register in &mut taken {
-            *register = *self;
-            if L::LANES < self.n_left {
-                self.b = self.b.wrapping_add(L::LANES);
-                self.c = self.c.wrapping_add(L::LANES);
-                self.n_left -= L::LANES;
-            } else {
-                let [columns, pitch] = [windows.size[1], windows.planes.size[1]];
-                self.b = self.b.wrapping_add(pitch - (columns - self.n_left));
-                self.c = self.c.wrapping_add(self.n_left);
-                self.n_left = columns;
-            }
+            *register = self.register;
+            self.advance::<L>();
         }
         taken
     }
+
+    #[inline(always)]
+    fn advance<L: Lanes>(&mut self) {
+        let Register { b, c, n_left } = &mut self.register;
+        if L::LANES < *n_left {
+            *b = b.wrapping_add(L::LANES);
+            *c = c.wrapping_add(L::LANES);
+            *n_left -= L::LANES;
+            return;
+        }
+        let [columns, pitch] = [self.windows.size[1], self.windows.planes.size[1]];
+        *b = b.wrapping_add(pitch - (columns - *n_left));
+        *c = c.wrapping_add(*n_left);
+        *n_left = columns;
+        self.rows_left -= 1;
+        if self.rows_left == 0 {
+            self.rows_left = self.windows.size[0];
+            *b = b.wrapping_add(self.b_jump);
+            *c = c.wrapping_add(self.c_jump);
+        }
+    }
 }
+
+pub static MODE: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(2);
