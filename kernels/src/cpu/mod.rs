@@ -29,7 +29,7 @@ pub use conv1d::{
 };
 pub use conv2d::{
     Conv2dShape, conv2d_bias_grad, conv2d_forward, conv2d_grad_input, conv2d_grad_weight,
-    conv2d_grad_weight_channels, conv2d_mode, conv2d_scratch_len,
+    conv2d_grad_weight_channels, conv2d_scratch_len,
 };
 pub use dispatch::{SimdLevel, simd_level, simd_levels, with_simd_level};
 pub use dropout::{dropout_forward, dropout_grad};

@@ -88,6 +88,7 @@ pub(super) fn forward<L: Pairs>(
         };
         filter.pack(lanes, &mut packed[group * group_len..]);
     }
+    let windows = windows(shape, &[], 0);
     let mut table = Table::new();
     let image_len = shape.height * shape.width;
     for first in (0..shape.batch).step_by(at_once) {
@@ -99,7 +100,7 @@ pub(super) fn forward<L: Pairs>(
                 let x = &x[channel * image_len..][..inputs * image_len];
                 planes.fill(lanes, x, values);
             }
-            let windows = windows(shape, values, n_examples);
+            let windows = Windows { values, n_examples, ..windows };
             let product = Product {
                 windows,
                 m: outputs,

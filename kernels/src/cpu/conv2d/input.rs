@@ -216,7 +216,11 @@ impl<'a> Source<'a> {
                     self.product(vertical, horizontal, weights, c_example, Output::Replace);
                 let table = &mut tables[(i * shape.stride[1] + j) % N_TABLES];
                 let residue = &mut residues[used..][..n_examples * c_example];
-                product.run(lanes, residue, table, scratch);
+                if horizontal.n_taps == 0 || vertical.n_taps == 0 {
+                    residue.fill(0.0);
+                } else {
+                    product.run(lanes, residue, table, scratch);
+                }
                 weights = &weights[inputs * outputs * vertical.n_taps * horizontal.n_taps..];
                 used += residue.len();
             }

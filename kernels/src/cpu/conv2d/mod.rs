@@ -83,7 +83,7 @@ impl Conv2dShape {
         assert!(0 < kernel && 0 < stride, "a kernel and a stride are at least one");
         let padded = self.image()[axis] + 2 * self.padding[axis];
         assert!(kernel <= padded, "the kernel is no larger than the padded input");
-        (padded - kernel) / stride + 1
+        if stride == 1 { padded - kernel + 1 } else { (padded - kernel) / stride + 1 }
     }
 
     fn image(self) -> [usize; 2] {
@@ -249,9 +249,4 @@ fn assert_operands(shape: Conv2dShape, x: &[f32], w: &[f32], y: &[f32]) {
         "w is f32[out_channels, in_channels / groups, kernel, kernel]"
     );
     assert_eq!(y.len(), shape.y_len(), "y is f32[batch, out_channels, out_height, out_width]");
-}
-
-/// x
-pub fn conv2d_mode(m: usize) {
-    product::MODE.store(m, core::sync::atomic::Ordering::Relaxed)
 }

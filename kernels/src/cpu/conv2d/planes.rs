@@ -37,24 +37,24 @@ impl Planes {
         if image_len == 0 {
             return;
         }
-        let channels = x.chunks_exact(image_len).zip(planes.chunks_exact_mut(self.channel_len()));
-        for (x, channel) in channels {
-            let phases = channel.chunks_exact_mut(self.size[0] * self.size[1]);
-            for (phase, plane) in phases.enumerate() {
-                let (vertical, horizontal) = (phase / self.n_phases[1], phase % self.n_phases[1]);
-                let (row, column) = (self.run(0, vertical), self.run(1, horizontal));
-                if row.len == 0 || column.len == 0 {
-                    continue;
-                }
-                let rows = Rows {
-                    n_rows: row.len,
-                    len: column.len,
-                    src_pitch: self.step[0] * self.image[1],
-                    dst_pitch: self.size[1],
-                };
-                let source = row.source * self.image[1] + column.source;
-                let target = row.target * self.size[1] + column.target;
-                rows.copy(lanes, self.step[1], &x[source..], &mut plane[target..]);
+        let (channel_len, plane_len) = (self.channel_len(), self.size[0] * self.size[1]);
+        for phase in 0..self.n_phases[0] * self.n_phases[1] {
+            let (vertical, horizontal) = (phase / self.n_phases[1], phase % self.n_phases[1]);
+            let (row, column) = (self.run(0, vertical), self.run(1, horizontal));
+            if row.len == 0 || column.len == 0 {
+                continue;
+            }
+            let rows = Rows {
+                n_rows: row.len,
+                len: column.len,
+                src_pitch: self.step[0] * self.image[1],
+                dst_pitch: self.size[1],
+            };
+            let source = row.source * self.image[1] + column.source;
+            let target = phase * plane_len + row.target * self.size[1] + column.target;
+            let channels = x.chunks_exact(image_len).zip(planes.chunks_exact_mut(channel_len));
+            for (x, channel) in channels {
+                rows.copy(lanes, self.step[1], &x[source..], &mut channel[target..]);
             }
         }
     }
@@ -62,11 +62,13 @@ impl Planes {
     /// What a residue takes from the image along an axis.
     fn run(self, axis: usize, phase: usize) -> Run {
         let (step, size) = (self.step[axis], self.size[axis]);
+        // A division takes as long as a row of a small image.
+        let steps = |len: usize| if step == 1 { len } else { len.div_ceil(step) };
         // Value `t` is that at `begin + t * step` of the image.
         let begin = self.first[axis] + phase.cast_signed();
-        let target = begin.min(0).unsigned_abs().div_ceil(step).min(size);
+        let target = steps(begin.min(0).unsigned_abs()).min(size);
         let source = (begin + (target * step).cast_signed()).cast_unsigned();
-        let len = self.image[axis].saturating_sub(source).div_ceil(step).min(size - target);
+        let len = steps(self.image[axis].saturating_sub(source)).min(size - target);
         Run { source: if len == 0 { 0 } else { source }, target, len }
     }
 }

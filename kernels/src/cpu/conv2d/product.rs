@@ -294,11 +294,7 @@ impl Product<'_> {
         let stops = self.output == Output::Add && TABLE_LEN < k;
         let wasted = 2 * self.m * (columns.next_multiple_of(L::LANES) - columns);
         let copied = 8 * columns + 5 * (columns + L::LANES - 1) + 320 * columns / k.max(1);
-        match MODE.load(core::sync::atomic::Ordering::Relaxed) {
-            0 => stops,
-            1 => true,
-            _ => stops || copied < wasted,
-        }
+        stops || copied < wasted
     }
 }
 
@@ -452,5 +448,3 @@ impl Next<'_> {
         }
     }
 }
-
-pub static MODE: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(2);
