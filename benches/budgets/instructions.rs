@@ -2,21 +2,22 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use esper::engine::program::Instr;
+use esper::engine::program::{Instr, Need, Program};
 
 use crate::{
     row::Row,
-    step::seconds_per_flop,
+    step::{on_pool, seconds_per_flop},
     support::{
         clocked::ClockedCpu,
-        hosts::take_steps,
+        hosts::{flops_of_step, take_steps},
         setup::Setup,
         timing::{best_in_turns, seconds},
     },
 };
 
 /// What the columns are.
-pub const HEADER: &str = "instruction                                        n          time  of step       GFLOP   GFLOP/s  of peak";
+pub const HEADER: &str = "instruction                                        n          time   of all       GFLOP  \
+                          GFLOP/s  of peak";
 
 /// What instructions of one kind and shape take together.
 #[derive(Clone, Copy, Default)]
@@ -42,38 +43,43 @@ pub fn measure() -> Vec<Row> {
 fn of_host(setup: &Setup) -> Vec<Row> {
     let clocked_cpu = Arc::new(ClockedCpu::default());
     let (mut host, mut clocked) = (setup.host(), setup.host_on(clocked_cpu.clone(), 1));
-    let [time, _, time_per_flop] = best_in_turns([
-        &mut || seconds(|| take_steps(&mut host, 1)),
-        &mut || seconds(|| take_steps(&mut clocked, 1)),
-        &mut seconds_per_flop,
-    ]);
-    let [forward, backward] = clocked_cpu.best_seconds();
-    let best = forward.iter().chain(&backward);
-    let steps = host.program.forward.iter().chain(&host.program.backward);
-    let mut sums = BTreeMap::<String, Sum>::new();
-    for (step, seconds) in steps.zip(best) {
-        let flops = (step.flops * setup.batch as u64) as f64;
-        let sum = Sum { n: 1, seconds: *seconds, flops };
-        sums.entry(label(&step.instr)).or_default().add(sum);
-    }
+    let mut step = || seconds(|| take_steps(&mut host, 1));
+    let mut clocked_step = || seconds(|| take_steps(&mut clocked, 1));
+    let [time, _, time_per_flop] =
+        on_pool(1, || best_in_turns([&mut step, &mut clocked_step, &mut seconds_per_flop]));
+    let mut sums: Vec<(String, Sum)> = by_label(setup, &host.program, &clocked_cpu);
     let mut all = Sum::default();
-    sums.values().for_each(|sum| all.add(*sum));
-    let mut sums: Vec<(String, Sum)> = sums.into_iter().collect();
+    sums.iter().for_each(|(_, sum)| all.add(*sum));
     sums.sort_by(|(_, a), (_, b)| b.seconds.total_cmp(&a.seconds));
-    let rest = Sum { n: 1, seconds: time - all.seconds, flops: 0.0 };
     sums.push(("all instructions".to_owned(), all));
-    sums.push(("batch, checks and update".to_owned(), rest));
-    let title = format!("{}: a step {:.3} ms", setup.name, time * 1e3);
-    let lines = sums.iter().map(|(label, sum)| line(label, *sum, time, time_per_flop));
-    std::iter::once(title).chain(lines).map(Row::plain).collect()
+    let whole = Sum { n: 1, seconds: time, flops: flops_of_step(&mut host) };
+    sums.push(("a step, with batch, checks and update".to_owned(), whole));
+    let lines = sums.iter().map(|(label, sum)| line(label, *sum, all.seconds, time_per_flop));
+    std::iter::once(setup.name.clone()).chain(lines).map(Row::plain).collect()
 }
 
-fn line(label: &str, sum: Sum, time: f64, time_per_flop: f64) -> String {
+/// What the instructions of a training step took, those of a kind and shape together.
+fn by_label(setup: &Setup, program: &Program, clocked: &ClockedCpu) -> Vec<(String, Sum)> {
+    let training = Need { params: true, sites: 0 };
+    let [forward, backward] = clocked.best_seconds();
+    let forward = program.forward.iter().zip(forward);
+    let backward =
+        program.backward.iter().zip(backward).filter(|(step, _)| step.need.is_met_by(training));
+    let mut sums = BTreeMap::<String, Sum>::new();
+    for (step, seconds) in forward.chain(backward) {
+        let flops = (step.flops * setup.batch as u64) as f64;
+        sums.entry(label(&step.instr)).or_default().add(Sum { n: 1, seconds, flops });
+    }
+    sums.into_iter().collect()
+}
+
+fn line(label: &str, sum: Sum, all_seconds: f64, time_per_flop: f64) -> String {
     let Sum { n, seconds, flops } = sum;
     let [ms, gflop, rate] = [seconds * 1e3, flops / 1e9, flops / seconds / 1e9];
-    let [of_step, of_peak] = [seconds / time, flops * time_per_flop / seconds].map(|it| 100.0 * it);
+    let shares = [seconds / all_seconds, flops * time_per_flop / seconds];
+    let [of_all, of_peak] = shares.map(|it| 100.0 * it);
     format!(
-        "  {label:<46} {n:>3} {ms:>10.4} ms {of_step:>6.1} % {gflop:>11.6} {rate:>9.1} {of_peak:>6.1} %"
+        "  {label:<46} {n:>3} {ms:>10.4} ms {of_all:>6.1} % {gflop:>11.6} {rate:>9.1} {of_peak:>6.1} %"
     )
 }
 

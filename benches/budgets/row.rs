@@ -11,7 +11,7 @@ pub struct Row {
 impl Row {
     /// What the columns of figures with a unit are.
     pub const HEADER: &str =
-        "what                                                        measured          budget";
+        "what                                                                measured          budget";
 
     /// A figure that should not be above `budget`.
     pub fn at_most(
@@ -67,7 +67,7 @@ impl fmt::Display for Row {
 }
 
 fn figure(what: impl Into<String>, measured: f64, unit: &str) -> String {
-    format!("{:<54} {:>9} {unit:<10}", what.into(), number(measured))
+    format!("{:<62} {:>9} {unit:<10}", what.into(), number(measured))
 }
 
 fn verdict(sign: &str, limit: f64, unit: &str, is_met: bool) -> String {

@@ -40,16 +40,15 @@ pub fn measure() -> Vec<Row> {
 }
 
 fn on_threads(setup: &Setup, n_threads: usize, budget: Option<f64>) -> Row {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build();
-    let pool = pool.expect("threads can be started");
     let mut host = setup.host_on(Arc::new(Cpu), n_threads);
     let flops = flops_of_step(&mut host);
     let n_steps = (FLOPS_PER_ROUND / flops).ceil() as usize;
     let mut step = || seconds(|| take_steps(&mut host, n_steps)) / n_steps as f64;
-    let [time, time_per_flop] = pool.install(|| best_in_turns([&mut step, &mut seconds_per_flop]));
+    let [time, time_per_flop] =
+        on_pool(n_threads, || best_in_turns([&mut step, &mut seconds_per_flop]));
     let (gflops, share) = (flops / time / 1e9, flops * time_per_flop / time);
     let cells = format!(
-        "{:<38} {n_threads:>7} {:>8.3} ms {:>11.6} {gflops:>9.1} {:>6.1} % {:>5.2}",
+        "{:<38} {n_threads:>7} {:>8.4} ms {:>11.6} {gflops:>9.1} {:>6.1} % {:>5.2}",
         setup.name,
         time * 1e3,
         flops / 1e9,
@@ -60,6 +59,12 @@ fn on_threads(setup: &Setup, n_threads: usize, budget: Option<f64>) -> Row {
         Some(budget) => Row::cells_at_most(cells, 1.0 / share, budget),
         None => Row::plain(cells),
     }
+}
+
+/// Runs `work` where it has `n_threads` threads.
+pub fn on_pool<T: Send>(n_threads: usize, work: impl FnOnce() -> T + Send) -> T {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build();
+    pool.expect("threads can be started").install(work)
 }
 
 /// What a floating-point operation takes at the peak of every thread of this pool together.

@@ -13,10 +13,11 @@ use crate::support::{Family, bits, brief_of, run};
 #[test]
 fn a_brief_run_has_a_whole_life_in_it() {
     // Chance is 0.1 for digits; of Hamlet's characters the commonest, the space, is one in six.
-    for (family, accuracy) in [(Family::Mlp, 0.8), (Family::Cnn, 0.8), (Family::Transformer, 0.3)] {
+    for (family, accuracy) in [(Family::Mlp, 0.8), (Family::Cnn, 0.6), (Family::Transformer, 0.25)]
+    {
         let summary = run(&brief_of(family));
         let seeds = summary.seeds;
-        let is_whole = seeds.germinated >= 2 && seeds.fossilized + seeds.culled >= 2;
+        let is_whole = seeds.germinated >= 2 && seeds.fossilized >= 1 && seeds.culled >= 1;
         assert!(is_whole, "{family:?}: {seeds:?}");
         assert!(summary.scores.test_accuracy.unwrap() > accuracy, "{family:?}: {summary:?}");
     }

@@ -32,12 +32,12 @@ impl Family {
     }
 }
 
-/// A run of a few hundred steps in which seeds germinate, graft and are judged, of a perceptron.
+/// [`brief_of`] a perceptron.
 pub fn brief() -> Scenario {
     brief_of(Family::Mlp)
 }
 
-/// A run of 280 steps, or a few more, in which seeds germinate, graft and are judged.
+/// A run of a few hundred steps in which seeds germinate, graft and are judged, some kept and some culled.
 pub fn brief_of(family: Family) -> Scenario {
     let mut scenario = brief_life();
     let (host, sites, catalogue) = match family {
@@ -47,6 +47,8 @@ pub fn brief_of(family: Family) -> Scenario {
             ["residual_mlp", "low_rank", "squeeze_excite", "norm"],
         ),
         Family::Cnn => {
+            scenario.run.epochs = 8;
+            scenario.kasmina.confidence = KEEPING;
             scenario.data.standardize = Standardize::PerChannel;
             scenario.data.augment = Augment { crop_padding: 1, ..Augment::default() };
             let cnn = Cnn { channels: vec![3, 4], dropout: 0.1, ..Cnn::default() };
@@ -57,15 +59,16 @@ pub fn brief_of(family: Family) -> Scenario {
             )
         }
         Family::Transformer => {
-            // Some 20 batches to train on, as many examples to judge by, and few to test on.
+            scenario.kasmina.confidence = KEEPING;
             scenario.data.source = "hamlet".to_owned();
+            // An epoch is 34 batches, and what is left for the test is read once.
             scenario.data.context = 16;
             scenario.data.batch = 32;
             scenario.data.validation_share = 0.04;
-            scenario.data.test_share = 0.9;
+            scenario.data.test_share = 0.86;
             let transformer = Transformer {
                 layers: 2,
-                width: 8,
+                width: 12,
                 heads: 2,
                 mlp_width: 16,
                 dropout: 0.1,
@@ -73,7 +76,7 @@ pub fn brief_of(family: Family) -> Scenario {
             };
             (
                 Host::new(Network::Transformer(transformer)),
-                ["block0.out", "block1.attn"],
+                ["block0.attn", "block1.out"],
                 ["residual_mlp", "attention", "low_rank", "norm"],
             )
         }
@@ -83,6 +86,9 @@ pub fn brief_of(family: Family) -> Scenario {
     scenario.karn.catalogue = catalogue.map(str::to_owned).to_vec();
     scenario
 }
+
+/// Confidence at which a run this short keeps a seed of its convolutions or its attention.
+const KEEPING: f64 = 0.8;
 
 /// What the three have in common: every part of a seed's life is short.
 fn brief_life() -> Scenario {
