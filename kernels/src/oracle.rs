@@ -3,7 +3,7 @@
 //! Generic over [`Real`]: in `f32` a product is bit-equal to its kernel; in `f64` central differences
 //! can be taken. Nothing here is meant to be fast, and everything returns what it computes.
 
-use crate::cpu::{Activation, AdamConfig, Conv1dShape, LinearShape, SgdConfig};
+use crate::cpu::{Activation, AdamConfig, LinearShape, SgdConfig};
 use core::fmt::Debug;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -180,32 +180,6 @@ pub fn dropout<T: Real>(x: &[T], uniform: &[f32], p: f32) -> Vec<T> {
     let kept = T::of(f64::from(1.0 / (1.0 - p)));
     let each = x.iter().zip(uniform);
     each.map(|(x, uniform)| if *uniform < p { T::of(0.0) } else { *x * kept }).collect()
-}
-
-/// A convolution, one chain per output over channels and taps.
-pub fn conv1d<T: Real>(shape: Conv1dShape, x: &[T], w: &[T], bias: Option<&[T]>) -> Vec<T> {
-    let Conv1dShape { batch, in_channels, out_channels, len, kernel, stride, padding } = shape;
-    let mut y = Vec::new();
-    for example in 0..batch {
-        for out in 0..out_channels {
-            for at in 0..shape.out_len() {
-                let mut sum = T::of(0.0);
-                for channel in 0..in_channels {
-                    for tap in 0..kernel {
-                        let source = (at * stride + tap).wrapping_sub(padding);
-                        let x = if source < len {
-                            x[(example * in_channels + channel) * len + source]
-                        } else {
-                            T::of(0.0)
-                        };
-                        sum = w[(out * in_channels + channel) * kernel + tap].mul_add(x, sum);
-                    }
-                }
-                y.push(bias.map_or(sum, |bias| sum + bias[out]));
-            }
-        }
-    }
-    y
 }
 
 /// Softmax cross-entropy of each example.

@@ -5,7 +5,6 @@
 //! and then added.
 
 mod activation;
-mod conv1d;
 mod conv2d;
 pub(crate) mod dispatch;
 mod dropout;
@@ -23,10 +22,6 @@ mod squared_error;
 mod sweep;
 
 pub use activation::{Activation, activation_bias_grad, activation_forward, activation_grad};
-pub use conv1d::{
-    Conv1dShape, conv1d_bias_grad, conv1d_forward, conv1d_grad_input, conv1d_grad_weight,
-    conv1d_scratch_len,
-};
 pub use conv2d::{
     Conv2dShape, conv2d_bias_grad, conv2d_forward, conv2d_grad_input, conv2d_grad_weight,
     conv2d_grad_weight_channels, conv2d_scratch_len,

@@ -2,7 +2,6 @@
 
 #![allow(clippy::needless_range_loop, reason = "indices name rows and columns")]
 
-mod conv1d;
 mod conv2d;
 mod dropout;
 mod elementwise;

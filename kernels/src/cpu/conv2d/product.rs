@@ -358,27 +358,25 @@ impl Block<'_> {
         registers: [Register; VECTORS],
     ) {
         let product = self.product;
-        let mut b = [core::ptr::null(); VECTORS];
-        let mut c = [core::ptr::null_mut(); VECTORS];
-        let mut n_columns = [0; VECTORS];
-        for (v, register) in registers.iter().enumerate() {
-            (b[v], c[v]) = (register.b, register.c);
-            n_columns[v] = L::LANES.min(register.n_left);
-        }
         let last = self.from + self.offsets.len() == self.k;
         let mut tile = Tile {
             depth: self.offsets.len(),
             a: product.weights.as_ptr(),
             a_row: 0,
-            b,
+            b: [core::ptr::null(); VECTORS],
             offsets: self.offsets.as_ptr(),
-            c,
+            c: [core::ptr::null_mut(); VECTORS],
             c_row: self.c_row,
-            n_columns,
+            n_columns: [0; VECTORS],
             output: if self.from == 0 { self.output } else { Output::Continue },
             bias: product.bias.filter(|_| last).map(<[f32]>::as_ptr),
             rectify: product.rectify && last,
         };
+        for (v, register) in registers.iter().enumerate() {
+            tile.b[v] = register.b;
+            tile.c[v] = register.c;
+            tile.n_columns[v] = L::LANES.min(register.n_left);
+        }
         for height in self.heights.iter() {
             let a = tile.a;
             tile.a = a.wrapping_add(self.from * height);
