@@ -4,18 +4,14 @@
 //! can be taken. Nothing here is meant to be fast, and everything returns what it computes.
 
 mod attention;
+mod batch_norm;
+mod channel;
+mod conv2d;
+mod group_norm;
+mod pool;
 mod sequence;
 
 pub use attention::{attention, attention_backward};
-pub use sequence::{
-    columns_copied, columns_taken, embedding, embedding_grad, mean_positions, mean_positions_grad,
-    patches, patches_grad,
-};
-mod batch_norm;
-mod channel;
-mod group_norm;
-mod pool;
-
 pub use batch_norm::{
     batch_norm, batch_norm_gradients, batch_norm_inference, batch_statistics, channel_values,
     follow_statistics,
@@ -23,16 +19,17 @@ pub use batch_norm::{
 pub use channel::{
     channel_bias, channel_gate, channel_mean, channel_multiply, channel_scale, channel_sum,
 };
+pub use conv2d::{conv2d, conv2d_grad_input, conv2d_grad_weight};
 pub use group_norm::{group_norm, group_norm_gradients};
 pub use pool::{avg_pool2d, avg_pool2d_gradient, max_pool2d, max_pool2d_gradient};
+pub use sequence::{
+    columns_copied, columns_taken, embedding, embedding_grad, mean_positions, mean_positions_grad,
+    patches, patches_grad,
+};
 
-use crate::cpu::{Activation, AdamConfig, Conv1dShape, LinearShape, SgdConfig};
+use crate::cpu::{Activation, AdamConfig, LinearShape, SgdConfig};
 use core::fmt::Debug;
 use core::ops::{Add, Div, Mul, Neg, Sub};
-
-mod conv2d;
-
-pub use conv2d::{conv2d, conv2d_grad_input, conv2d_grad_weight};
 
 /// A floating-point type.
 pub trait Real:
@@ -187,48 +184,11 @@ pub fn blend<T: Real>(x: &[T], m: &[T], alpha: T) -> Vec<T> {
     x.iter().zip(m).map(|(x, m)| alpha.mul_add(*m, (-alpha).mul_add(*x, *x))).collect()
 }
 
-/// `gamma * x`, a factor a column.
-pub fn layer_scale<T: Real>(x: &[T], gamma: &[T]) -> Vec<T> {
-    x.iter().enumerate().map(|(at, x)| gamma[at % gamma.len()] * *x).collect()
-}
-
-/// `sigmoid(w) * x`, a gate a column.
-pub fn gate<T: Real>(x: &[T], w: &[T]) -> Vec<T> {
-    let gates: Vec<T> = w.iter().map(|w| activate(Activation::Sigmoid, *w)).collect();
-    layer_scale(x, &gates)
-}
-
 /// `x / (1 - p)` where `uniform`, the numbers drawn, is at least `p`; else zero.
 pub fn dropout<T: Real>(x: &[T], uniform: &[f32], p: f32) -> Vec<T> {
     let kept = T::of(f64::from(1.0 / (1.0 - p)));
     let each = x.iter().zip(uniform);
     each.map(|(x, uniform)| if *uniform < p { T::of(0.0) } else { *x * kept }).collect()
-}
-
-/// A convolution, one chain per output over channels and taps.
-pub fn conv1d<T: Real>(shape: Conv1dShape, x: &[T], w: &[T], bias: Option<&[T]>) -> Vec<T> {
-    let Conv1dShape { batch, in_channels, out_channels, len, kernel, stride, padding } = shape;
-    let mut y = Vec::new();
-    for example in 0..batch {
-        for out in 0..out_channels {
-            for at in 0..shape.out_len() {
-                let mut sum = T::of(0.0);
-                for channel in 0..in_channels {
-                    for tap in 0..kernel {
-                        let source = (at * stride + tap).wrapping_sub(padding);
-                        let x = if source < len {
-                            x[(example * in_channels + channel) * len + source]
-                        } else {
-                            T::of(0.0)
-                        };
-                        sum = w[(out * in_channels + channel) * kernel + tap].mul_add(x, sum);
-                    }
-                }
-                y.push(bias.map_or(sum, |bias| sum + bias[out]));
-            }
-        }
-    }
-    y
 }
 
 /// Softmax cross-entropy of each example.

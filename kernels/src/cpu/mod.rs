@@ -9,7 +9,6 @@ mod attention;
 mod batch_norm;
 mod channel;
 mod columns;
-mod conv1d;
 mod conv2d;
 pub(crate) mod dispatch;
 mod dropout;
@@ -43,10 +42,6 @@ pub use channel::{
     channel_multiply_grad_x, channel_scale, channel_scale_backward,
 };
 pub use columns::{copy_columns, take_columns};
-pub use conv1d::{
-    Conv1dShape, conv1d_bias_grad, conv1d_forward, conv1d_grad_input, conv1d_grad_weight,
-    conv1d_scratch_len,
-};
 pub use conv2d::{
     Conv2dShape, conv2d_bias_grad, conv2d_forward, conv2d_grad_input, conv2d_grad_weight,
     conv2d_grad_weight_channels, conv2d_scratch_len,
@@ -54,8 +49,7 @@ pub use conv2d::{
 pub use dispatch::{SimdLevel, simd_level, simd_levels, with_simd_level};
 pub use dropout::{dropout_forward, dropout_grad};
 pub use elementwise::{
-    add, add_assign, blend_assign, gate_backward, gate_forward, layer_scale_backward,
-    layer_scale_forward, multiply, multiply_grad, residual_assign, residual_forward, scale,
+    add, add_assign, blend_assign, multiply, multiply_grad, residual_assign, residual_forward, scale,
     scale_assign,
 };
 pub use embedding::{embedding_forward, embedding_grad};

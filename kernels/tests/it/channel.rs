@@ -146,13 +146,6 @@ fn channels_of_one_position_are_columns() {
             &|db| bias_grad(rows, width, &dy, db, false),
             width,
         );
-        same(
-            &|dw| {
-                channel_gate_backward(shape, &dy, &x, &w, &mut unwritten(x.len()), dw, false, true)
-            },
-            &|dw| gate_backward(rows, width, &dy, &x, &w, &mut unwritten(x.len()), dw, false, true),
-            width,
-        );
     }
 }
 

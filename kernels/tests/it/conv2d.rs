@@ -22,7 +22,7 @@ fn shape(
 }
 
 /// Each kind of convolution a network has, and sizes about the width of a register.
-fn shapes() -> Vec<Conv2dShape> {
+pub(crate) fn shapes() -> Vec<Conv2dShape> {
     let (one, two) = ([1; 2], [2; 2]);
     vec![
         shape([1, 1, 1, 1, 1], one, one, [0; 2], 1),

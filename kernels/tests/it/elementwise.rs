@@ -2,7 +2,7 @@
 
 use super::{LENGTHS, assert_close, bits, numbers, on_every_unit, unwritten, widened};
 use esper_kernels::cpu::{
-    add, add_assign, all_finite, blend_assign, gate_forward, layer_scale_forward, multiply,
+    add, add_assign, all_finite, blend_assign, multiply,
     multiply_grad, residual_assign, residual_forward, rms, scale, scale_assign, sum, sum_squares,
 };
 use esper_kernels::oracle;
@@ -43,25 +43,6 @@ fn blending_and_residuals_are_exact_at_their_ends() {
     let mut y = x;
     residual_assign(&mut y, &m, 0.0);
     assert_eq!(y, x);
-}
-
-#[test]
-fn column_factors_and_gates_agree_with_the_oracle() {
-    for (rows, width) in [(0, 4), (1, 1), (3, 17), (9, 10), (5, 64), (4, 0)] {
-        let (x, w) = (numbers(3, rows * width), numbers(4, width));
-        let scaled = on_every_unit(|| {
-            let mut y = unwritten(x.len());
-            layer_scale_forward(rows, width, &x, &w, &mut y);
-            y
-        });
-        assert_eq!(bits(&scaled), bits(&oracle::layer_scale(&x, &w)));
-        let gated = on_every_unit(|| {
-            let mut y = unwritten(x.len());
-            gate_forward(rows, width, &x, &w, &mut y);
-            y
-        });
-        assert_close(&gated, &oracle::gate(&widened(&x), &widened(&w)), 5e-7);
-    }
 }
 
 /// The order of every sum: sixteen partial sums, then a tree.

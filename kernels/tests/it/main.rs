@@ -5,7 +5,6 @@
 mod attention;
 mod batch_norm;
 mod channel;
-mod conv1d;
 mod conv2d;
 mod dropout;
 mod elementwise;

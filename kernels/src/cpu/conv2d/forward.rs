@@ -24,7 +24,17 @@ pub(super) fn planes(shape: Conv2dShape) -> Planes {
     planes
 }
 
-/// The windows of all outputs, in the padded inputs of a group in some examples.
+/// Examples laid out together.
+fn at_once(shape: Conv2dShape) -> usize {
+    examples_at_once(shape.batch, shape.positions())
+}
+
+/// Values of their padded inputs.
+fn planes_len(shape: Conv2dShape) -> usize {
+    at_once(shape) * shape.in_channels * planes(shape).channel_len() + SLACK_LEN
+}
+
+/// The windows of all outputs of a group, in the padded inputs of some examples.
 pub(super) fn windows(shape: Conv2dShape, values: &[f32], n_examples: usize) -> Windows<'_> {
     Windows {
         values,
@@ -32,6 +42,7 @@ pub(super) fn windows(shape: Conv2dShape, values: &[f32], n_examples: usize) -> 
         kernel: shape.kernel,
         begin: 0,
         n_channels: shape.group_inputs(),
+        example_len: shape.in_channels * planes(shape).channel_len(),
         n_examples,
         size: shape.out_size(),
     }
@@ -41,11 +52,7 @@ pub(super) fn scratch_len(shape: Conv2dShape) -> usize {
     if shape.is_pointwise() {
         return gemm::scratch_len(shape.group_outputs(), shape.group_inputs());
     }
-    let n_examples = examples_at_once(shape.batch, shape.positions());
-    n_examples * shape.group_inputs() * planes(shape).channel_len()
-        + SLACK_LEN
-        + shape.w_len()
-        + product::scratch_len(shape.group_outputs())
+    planes_len(shape) + shape.w_len() + product::scratch_len(shape.group_outputs())
 }
 
 #[inline(always)]
@@ -68,9 +75,7 @@ pub(super) fn forward<L: Pairs>(
     let (inputs, outputs, positions) =
         (shape.group_inputs(), shape.group_outputs(), shape.positions());
     let (planes, patch_len) = (planes(shape), shape.patch_len());
-    let example_len = inputs * planes.channel_len();
-    let at_once = examples_at_once(shape.batch, positions);
-    let values_len = at_once * example_len + SLACK_LEN;
+    let (at_once, values_len) = (at_once(shape), planes_len(shape));
     let (values, scratch) = scratch.split_at_mut(values_len);
     let (packed, scratch) = scratch.split_at_mut(shape.w_len());
     values.fill(0.0);
@@ -90,28 +95,23 @@ pub(super) fn forward<L: Pairs>(
     }
     let windows = windows(shape, &[], 0);
     let mut table = Table::new();
-    let image_len = shape.height * shape.width;
-    for first in (0..shape.batch).step_by(at_once) {
-        let n_examples = at_once.min(shape.batch - first);
+    let x_len = shape.in_channels * shape.height * shape.width;
+    let y_len = shape.out_channels * positions;
+    for (x, y) in x.chunks(at_once * x_len).zip(y.chunks_mut(at_once * y_len)) {
+        planes.fill(lanes, x, values);
         for group in 0..shape.groups {
-            let examples = values.chunks_exact_mut(example_len.max(1)).take(n_examples);
-            for (example, values) in (first..).zip(examples) {
-                let channel = example * shape.in_channels + group * inputs;
-                let x = &x[channel * image_len..][..inputs * image_len];
-                planes.fill(lanes, x, values);
-            }
-            let windows = Windows { values, n_examples, ..windows };
+            let values = &values[group * inputs * planes.channel_len()..];
+            let windows = Windows { values, n_examples: y.len() / y_len, ..windows };
             let product = Product {
                 windows,
                 m: outputs,
                 weights: &packed[group * group_len..],
-                c_example: shape.out_channels * positions,
+                c_example: y_len,
                 output: Output::Replace,
                 bias: bias.map(|bias| &bias[group * outputs..][..outputs]),
                 rectify,
             };
-            let channel = first * shape.out_channels + group * outputs;
-            product.run(lanes, &mut y[channel * positions..], &mut table, scratch);
+            product.run(lanes, &mut y[group * outputs * positions..], &mut table, scratch);
         }
     }
 }

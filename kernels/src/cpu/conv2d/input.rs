@@ -71,7 +71,7 @@ pub(super) fn scratch_len(shape: Conv2dShape) -> usize {
         return gemm::scratch_len(shape.group_inputs(), shape.group_outputs());
     }
     let at_once = examples_at_once(shape.batch, shape.height * shape.width);
-    at_once * shape.group_outputs() * planes(shape).channel_len()
+    at_once * shape.out_channels * planes(shape).channel_len()
         + SLACK_LEN
         + shape.w_len()
         + at_once * shape.group_inputs() * shape.height * shape.width
@@ -88,7 +88,10 @@ pub(super) fn grad_input<L: Pairs>(
     accumulate: bool,
     scratch: &mut [f32],
 ) {
-    if dx.is_empty() {
+    if dx.is_empty() || dy.is_empty() {
+        if !accumulate {
+            dx.fill(0.0);
+        }
         return;
     }
     if shape.is_pointwise() {
@@ -96,7 +99,7 @@ pub(super) fn grad_input<L: Pairs>(
     }
     let (inputs, outputs) = (shape.group_inputs(), shape.group_outputs());
     let planes = planes(shape);
-    let example_len = outputs * planes.channel_len();
+    let example_len = shape.out_channels * planes.channel_len();
     let at_once = examples_at_once(shape.batch, shape.height * shape.width);
     let (values, scratch) = scratch.split_at_mut(at_once * example_len + SLACK_LEN);
     let (packed, scratch) = scratch.split_at_mut(shape.w_len());
@@ -107,20 +110,15 @@ pub(super) fn grad_input<L: Pairs>(
         pack(lanes, shape, &w[range.clone()], &mut packed[range]);
     }
     let mut tables = [const { Table::new() }; N_TABLES];
-    let image_len = shape.height * shape.width;
-    for first in (0..shape.batch).step_by(at_once) {
-        let n_examples = at_once.min(shape.batch - first);
+    let dx_len = shape.in_channels * shape.height * shape.width;
+    let dy_len = shape.out_channels * shape.positions();
+    for (dx, dy) in dx.chunks_mut(at_once * dx_len).zip(dy.chunks(at_once * dy_len)) {
+        planes.fill(lanes, dy, values);
         for group in 0..shape.groups {
-            let examples = values.chunks_exact_mut(example_len.max(1)).take(n_examples);
-            for (example, values) in (first..).zip(examples) {
-                let channel = example * shape.out_channels + group * outputs;
-                let dy = &dy[channel * shape.positions()..][..outputs * shape.positions()];
-                planes.fill(lanes, dy, values);
-            }
+            let values = &values[group * outputs * planes.channel_len()..];
             let weights = &packed[group * group_len..][..group_len];
-            let source = Source { shape, planes, values, weights, n_examples };
-            let channel = first * shape.in_channels + group * inputs;
-            let dx = &mut dx[channel * image_len..];
+            let source = Source { shape, planes, values, weights, n_examples: dx.len() / dx_len };
+            let dx = &mut dx[group * inputs * shape.height * shape.width..];
             if shape.stride == [1; 2] {
                 source.convolve(lanes, dx, accumulate, &mut tables[0], scratch);
             } else {
@@ -160,6 +158,7 @@ impl<'a> Source<'a> {
             kernel: [vertical.n_taps, horizontal.n_taps],
             begin: vertical.begin * self.planes.size[1] + horizontal.begin,
             n_channels: self.shape.group_outputs(),
+            example_len: self.shape.out_channels * self.planes.channel_len(),
             n_examples: self.n_examples,
             size: [vertical.len, horizontal.len],
         };

@@ -206,7 +206,7 @@ impl Segments {
         while lane < L::LANES.min(n_left) {
             let (example, at) = ((first + lane) / positions, (first + lane) % positions);
             let (row, column) = (at / columns, at % columns);
-            let source = example * windows.example_len()
+            let source = example * windows.example_len
                 + windows.begin
                 + row * windows.planes.size[1]
                 + column;

@@ -25,6 +25,8 @@ pub(super) struct Windows<'a> {
     /// Where the window of the first output begins in a plane.
     pub(super) begin: usize,
     pub(super) n_channels: usize,
+    /// How far apart examples lie.
+    pub(super) example_len: usize,
     pub(super) n_examples: usize,
     /// Rows and columns of outputs.
     pub(super) size: [usize; 2],
@@ -191,9 +193,10 @@ impl Windows<'_> {
         self.size[0] * self.size[1]
     }
 
-    /// Values of an example.
-    pub(super) fn example_len(&self) -> usize {
-        self.n_channels * self.planes.channel_len()
+    /// Values from the first plane to the end of the last, and what may be read beyond it.
+    pub(super) fn len(&self) -> usize {
+        let last = self.n_examples.saturating_sub(1) * self.example_len;
+        last + self.n_channels * self.planes.channel_len() + SLACK_LEN
     }
 
     /// Taps from `from` on, at most `len`.
@@ -220,11 +223,7 @@ impl Product<'_> {
             (self.windows.n_examples - 1) * self.c_example + self.m * self.windows.positions();
         assert!(c_len <= c.len(), "C holds every example");
         assert!(self.m * self.windows.k() <= self.weights.len(), "W is f32[m, k]");
-        assert!(
-            self.windows.n_examples * self.windows.example_len() + SLACK_LEN
-                <= self.windows.values.len(),
-            "planes have slack"
-        );
+        assert!(self.windows.len() <= self.windows.values.len(), "planes have slack");
         assert!(scratch_len(self.m) <= scratch.len(), "scratch is too short");
         assert!(self.bias.is_none_or(|bias| bias.len() == self.m), "a bias a row");
         // One copy of this code for each unit: it is long.
@@ -329,7 +328,7 @@ impl Block<'_> {
                 n_left: columns,
             },
             rows_left: rows,
-            b_jump: windows.example_len() - rows * windows.planes.size[1],
+            b_jump: windows.example_len.wrapping_sub(rows * windows.planes.size[1]),
             c_jump: product.c_example.wrapping_sub(windows.positions()),
         };
         let mut left = windows.n_examples * rows * columns.div_ceil(L::LANES);
@@ -359,27 +358,25 @@ impl Block<'_> {
         registers: [Register; VECTORS],
     ) {
         let product = self.product;
-        let mut b = [core::ptr::null(); VECTORS];
-        let mut c = [core::ptr::null_mut(); VECTORS];
-        let mut n_columns = [0; VECTORS];
-        for (v, register) in registers.iter().enumerate() {
-            (b[v], c[v]) = (register.b, register.c);
-            n_columns[v] = L::LANES.min(register.n_left);
-        }
         let last = self.from + self.offsets.len() == self.k;
         let mut tile = Tile {
             depth: self.offsets.len(),
             a: product.weights.as_ptr(),
             a_row: 0,
-            b,
+            b: [core::ptr::null(); VECTORS],
             offsets: self.offsets.as_ptr(),
-            c,
+            c: [core::ptr::null_mut(); VECTORS],
             c_row: self.c_row,
-            n_columns,
+            n_columns: [0; VECTORS],
             output: if self.from == 0 { self.output } else { Output::Continue },
             bias: product.bias.filter(|_| last).map(<[f32]>::as_ptr),
             rectify: product.rectify && last,
         };
+        for (v, register) in registers.iter().enumerate() {
+            tile.b[v] = register.b;
+            tile.c[v] = register.c;
+            tile.n_columns[v] = L::LANES.min(register.n_left);
+        }
         for height in self.heights.iter() {
             let a = tile.a;
             tile.a = a.wrapping_add(self.from * height);

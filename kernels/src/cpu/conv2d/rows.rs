@@ -42,10 +42,10 @@ fn copies_len(shape: Conv2dShape) -> usize {
 
 pub(super) fn scratch_len(shape: Conv2dShape) -> usize {
     let planes = forward::planes(shape);
-    at_once(shape) * shape.group_inputs() * planes.channel_len()
+    at_once(shape) * shape.in_channels * planes.channel_len()
         + SLACK_LEN
         + copies_len(shape)
-        + shape.group_outputs() * shape.patch_len() * REDUCTION_LANES
+        + shape.w_len() * REDUCTION_LANES
 }
 
 /// The gradient for the weights of some output channels, added to `dw` where `accumulate`.
@@ -60,88 +60,82 @@ pub(super) fn grad_weight<L: Pairs>(
     accumulate: bool,
     scratch: &mut [f32],
 ) {
-    let (outputs, patch_len) = (shape.group_outputs(), shape.patch_len());
     let planes = forward::planes(shape);
-    let example_len = shape.group_inputs() * planes.channel_len();
+    let example_len = shape.in_channels * planes.channel_len();
     let (values, scratch) = scratch.split_at_mut(at_once(shape) * example_len + SLACK_LEN);
     let (copies, sums) = scratch.split_at_mut(copies_len(shape));
+    let sums = &mut sums[..dw.len() * REDUCTION_LANES];
     values.fill(0.0);
+    sums.fill(0.0);
     let mut table = Table::new();
-    let mut dw = dw.chunks_exact_mut(patch_len);
-    for group in 0..shape.groups {
-        let first = channels.start.max(group * outputs);
-        let end = channels.end.min((group + 1) * outputs);
-        if end <= first {
-            continue;
-        }
-        let sums = &mut sums[..(end - first) * patch_len * REDUCTION_LANES];
-        sums.fill(0.0);
-        let group = Group { shape, group, channels: first..end };
-        group.add_products(lanes, dy, x, values, copies, &mut table, sums);
-        let sums = sums.chunks_exact(patch_len * REDUCTION_LANES);
-        for (sums, dw) in sums.zip(dw.by_ref()) {
-            for (sums, dw) in sums.as_chunks().0.iter().zip(dw) {
-                let sum = joined(lanes, sums);
-                *dw = if accumulate { *dw + sum } else { sum };
-            }
-        }
+    let windows = forward::windows(shape, &[], 0);
+    let x_len = shape.in_channels * shape.height * shape.width;
+    let dy_len = shape.out_channels * shape.positions();
+    for (x, dy) in x.chunks(at_once(shape) * x_len).zip(dy.chunks(at_once(shape) * dy_len)) {
+        planes.fill(lanes, x, values);
+        let windows = Windows { values, n_examples: dy.len() / dy_len, ..windows };
+        let examples = Examples { shape, channels: channels.clone(), dy, windows };
+        examples.add_products(lanes, copies, &mut table, sums);
+    }
+    for (sums, dw) in sums.as_chunks().0.iter().zip(dw) {
+        let sum = joined(lanes, sums);
+        *dw = if accumulate { *dw + sum } else { sum };
     }
 }
 
-/// Some output channels of a group.
-struct Group {
+/// Some examples, and the output channels whose weights are wanted.
+struct Examples<'a> {
     shape: Conv2dShape,
-    group: usize,
     channels: Range<usize>,
+    dy: &'a [f32],
+    /// Those of the first group.
+    windows: Windows<'a>,
 }
 
-impl Group {
-    /// Adds the products of all examples to `sums`, `f32[channels, patch, 16]`.
+impl Examples<'_> {
+    /// Adds the products of all positions to `sums`, `f32[channels, patch, 16]`.
     #[inline(always)]
     fn add_products<L: Pairs>(
         &self,
         lanes: L,
-        dy: &[f32],
-        x: &[f32],
-        values: &mut [f32],
         copies: &mut [f32],
         table: &mut Table,
         sums: &mut [f32],
     ) {
-        let shape = self.shape;
-        let (planes, inputs) = (forward::planes(shape), shape.group_inputs());
-        let image_len = shape.height * shape.width;
-        let (positions, [_, columns]) = (shape.positions(), shape.out_size());
-        for first in (0..shape.batch).step_by(at_once(shape)) {
-            let n_examples = at_once(shape).min(shape.batch - first);
-            let examples = values.chunks_exact_mut(inputs * planes.channel_len());
-            for (example, values) in (first..first + n_examples).zip(examples) {
-                let channel = example * shape.in_channels + self.group * inputs;
-                planes.fill(lanes, &x[channel * image_len..][..inputs * image_len], values);
+        let Self { shape, windows, .. } = *self;
+        let (outputs, patch_len) = (shape.group_outputs(), shape.patch_len());
+        let [rows, columns] = windows.size;
+        let (positions, packs) = (rows * columns, packs(shape));
+        for group in 0..shape.groups {
+            let first = self.channels.start.max(group * outputs);
+            let end = self.channels.end.min((group + 1) * outputs);
+            if end <= first {
+                continue;
             }
-            let windows = forward::windows(shape, values, n_examples);
-            let dy_at = (first * shape.out_channels + self.channels.start) * positions;
-            for from in (0..shape.patch_len()).step_by(BLOCK_TAPS) {
+            let at = group * windows.n_channels * windows.planes.channel_len();
+            let windows = Windows { values: &windows.values[at..], ..windows };
+            let sums = &mut sums[(first - self.channels.start) * patch_len * REDUCTION_LANES..];
+            for from in (0..patch_len).step_by(BLOCK_TAPS) {
                 let taps = table.hold(windows.taps(from, BLOCK_TAPS));
                 let sums = &mut sums[from * REDUCTION_LANES..];
                 let products = Products {
-                    dy: &dy[dy_at..],
+                    dy: &self.dy[first * positions..],
                     dy_channel: positions,
                     dy_row: columns,
                     x: windows.values,
-                    x_row: planes.size[1],
-                    n_rows: shape.out_height(),
+                    x_row: windows.planes.size[1],
+                    n_rows: rows,
                     row_len: columns,
-                    n_channels: self.channels.len(),
-                    sums_row: shape.patch_len() * REDUCTION_LANES,
+                    n_channels: end - first,
+                    sums_row: patch_len * REDUCTION_LANES,
                 };
-                if packs(shape) {
+                if packs {
                     let copied = copy_windows(lanes, windows, taps, copies);
                     let products = Products {
                         dy_row: shape.out_channels * positions,
                         x: copies,
                         x_row: positions,
-                        n_rows: n_examples,
+                        n_rows: windows.n_examples,
                         row_len: positions,
                         ..products
                     };

@@ -27,8 +27,6 @@ pub(crate) enum Right<'a> {
     Plain(&'a [f32]),
     /// By its transpose, `f32[n, k]`.
     Transposed(&'a [f32]),
-    /// Row `l` is the `n` values from `l / taps * channel + l % taps` on.
-    Sliding { values: &'a [f32], taps: usize, channel: usize },
 }
 
 /// What becomes of `C`.
@@ -139,11 +137,6 @@ pub(crate) fn ended_product<L: Lanes>(
         Right::Plain(b) | Right::Transposed(b) => {
             assert_eq!(b.len(), elements(k, n), "B is f32[k, n]");
         }
-        Right::Sliding { values, taps, channel } => {
-            assert!(0 < taps && taps <= channel && k.is_multiple_of(taps), "runs are whole");
-            let last = (k / taps).saturating_sub(1) * channel + taps - 1;
-            assert!(k == 0 || last + n <= values.len(), "windows lie within B");
-        }
     }
     assert!(finish.bias.is_none_or(|bias| bias.len() == n), "a bias is f32[n]");
     assert!(finish.row_bias.is_none_or(|bias| bias.len() == m), "a bias of rows is f32[m]");
@@ -161,9 +154,8 @@ pub(crate) fn ended_product<L: Lanes>(
         let lanes = lanes.narrower();
         return ended_product(lanes, extent, a, b, c, output, finish, scratch);
     }
-    // Sums that are added to C when finished can not stop in C; runs are not cut.
-    let whole = output == Output::Add || matches!(b, Right::Sliding { .. });
-    let depth = if whole || k <= BLOCK_DEPTH {
+    // Sums that are added to C when finished can not stop in C.
+    let depth = if output == Output::Add || k <= BLOCK_DEPTH {
         k
     } else {
         k.div_ceil(k.div_ceil(BLOCK_DEPTH)).next_multiple_of(4)
@@ -214,14 +206,8 @@ impl Block<'_> {
                 let n_columns = width.min(n - column);
                 let b = self.right(lanes, column, n_columns, panel.as_mut_ptr(), width);
                 let a = self.a.values.as_ptr().wrapping_add(self.from * self.a.column);
-                let (k, n_runs) = match self.b {
-                    Right::Sliding { taps, .. } => (taps, self.depth / taps),
-                    _ => (self.depth, 1),
-                };
                 let mut tile = Tile {
-                    k,
-                    n_runs,
-                    b_jump: b.jump,
+                    k: self.depth,
                     a: left.unwrap_or(a),
                     a_row: self.a.row,
                     a_column: self.a.column,
@@ -307,17 +293,13 @@ impl Block<'_> {
                 Right::Plain(b) => {
                     let first = b.as_ptr().wrapping_add(self.from * n + column);
                     if !self.copies_right() {
-                        return Columns { first, row: n, jump: 0, masked };
+                        return Columns { first, row: n, masked };
                     }
                     pack_plain(lanes, first, n, n_columns, depth, panel, width);
                 }
-                Right::Sliding { values, taps, channel } => {
-                    let first = values.as_ptr().wrapping_add(column);
-                    return Columns { first, row: 1, jump: channel - taps, masked };
-                }
             }
         }
-        Columns { first: panel, row: width, jump: 0, masked: false }
+        Columns { first: panel, row: width, masked: false }
     }
 
     /// Whether the rows of a panel of a plain `B`, read by several tiles, would push each other out of a
@@ -338,8 +320,6 @@ struct Columns {
     first: *const f32,
     /// How far apart rows lie.
     row: usize,
-    /// How much further the first row of a run lies from the last of the one before.
-    jump: usize,
     /// Whether the last register of a row ends beyond it.
     masked: bool,
 }

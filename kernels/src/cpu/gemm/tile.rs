@@ -8,11 +8,7 @@ use crate::cpu::lanes::{Lanes, Vector};
 /// A tile of `C`, and all of its rows of `A` and columns of `B`.
 #[derive(Clone, Copy)]
 pub(super) struct Tile {
-    /// Depth of a run.
     pub(super) k: usize,
-    /// Runs, from one to the next of which `B` jumps by `b_jump` beyond its last row.
-    pub(super) n_runs: usize,
-    pub(super) b_jump: usize,
     pub(super) a: *const f32,
     pub(super) a_row: usize,
     pub(super) a_column: usize,
@@ -94,8 +90,7 @@ unsafe fn choose_height<
 ///
 /// # Safety
 ///
-/// `a` is readable at `i * a_row + l * a_column` for `i < ROWS`, `l < n_runs * k`; `b` is readable at
-/// `l * b_row + l / k * b_jump + j` for `j < n_columns`, and unless `MASKED` for whole registers; `c` is
+/// `a` is readable at `i * a_row + l * a_column` for `i < ROWS`, `l < k`; `b` is readable at `l * b_row + j` for `j < n_columns`, and unless `MASKED` for whole registers; `c` is
 /// readable and
 /// writable at `i * c_row + j`, and `bias` readable, for `j < n_columns`, and `row_bias` at `i`. `VECTORS` registers hold `n_columns`, and one less do
 /// not.
@@ -120,20 +115,17 @@ unsafe fn tile_product<
         }
     }
     let mut cursor = Cursor::<ROWS, UNIT_ROWS>::new(tile);
-    for _ in 0..tile.n_runs {
-        for _ in 0..tile.k / Cursor::<ROWS, UNIT_ROWS>::UNROLL {
-            for step in 0..Cursor::<ROWS, UNIT_ROWS>::UNROLL {
-                // SAFETY: `UNROLL` steps of this run are left.
-                unsafe { cursor.multiply::<L, VECTORS, MASKED>(lanes, mask, step, &mut sums) };
-            }
-            cursor.advance(Cursor::<ROWS, UNIT_ROWS>::UNROLL);
+    for _ in 0..tile.k / Cursor::<ROWS, UNIT_ROWS>::UNROLL {
+        for step in 0..Cursor::<ROWS, UNIT_ROWS>::UNROLL {
+            // SAFETY: `UNROLL` steps are left.
+            unsafe { cursor.multiply::<L, VECTORS, MASKED>(lanes, mask, step, &mut sums) };
         }
-        for _ in 0..tile.k % Cursor::<ROWS, UNIT_ROWS>::UNROLL {
-            // SAFETY: a step of this run is left.
-            unsafe { cursor.multiply::<L, VECTORS, MASKED>(lanes, mask, 0, &mut sums) };
-            cursor.advance(1);
-        }
-        cursor.b = cursor.b.wrapping_add(tile.b_jump);
+        cursor.advance(Cursor::<ROWS, UNIT_ROWS>::UNROLL);
+    }
+    for _ in 0..tile.k % Cursor::<ROWS, UNIT_ROWS>::UNROLL {
+        // SAFETY: a step is left.
+        unsafe { cursor.multiply::<L, VECTORS, MASKED>(lanes, mask, 0, &mut sums) };
+        cursor.advance(1);
     }
     if let Some(bias) = tile.bias {
         // SAFETY: the bias has `n_columns` values; `mask` ends where they do.
