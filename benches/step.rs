@@ -1,4 +1,4 @@
-//! Training steps: a host alone, and with one seed.
+//! Training steps: each host alone, and with one seed.
 
 #[allow(dead_code, reason = "each bench uses a part of it")]
 mod support;
@@ -11,7 +11,9 @@ use esper::engine::{
     scenario::{Adam, Incubation, Optimizer, Sgd},
 };
 use support::{
-    hosts::{Shape, flops_per_step, graft, plant, residual_mlp, take_steps},
+    hosts::{flops_of_step, graft, plant, take_steps},
+    modules::fitting,
+    setup::Setup,
     timing::seconds,
 };
 
@@ -22,9 +24,9 @@ const STEPS_MAX: usize = 500;
 /// Throughput is in floating-point operations.
 fn time_steps(criterion: &mut Criterion, group: &str, name: &str, host: &mut HostRuntime) {
     let mut group = criterion.benchmark_group(group);
-    let flops = flops_per_step(host, 160);
+    let flops = flops_of_step(host);
     let young = host.to_snapshot();
-    group.throughput(Throughput::Elements(flops as u64));
+    group.sample_size(10).throughput(Throughput::Elements(flops as u64));
     group.bench_function(name, |bencher| {
         bencher.iter_custom(|n_steps| {
             let (mut left, mut taken) = (n_steps as usize, 0.0);
@@ -40,34 +42,40 @@ fn time_steps(criterion: &mut Criterion, group: &str, name: &str, host: &mut Hos
     group.finish();
 }
 
-fn mlp_steps(criterion: &mut Criterion) {
+/// Every host that budgets name; the perceptrons with both kinds of optimizer.
+fn setups() -> Vec<Setup> {
     let shapes: [(&[usize], usize); 2] = [(&[64, 32, 10], 64), (&[784, 128, 10], 128)];
-    for (layers, batch) in shapes {
-        for (rule, optimizer) in
-            [("sgd", Optimizer::Sgd(Sgd::default())), ("adamw", Optimizer::AdamW(Adam::default()))]
-        {
-            let shape = Shape::new(layers, batch, optimizer);
-            let name = format!("{}/{rule}", shape.name());
-            time_steps(criterion, "mlp_step", &name, &mut shape.host(16));
-        }
+    let mlps = shapes.into_iter().flat_map(|(layers, batch)| {
+        [Optimizer::Sgd(Sgd::default()), Optimizer::AdamW(Adam::default())]
+            .map(|optimizer| Setup::mlp(layers, batch, optimizer))
+    });
+    mlps.chain(Setup::large()).collect()
+}
+
+fn steps(criterion: &mut Criterion) {
+    for setup in setups() {
+        time_steps(criterion, "step", &setup.name, &mut setup.host());
     }
 }
 
 fn steps_with_a_seed(criterion: &mut Criterion) {
-    let shape = Shape::new(&[64, 32, 10], 64, Optimizer::AdamW(Adam::default()));
-    for (name, incubation, is_grafted) in [
+    for (stage, incubation, is_grafted) in [
         ("training/straight_through", Incubation::StraightThrough, false),
         ("training/shadow", Incubation::Shadow, false),
         ("grafting", Incubation::StraightThrough, true),
     ] {
-        let mut host = shape.host(16);
-        plant(&mut host, 1, &residual_mlp(32, 32), incubation);
-        if is_grafted {
-            graft(&mut host);
+        for setup in setups() {
+            let mut host = setup.host();
+            let site = host.program.site(setup.site).expect("the host has it");
+            let module = fitting(&host.program.sites[site].shape);
+            plant(&mut host, site, &module, incubation);
+            if is_grafted {
+                graft(&mut host);
+            }
+            time_steps(criterion, "seed_step", &format!("{}/{stage}", setup.name), &mut host);
         }
-        time_steps(criterion, "seed_step", name, &mut host);
     }
 }
 
-criterion_group!(benches, mlp_steps, steps_with_a_seed);
+criterion_group!(benches, steps, steps_with_a_seed);
 criterion_main!(benches);

@@ -51,7 +51,7 @@ fn share(n_threads: usize, steps_per_tick: u64) -> f64 {
 
 /// 64 shapes, one and two hidden layers of 8 to 39 units, on the same data.
 fn hosts() -> Vec<HostRuntime> {
-    let data = Arc::new(clusters(64, &[64], 10));
+    let data = Arc::new(clusters(100 * 64, &[64], 10));
     let of_shape = |i: usize| {
         let width = 8 + i / 2;
         let hidden = if i.is_multiple_of(2) { vec![width] } else { vec![width, width] };

@@ -2,21 +2,14 @@
 
 use std::fmt;
 
-/// A figure and, where there is one, its budget.
+/// A line and, where it has a budget, whether it keeps it.
 pub struct Row {
-    what: String,
-    measured: f64,
-    unit: &'static str,
-    budget: Option<Budget>,
-}
-
-enum Budget {
-    AtMost(f64),
-    AtLeast(f64),
+    line: String,
+    is_met: Option<bool>,
 }
 
 impl Row {
-    /// What the columns are.
+    /// What the columns of figures with a unit are.
     pub const HEADER: &str =
         "what                                                        measured          budget";
 
@@ -27,7 +20,9 @@ impl Row {
         unit: &'static str,
         budget: f64,
     ) -> Self {
-        Self { what: what.into(), measured, unit, budget: Some(Budget::AtMost(budget)) }
+        let is_met = measured <= budget;
+        let verdict = verdict("<=", budget, unit, is_met);
+        Self { line: figure(what, measured, unit) + &verdict, is_met: Some(is_met) }
     }
 
     /// A figure that should not be below `budget`.
@@ -37,38 +32,53 @@ impl Row {
         unit: &'static str,
         budget: f64,
     ) -> Self {
-        Self { what: what.into(), measured, unit, budget: Some(Budget::AtLeast(budget)) }
+        let is_met = budget <= measured;
+        let verdict = verdict(">=", budget, unit, is_met);
+        Self { line: figure(what, measured, unit) + &verdict, is_met: Some(is_met) }
     }
 
     /// A figure without a budget, that explains another.
     pub fn shown(what: impl Into<String>, measured: f64, unit: &'static str) -> Self {
-        Self { what: what.into(), measured, unit, budget: None }
+        Self::plain(figure(what, measured, unit))
+    }
+
+    /// Cells of columns that a group has for itself, of which the last is a figure that should not be above `budget`.
+    pub fn cells_at_most(cells: String, measured: f64, budget: f64) -> Self {
+        let is_met = measured <= budget;
+        let line = format!("{cells} {}", verdict("<=", budget, "x", is_met));
+        Self { line, is_met: Some(is_met) }
+    }
+
+    /// Cells of columns that a group has for itself.
+    pub fn plain(cells: String) -> Self {
+        Self { line: cells, is_met: None }
     }
 
     /// Whether the budget is met, where there is one.
     pub fn is_met(&self) -> Option<bool> {
-        self.budget.as_ref().map(|budget| match budget {
-            Budget::AtMost(most) => self.measured <= *most,
-            Budget::AtLeast(least) => *least <= self.measured,
-        })
+        self.is_met
     }
 }
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = |value: f64| match value.abs() {
-            it if it >= 1000.0 => format!("{value:.0}"),
-            it if it >= 10.0 => format!("{value:.1}"),
-            _ => format!("{value:.3}"),
-        };
-        let unit = self.unit;
-        write!(f, "{:<54} {:>9} {unit:<10}", self.what, number(self.measured))?;
-        let Some(budget) = &self.budget else { return Ok(()) };
-        let (sign, limit) = match budget {
-            Budget::AtMost(most) => ("<=", most),
-            Budget::AtLeast(least) => (">=", least),
-        };
-        let verdict = if self.is_met() == Some(true) { "met" } else { "MISSED" };
-        write!(f, "{sign} {:>7} {unit:<10} {verdict}", number(*limit))
+        f.write_str(self.line.trim_end())
+    }
+}
+
+fn figure(what: impl Into<String>, measured: f64, unit: &str) -> String {
+    format!("{:<54} {:>9} {unit:<10}", what.into(), number(measured))
+}
+
+fn verdict(sign: &str, limit: f64, unit: &str, is_met: bool) -> String {
+    let verdict = if is_met { "met" } else { "MISSED" };
+    format!("{sign} {:>7} {unit:<10} {verdict}", number(limit))
+}
+
+fn number(value: f64) -> String {
+    match value.abs() {
+        it if it >= 1000.0 => format!("{value:.0}"),
+        it if it >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.3}"),
     }
 }

@@ -7,14 +7,10 @@ use esper::{
     kernels::philox::{fill_normal, fill_uniform},
 };
 
-/// Batches of an epoch. With 10 classes, and with any batch that 4 divides, every part of the data then has a whole
-/// number of examples of every class, and every batch is full.
-pub const N_BATCHES: usize = 15;
-
-/// Examples of `shape` around one centre a class, [`N_BATCHES`] batches of `batch` to train on: any host learns them,
-/// and none of its faults strike.
-pub fn clusters(batch: usize, shape: &[usize], n_classes: usize) -> SplitData {
-    let (n, elems) = (N_BATCHES * batch * 4 / 3, shape.iter().product());
+/// Examples of `shape` around one centre a class, `n_train` of them to train on: any host learns them, and none of its
+/// faults strike.
+pub fn clusters(n_train: usize, shape: &[usize], n_classes: usize) -> SplitData {
+    let (n, elems) = (n_train * 4 / 3, shape.iter().product());
     let mut centres = vec![0.0; n_classes * elems];
     fill_normal(1, 0, 0.0, 1.0, &mut centres);
     let mut features = vec![0.0; n * elems];
@@ -29,11 +25,11 @@ pub fn clusters(batch: usize, shape: &[usize], n_classes: usize) -> SplitData {
     split("clusters", examples)
 }
 
-/// Text of tokens drawn evenly, [`N_BATCHES`] batches of `batch` windows to train on.
-pub fn noise_text(batch: usize, context: usize, vocabulary: usize) -> SplitData {
+/// Text of tokens drawn evenly, `n_train` windows of `context` to train on.
+pub fn noise_text(n_train: usize, context: usize, vocabulary: usize) -> SplitData {
     // One window more than is trained on leaves room to shift them all.
-    let n_train = (N_BATCHES * batch + 1) * context;
-    let mut drawn = vec![0.0; n_train.next_multiple_of(12) * 4 / 3];
+    let n_tokens = (n_train + 1) * context;
+    let mut drawn = vec![0.0; n_tokens.next_multiple_of(12) * 4 / 3];
     fill_uniform(1, 0, 0.0, vocabulary as f32, &mut drawn);
     let tokens: Vec<u32> = drawn.iter().map(|it| (*it as u32).min(vocabulary as u32 - 1)).collect();
     let windows = Windows::new(tokens, context, vocabulary).expect("the text is long enough");

@@ -13,6 +13,10 @@ use esper::engine::{
 
 use super::data::{clusters, noise_text};
 
+/// Batches of an epoch. With 10 classes and 16, 64 or 128 examples a batch, every part of the data has as many of each
+/// class, and every batch is full.
+const N_BATCHES: usize = 15;
+
 /// A host before its birth.
 #[derive(Clone)]
 pub struct Setup {
@@ -20,7 +24,7 @@ pub struct Setup {
     pub name: String,
     /// The network, with sites.
     pub graph: NetworkGraph,
-    /// Examples enough for an epoch of full batches.
+    /// What it is trained on.
     pub data: Arc<SplitData>,
     /// Examples a step.
     pub batch: usize,
@@ -31,10 +35,11 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// A multilayer perceptron of these widths, of which there is a hidden one, on data of its own.
+    /// A multilayer perceptron of these widths, at least three, on data of its own.
     pub fn mlp(layers: &[usize], batch: usize, optimizer: Optimizer) -> Self {
         let n_classes = *layers.last().expect("a network has layers");
-        Self::mlp_on(layers, batch, optimizer, Arc::new(clusters(batch, &layers[..1], n_classes)))
+        let data = clusters(N_BATCHES * batch, &layers[..1], n_classes);
+        Self::mlp_on(layers, batch, optimizer, Arc::new(data))
     }
 
     /// The same on `data`.
@@ -74,12 +79,12 @@ impl Setup {
         let mut config = TransformerConfig { vocabulary, context, ..TransformerConfig::default() };
         config.sites = config.default_sites();
         let graph = NetworkGraph::transformer(&config).expect("it is sound");
-        let data = Arc::new(noise_text(batch, context, vocabulary));
+        let data = Arc::new(noise_text(N_BATCHES * batch, context, vocabulary));
         let adamw = Optimizer::AdamW(Adam::default());
         Self { site: "block1.out", ..Self::new("transformer 4x128", graph, data, batch, adamw) }
     }
 
-    /// Those too large for one thread to be all there is to say.
+    /// Those that can use more than one thread.
     pub fn large() -> [Self; 3] {
         [Self::cnn(), Self::resnet8(), Self::transformer()]
     }
@@ -88,7 +93,7 @@ impl Setup {
         config.sites = config.default_sites();
         let graph = NetworkGraph::cnn(&config, Loss::CrossEntropy).expect("it is sound");
         let (batch, sgd) = (64, Optimizer::Sgd(Sgd::default()));
-        let data = clusters(batch, &config.input, config.n_outputs);
+        let data = clusters(N_BATCHES * batch, &config.input, config.n_outputs);
         Self::new(name, graph, Arc::new(data), batch, sgd)
     }
 

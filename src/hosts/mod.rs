@@ -74,8 +74,7 @@ pub(crate) fn load_init(
     let Some(name) = scenario.host.init.as_deref() else { return Ok(None) };
     let weights = read_init(name, base_dir)?;
     weights.check(&built.graph, &built.program).map_err(|mismatch| {
-        let help =
-            "PYTORCH.md has the names of every host; `esper check` without `init` tells its shapes";
+        let help = "PYTORCH.md has the names and shapes of every host";
         unfit("host.init", format!("`{name}`: {mismatch}"), help)
     })?;
     Ok(Some(weights))

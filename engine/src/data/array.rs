@@ -192,7 +192,7 @@ impl<'a> RawArray<'a> {
 }
 
 /// The number that the bits of an IEEE 754 binary16 mean (IEEE 754-2019, section 3.4).
-fn f16_to_f64(bits: u16) -> f64 {
+pub(crate) fn f16_to_f64(bits: u16) -> f64 {
     let (exponent, fraction) = (bits >> 10 & 0x1f, f64::from(bits & 0x3ff));
     let magnitude = match exponent {
         0 => fraction * 2_f64.powi(-24),

@@ -48,6 +48,7 @@ mod windows;
 
 use std::path::Path;
 
+pub(crate) use array::f16_to_f64;
 pub use augment::Augment;
 pub use bundled::BUNDLED;
 pub use dataset::{Dataset, ExampleNames, Features};

@@ -59,6 +59,22 @@ fn every_family_keeps_the_shape_is_an_identity_at_birth_and_learns_at_once_at_ev
 }
 
 #[test]
+fn a_module_that_ends_in_a_gate_is_an_identity_that_learns_too() {
+    let mut catalogue = Catalogue::default();
+    catalogue.select(&["all".to_owned()], &[]).unwrap();
+    for contract in contracts() {
+        for drawn in design::draw_all(&catalogue, components::Gated(true), contract) {
+            let Blueprint { graph, family, .. } = drawn.unwrap();
+            let output = graph.node(graph.output().unwrap());
+            assert_eq!((&output.op, &output.shape), (&Op::Gate, &contract.shape()));
+            let birth = Bench::birth(&Variant::Fused.compile(&graph).unwrap(), 16);
+            assert!(birth.output.iter().all(|y| *y == 0.0), "{family} for {contract:?}");
+            assert!(birth.gradients.iter().any(|it| *it != 0.0), "{family} for {contract:?}");
+        }
+    }
+}
+
+#[test]
 fn every_kind_of_site_has_the_families_that_are_meant_for_it() {
     let names = |contract| -> Vec<&str> {
         FAMILIES.iter().filter(|it| design(*it, contract).is_some()).map(|it| it.name).collect()

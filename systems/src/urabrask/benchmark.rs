@@ -9,18 +9,26 @@ use esper_engine::{program::Program, world::catalog::Measured};
 
 use super::{
     config::Rules,
-    probe::{Probe, WANTED, unit_normal},
+    probe::{Probe, unit_normal, work_of},
 };
 
 /// Repeats below which a median is not worth the name.
 const REPEATS_MIN: usize = 3;
-/// Arithmetic above which repeats are cut down to [`REPEATS_MIN`]: some 100 ms, and long passes vary less.
-const FLOPS_MAX: u64 = 10_000_000_000;
+/// Work of all repeats, as [`work_of`] counts it: some 100 ms. Long passes vary less, and need fewer of them.
+const FLOPS_MAX: u64 = 5_000_000_000;
 /// Passes of the latency limit that a benchmark may take: what is that slow needs no exact figure.
 const PATIENCE: u32 = 4;
 
-/// Medians of every program, taken in turns; ratios are to the one at `baseline`.
-pub(super) fn measure(programs: &[&Program], baseline: usize, rules: &Rules) -> Vec<Measured> {
+/// How long a program takes.
+pub(super) struct Timing {
+    /// Medians.
+    pub measured: Measured,
+    /// The fastest forward and backward pass of the batch: what it takes when nothing else wants the machine.
+    pub least_us: u64,
+}
+
+/// Times every program, in turns; ratios are to the one at `baseline`.
+pub(super) fn measure(programs: &[&Program], baseline: usize, rules: &Rules) -> Vec<Timing> {
     let width = programs[0].input_shape.iter().product();
     let (x, dy) = (unit_normal(0, rules.batch, width), unit_normal(1, rules.batch, width));
     let mut probes: Vec<Probe<'_>> =
@@ -43,25 +51,31 @@ pub(super) fn measure(programs: &[&Program], baseline: usize, rules: &Rules) -> 
             break;
         }
     }
+    let least_us = |times: &[Vec<u64>; 2]| {
+        let [forward, backward] = times.each_ref().map(|times| times.iter().min());
+        (forward.unwrap_or(&0) + backward.unwrap_or(&0)) / 1000
+    };
+    let least: Vec<u64> = times.iter().map(least_us).collect();
     let medians: Vec<[u64; 2]> =
         times.iter_mut().map(|times| times.each_mut().map(|times| median(times))).collect();
     let total = |[forward, backward]: [u64; 2]| (forward + backward).max(1) as f64;
-    let measured = medians.iter().zip(&times).map(|(own, times)| Measured {
-        forward_ns: own[0],
-        backward_ns: own[1],
-        reference_ratio: total(*own) / total(medians[baseline]),
-        batch: rules.batch as u32,
-        n_runs: times[0].len() as u32,
-        tags: Vec::new(),
-    });
-    measured.collect()
+    let timing = |nth: usize| Timing {
+        measured: Measured {
+            forward_ns: medians[nth][0],
+            backward_ns: medians[nth][1],
+            reference_ratio: total(medians[nth]) / total(medians[baseline]),
+            batch: rules.batch as u32,
+            n_runs: times[nth][0].len() as u32,
+            tags: Vec::new(),
+        },
+        least_us: least[nth],
+    };
+    (0..programs.len()).map(timing).collect()
 }
 
 fn n_repeats(programs: &[&Program], rules: &Rules) -> usize {
-    let flops = |it: &&Program| it.flops_forward() + it.flops_backward(WANTED);
-    let flops_a_round = programs.iter().map(flops).sum::<u64>() * rules.batch as u64;
-    let n_affordable = (FLOPS_MAX / flops_a_round.max(1)) as usize;
-    n_affordable.max(REPEATS_MIN).min(rules.bench_repeats)
+    let work = programs.iter().map(|it| work_of(it)).sum::<u64>() * rules.batch as u64;
+    ((FLOPS_MAX / work.max(1)) as usize).max(REPEATS_MIN).min(rules.bench_repeats)
 }
 
 fn timed(run: impl FnOnce()) -> u64 {

@@ -21,13 +21,21 @@ pub(super) const DIRECTIONS: u64 = 16;
 const ROWS_MAX: usize = 32;
 /// One of each of the [`extreme_inputs`].
 const ROWS_MIN: usize = N_EXTREMES;
-/// Arithmetic of one pass forward and back: some milliseconds.
-const PASS_FLOPS_MAX: u64 = 200_000_000;
+/// Work of one pass forward and back, as [`work_of`] counts it: about a millisecond.
+const PASS_FLOPS_MAX: u64 = 30_000_000;
+/// What it takes to draw a value and look at it, in FLOPs of a kernel: a normal draw takes 12 ns, and a kernel does
+/// some 50 FLOPs in a nanosecond.
+const VALUE_FLOPS: u64 = 500;
 
-/// Examples of a check of modules that do the arithmetic of `program`.
+/// Work of an example's pass forward and back: its arithmetic, and what is done to its numbers outside of it.
+pub(super) fn work_of(program: &Program) -> u64 {
+    let values = program.input_shape.iter().product::<usize>() as u64;
+    program.flops_forward() + program.flops_backward(WANTED) + VALUE_FLOPS * values
+}
+
+/// Examples of a check of modules that do the work of `program`.
 pub(super) fn rows_of(program: &Program) -> usize {
-    let flops = program.flops_forward() + program.flops_backward(WANTED);
-    ((PASS_FLOPS_MAX / flops.max(1)) as usize).clamp(ROWS_MIN, ROWS_MAX)
+    ((PASS_FLOPS_MAX / work_of(program)) as usize).clamp(ROWS_MIN, ROWS_MAX)
 }
 
 /// Every gradient of a module.

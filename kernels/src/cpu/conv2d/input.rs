@@ -2,9 +2,10 @@
 //! positions by the stride, with those taps that reach them.
 
 use super::Conv2dShape;
+use super::pairs::Pairs;
 use super::planes::Planes;
-use super::product::{self, Product, SLACK_LEN, Table, examples_at_once, pack_weights};
-use crate::cpu::gemm::Output;
+use super::product::{self, Filter, Product, SLACK_LEN, Table, Windows, examples_at_once};
+use crate::cpu::gemm::{self, Extent, Left, Output, Right};
 use crate::cpu::lanes::Lanes;
 
 /// Along one axis, the input positions of one residue: position `u` is reached from output `t - e` by
@@ -66,6 +67,9 @@ fn planes(shape: Conv2dShape) -> Planes {
 }
 
 pub(super) fn scratch_len(shape: Conv2dShape) -> usize {
+    if shape.is_pointwise() {
+        return gemm::scratch_len(shape.group_inputs(), shape.group_outputs());
+    }
     let at_once = examples_at_once(shape.batch, shape.height * shape.width);
     at_once * shape.group_outputs() * planes(shape).channel_len()
         + SLACK_LEN
@@ -75,7 +79,7 @@ pub(super) fn scratch_len(shape: Conv2dShape) -> usize {
 }
 
 #[inline(always)]
-pub(super) fn grad_input<L: Lanes>(
+pub(super) fn grad_input<L: Pairs>(
     lanes: L,
     shape: Conv2dShape,
     dy: &[f32],
@@ -86,6 +90,9 @@ pub(super) fn grad_input<L: Lanes>(
 ) {
     if dx.is_empty() {
         return;
+    }
+    if shape.is_pointwise() {
+        return pointwise(lanes, shape, dy, w, dx, accumulate, scratch);
     }
     let (inputs, outputs) = (shape.group_inputs(), shape.group_outputs());
     let planes = planes(shape);
@@ -147,7 +154,7 @@ impl<'a> Source<'a> {
         c_example: usize,
         output: Output,
     ) -> Product<'a> {
-        Product {
+        let windows = Windows {
             values: self.values,
             planes: self.planes,
             kernel: [vertical.n_taps, horizontal.n_taps],
@@ -155,6 +162,9 @@ impl<'a> Source<'a> {
             n_channels: self.shape.group_outputs(),
             n_examples: self.n_examples,
             size: [vertical.len, horizontal.len],
+        };
+        Product {
+            windows,
             m: self.shape.group_inputs(),
             weights,
             c_example,
@@ -166,7 +176,7 @@ impl<'a> Source<'a> {
 
     /// With a stride of one there is one residue, written where it belongs.
     #[inline(always)]
-    fn convolve<L: Lanes>(
+    fn convolve<L: Pairs>(
         self,
         lanes: L,
         dx: &mut [f32],
@@ -183,7 +193,7 @@ impl<'a> Source<'a> {
 
     /// Residues apart, then together.
     #[inline(always)]
-    fn convolve_residues<L: Lanes>(
+    fn convolve_residues<L: Pairs>(
         self,
         lanes: L,
         dx: &mut [f32],
@@ -206,13 +216,17 @@ impl<'a> Source<'a> {
                     self.product(vertical, horizontal, weights, c_example, Output::Replace);
                 let table = &mut tables[(i * shape.stride[1] + j) % N_TABLES];
                 let residue = &mut residues[used..][..n_examples * c_example];
-                product.run(lanes, residue, table, scratch);
+                if horizontal.n_taps == 0 || vertical.n_taps == 0 {
+                    residue.fill(0.0);
+                } else {
+                    product.run(lanes, residue, table, scratch);
+                }
                 weights = &weights[inputs * outputs * vertical.n_taps * horizontal.n_taps..];
                 used += residue.len();
             }
             for example in 0..n_examples {
                 let dx = &mut dx[example * shape.in_channels * shape.height * shape.width..];
-                place(shape, vertical, [example, n_examples], residues, dx, accumulate);
+                place(lanes, shape, vertical, [example, n_examples], residues, dx, accumulate);
             }
         }
     }
@@ -227,24 +241,33 @@ fn phases(shape: Conv2dShape) -> impl Iterator<Item = (Phase, Phase)> {
 
 /// The weights of a group, for each pair of residues those that reach it.
 #[inline(always)]
-fn pack<L: Lanes>(lanes: L, shape: Conv2dShape, w: &[f32], mut packed: &mut [f32]) {
+fn pack<L: Pairs>(lanes: L, shape: Conv2dShape, w: &[f32], mut packed: &mut [f32]) {
     let (inputs, outputs) = (shape.group_inputs(), shape.group_outputs());
-    let [_, width] = shape.kernel;
-    let taps = shape.kernel[0] * width;
+    let [height, width] = shape.kernel;
     for (vertical, horizontal) in phases(shape) {
-        let n_taps = vertical.n_taps * horizontal.n_taps;
-        pack_weights(lanes, inputs, outputs * n_taps, packed, |channel, l| {
-            let (out, i, j) = (l / n_taps, l % n_taps / horizontal.n_taps, l % horizontal.n_taps);
-            let tap = vertical.tap(i) * width + horizontal.tap(j);
-            w[(out * inputs + channel) * taps + tap]
-        });
-        packed = &mut packed[inputs * outputs * n_taps..];
+        let n_taps = [vertical.n_taps, horizontal.n_taps];
+        if n_taps.contains(&0) {
+            continue;
+        }
+        let filter = Filter {
+            values: w,
+            m: inputs,
+            n_channels: outputs,
+            row: height * width,
+            channel: inputs * height * width,
+            n_taps,
+            first: vertical.tap(0) * width + horizontal.tap(0),
+            tap: [-(vertical.stride * width).cast_signed(), -horizontal.stride.cast_signed()],
+        };
+        filter.pack(lanes, packed);
+        packed = &mut packed[inputs * outputs * n_taps[0] * n_taps[1]..];
     }
 }
 
 /// Writes the residues of some rows of an example where they belong.
 #[inline(always)]
-fn place(
+fn place<L: Pairs>(
+    lanes: L,
     shape: Conv2dShape,
     vertical: Phase,
     [example, n_examples]: [usize; 2],
@@ -259,18 +282,15 @@ fn place(
         row * shape.width..(row + 1) * shape.width
     };
     if shape.stride[1] == 2 {
-        let mut halves = [0, 1].map(|phase| Phase::of(shape, 1, phase));
-        let mut at = [0, n_examples * rows * halves[0].len];
-        if halves[1].first == 0 {
-            halves.swap(0, 1);
-            at.swap(0, 1);
-        }
+        let (first, second) = (Phase::of(shape, 1, 0), Phase::of(shape, 1, 1));
+        let (first_at, second_at) = (0, n_examples * rows * first.len);
+        let row_of = |at: usize, phase: Phase, row: usize| {
+            &residues[at + (example * rows + row) * phase.len..][..phase.len]
+        };
         for row in 0..rows {
-            let [even, odd] = [0, 1].map(|half| {
-                let len = halves[half].len;
-                &residues[at[half] + (example * rows + row) * len..][..len]
-            });
-            interleave(even, odd, &mut dx[target(row)], accumulate);
+            let (even, odd) = (row_of(first_at, first, row), row_of(second_at, second, row));
+            let (even, odd) = if first.first == 0 { (even, odd) } else { (odd, even) };
+            interleave(lanes, even, odd, &mut dx[target(row)], accumulate);
         }
         return;
     }
@@ -293,19 +313,47 @@ fn place(
 
 /// `dx = even[0], odd[0], even[1], odd[1], ...`
 #[inline(always)]
-fn interleave(even: &[f32], odd: &[f32], dx: &mut [f32], accumulate: bool) {
-    let (pairs, last) = dx.as_chunks_mut::<2>();
-    let values = even.iter().zip(odd);
-    if accumulate {
-        for (pair, (even, odd)) in pairs.iter_mut().zip(values) {
-            *pair = [pair[0] + even, pair[1] + odd];
-        }
-    } else {
-        for (pair, (even, odd)) in pairs.iter_mut().zip(values) {
-            *pair = [*even, *odd];
+fn interleave<L: Pairs>(lanes: L, even: &[f32], odd: &[f32], dx: &mut [f32], accumulate: bool) {
+    assert!(dx.len() == even.len() + odd.len() && even.len() - odd.len() <= 1, "halves are even");
+    let len = dx.len();
+    let dx = dx.as_mut_ptr();
+    for at in (0..even.len()).step_by(L::LANES) {
+        let left = len - 2 * at;
+        let masks = [lanes.first(left), lanes.first(left.saturating_sub(L::LANES))];
+        // SAFETY: masks end where the slices do.
+        unsafe {
+            let even =
+                lanes.load_masked(lanes.first(even.len() - at), even.as_ptr().wrapping_add(at));
+            let odd = odd.as_ptr().wrapping_add(at);
+            let odd = lanes.load_masked(lanes.first(left / 2), odd);
+            for (half, mut value) in lanes.zip(even, odd).into_iter().enumerate() {
+                let dx = dx.wrapping_add(2 * at + half * L::LANES);
+                if accumulate {
+                    value = lanes.add(lanes.load_masked(masks[half], dx), value);
+                }
+                lanes.store_masked(masks[half], dx, value);
+            }
         }
     }
-    if let (Some(dx), Some(value)) = (last.first_mut(), even.get(pairs.len())) {
-        *dx = if accumulate { *dx + value } else { *value };
+}
+
+/// A kernel of one position multiplies the output gradient where it lies.
+#[inline(always)]
+fn pointwise<L: Lanes>(
+    lanes: L,
+    shape: Conv2dShape,
+    dy: &[f32],
+    w: &[f32],
+    dx: &mut [f32],
+    accumulate: bool,
+    scratch: &mut [f32],
+) {
+    let (m, k, n) = (shape.group_inputs(), shape.group_outputs(), shape.positions());
+    let output = if accumulate { Output::Add } else { Output::Replace };
+    for (at, dx) in dx.chunks_exact_mut(m * n).enumerate() {
+        let group = at % shape.groups;
+        let left = Left { values: &w[group * m * k..][..m * k], row: 1, column: m };
+        let right = Right::Plain(&dy[at * k * n..][..k * n]);
+        gemm::product(lanes, Extent { m, n, k }, left, right, dx, output, scratch);
     }
 }

@@ -4,9 +4,11 @@
 
 mod forward;
 mod input;
+mod pairs;
 mod panel;
 mod planes;
 mod product;
+mod rows;
 mod tile;
 mod weight;
 
@@ -81,7 +83,7 @@ impl Conv2dShape {
         assert!(0 < kernel && 0 < stride, "a kernel and a stride are at least one");
         let padded = self.image()[axis] + 2 * self.padding[axis];
         assert!(kernel <= padded, "the kernel is no larger than the padded input");
-        (padded - kernel) / stride + 1
+        if stride == 1 { padded - kernel + 1 } else { (padded - kernel) / stride + 1 }
     }
 
     fn image(self) -> [usize; 2] {
@@ -113,6 +115,13 @@ impl Conv2dShape {
         self.group_inputs() * self.kernel[0] * self.kernel[1]
     }
 
+    /// Whether a matrix product of each example's channels does it: outputs are too few to fill registers
+    /// of one example below sixteen.
+    fn is_pointwise(self) -> bool {
+        let unit = self.kernel == [1; 2] && self.stride == [1; 2] && self.padding == [0; 2];
+        unit && 16 <= self.positions()
+    }
+
     fn assert_groups(self) {
         let divides = |channels: usize| channels.is_multiple_of(self.groups);
         let whole = 0 < self.groups && divides(self.in_channels) && divides(self.out_channels);
@@ -123,7 +132,9 @@ impl Conv2dShape {
 /// Scratch, in values, that the forward pass or either gradient of `shape` needs.
 pub fn conv2d_scratch_len(shape: Conv2dShape) -> usize {
     shape.assert_groups();
-    forward::scratch_len(shape).max(input::scratch_len(shape)).max(weight::scratch_len(shape))
+    let weight =
+        if weight::is_run(shape) { weight::scratch_len(shape) } else { rows::scratch_len(shape) };
+    forward::scratch_len(shape).max(input::scratch_len(shape)).max(weight)
 }
 
 /// `y[b, o, r, q] = bias[o] + sum over c, i, j of w[o, c, i, j] x[b, c, r stride + i - padding, ...]`,
@@ -165,7 +176,10 @@ pub fn conv2d_grad_input(
 
 /// The gradient of [`conv2d_forward`] for `w`, added to `dw` where `accumulate`.
 ///
-/// Sums over examples and positions: see [`conv2d_grad_weight_channels`].
+/// Where the taps of a row of the kernel, for all channels of a group, nearly fill registers, each `dw`
+/// is the sum, over examples in order, of chains over (at most 1024) positions. Otherwise it has sixteen
+/// partial sums, each one chain over examples and positions in order, joined as in [`sum`](super::sum);
+/// which of them a position goes to depends on the shape alone.
 pub fn conv2d_grad_weight(
     shape: Conv2dShape,
     dy: &[f32],
@@ -198,7 +212,14 @@ pub fn conv2d_grad_weight_channels(
     assert_eq!(x.len(), shape.x_len(), "x is f32[batch, in_channels, height, width]");
     assert_eq!(dy.len(), shape.y_len(), "dy is f32[batch, out_channels, out_height, out_width]");
     assert_eq!(dw.len(), channels.len() * shape.patch_len(), "dw has the channels' weights");
-    dispatch!(lanes => weight::grad_weight(lanes, shape, channels, dy, x, dw, accumulate, scratch));
+    if dw.is_empty() {
+        return;
+    }
+    dispatch!(lanes => if weight::is_run(shape) {
+        weight::grad_weight(lanes, shape, channels, dy, x, dw, accumulate, scratch);
+    } else {
+        rows::grad_weight(lanes, shape, channels, dy, x, dw, accumulate, scratch);
+    });
 }
 
 /// `db = sum of dy over examples and positions`, added to `db` where `accumulate`.

@@ -1,13 +1,13 @@
 //! Products whose windows are copied: panels of outputs that follow each other over rows and examples.
 
-use super::product::{PANEL_LEN, Product, Register, TABLE_LEN, Table};
+use super::product::{PANEL_LEN, Product, Register, TABLE_LEN, Table, Windows};
 use crate::cpu::dispatch::Once;
-use crate::cpu::gemm::Output;
+use crate::cpu::gemm::{Output, aligned};
 use crate::cpu::lanes::{Lanes, Vector};
 use crate::cpu::sweep::map;
 
 /// Most registers of a panel.
-const MAX_VECTORS: usize = 4;
+const MAX_VECTORS: usize = 8;
 
 /// Most rows of a panel.
 const MAX_DEPTH: usize = 512;
@@ -34,7 +34,7 @@ struct Segment {
 
 /// The runs of a register.
 #[derive(Clone, Copy)]
-struct Segments {
+pub(super) struct Segments {
     runs: [Segment; 16],
     len: usize,
 }
@@ -54,9 +54,9 @@ impl Product<'_> {
         scratch: &mut [f32],
     ) {
         let width = VECTORS * L::LANES;
-        let (panel, apart) = scratch.split_at_mut(PANEL_LEN);
+        let (panel, apart) = aligned(scratch).split_at_mut(PANEL_LEN);
         let apart = &mut apart[..self.m * width];
-        let n_columns = self.n_examples * self.positions();
+        let n_columns = self.windows.n_examples * self.windows.positions();
         for first in (0..n_columns).step_by(width) {
             let n_columns = width.min(n_columns - first);
             // SAFETY: the caller's promise.
@@ -86,7 +86,8 @@ impl Product<'_> {
         panel: &mut [f32],
         apart: &mut [f32],
     ) {
-        let (k, positions, width) = (self.k(), self.positions(), VECTORS * L::LANES);
+        let windows = self.windows;
+        let (k, positions, width) = (windows.k(), windows.positions(), VECTORS * L::LANES);
         let (example, at) = (first / positions, first % positions);
         // Panels that span examples, or whose chains are longer than a table and added, go to C apart.
         let direct = at + n_columns <= positions && self.output != Output::Add;
@@ -96,14 +97,18 @@ impl Product<'_> {
         } else {
             (apart.as_mut_ptr(), width, Output::Replace)
         };
-        let segments = self.segments::<L, VECTORS>(first, n_columns);
+        let mut segments = [Segments::of::<L>(windows, first, n_columns); VECTORS];
+        for (v, segments) in segments.iter_mut().enumerate().skip(1) {
+            let columns = (v * L::LANES).min(n_columns);
+            *segments = Segments::of::<L>(windows, first + columns, n_columns - columns);
+        }
         let n_blocks = k.div_ceil(MAX_DEPTH.min(PANEL_LEN / width)).max(1);
         let depth = k.div_ceil(n_blocks).max(1);
         let mut from = 0;
         loop {
             let block_depth = depth.min(k - from);
             let held = from / TABLE_LEN * TABLE_LEN;
-            let offsets = table.hold(self.taps(held));
+            let offsets = table.hold(windows.taps(held, TABLE_LEN));
             let offsets = &offsets[from - held..];
             let block_depth = block_depth.min(offsets.len());
             for v in 0..VECTORS {
@@ -139,33 +144,6 @@ impl Product<'_> {
         }
     }
 
-    /// The runs of each register.
-    fn segments<L: Lanes, const VECTORS: usize>(
-        &self,
-        first: usize,
-        n_columns: usize,
-    ) -> [Segments; VECTORS] {
-        let none = Segment { source: self.values.as_ptr(), first: 0 };
-        let mut segments = [Segments { runs: [none; 16], len: 0 }; VECTORS];
-        let columns = self.size[1];
-        for (v, segments) in segments.iter_mut().enumerate() {
-            let mut lane = 0;
-            while lane < L::LANES && v * L::LANES + lane < n_columns {
-                let at = first + v * L::LANES + lane;
-                let (example, at) = (at / self.positions(), at % self.positions());
-                let (row, column) = (at / columns, at % columns);
-                let source =
-                    example * self.example_len() + self.begin + row * self.planes.size[1] + column;
-                let source = self.values.as_ptr().wrapping_add(source).wrapping_sub(lane);
-                segments.runs[segments.len] = Segment { source, first: lane };
-                segments.len += 1;
-                lane += columns - column;
-            }
-            segments.len = segments.len.max(1);
-        }
-        segments
-    }
-
     /// Moves a finished panel to where its examples lie in `c`.
     #[inline(always)]
     fn place<L: Lanes>(
@@ -177,7 +155,7 @@ impl Product<'_> {
         apart: &[f32],
         c: &mut [f32],
     ) {
-        let positions = self.positions();
+        let positions = self.windows.positions();
         let mut column = 0;
         while column < n_columns {
             let (example, at) = ((first + column) / positions, (first + column) % positions);
@@ -203,6 +181,7 @@ impl Product<'_> {
 fn rows_of<L: Lanes, const VECTORS: usize>() -> &'static [u32] {
     const { assert!(VECTORS <= MAX_VECTORS) };
     match VECTORS * L::LANES {
+        128 => const { &row_offsets::<128>() },
         64 => const { &row_offsets::<64>() },
         48 => const { &row_offsets::<48>() },
         32 => const { &row_offsets::<32>() },
@@ -217,6 +196,29 @@ fn rows_of<L: Lanes, const VECTORS: usize>() -> &'static [u32] {
 }
 
 impl Segments {
+    /// The runs of a register of outputs from number `first` on, over all examples, of which `n_left` are
+    /// left.
+    pub(super) fn of<L: Lanes>(windows: Windows<'_>, first: usize, n_left: usize) -> Self {
+        let none = Segment { source: windows.values.as_ptr(), first: 0 };
+        let mut segments = Self { runs: [none; 16], len: 0 };
+        let (columns, positions) = (windows.size[1], windows.positions());
+        let mut lane = 0;
+        while lane < L::LANES.min(n_left) {
+            let (example, at) = ((first + lane) / positions, (first + lane) % positions);
+            let (row, column) = (at / columns, at % columns);
+            let source = example * windows.example_len()
+                + windows.begin
+                + row * windows.planes.size[1]
+                + column;
+            let source = windows.values.as_ptr().wrapping_add(source).wrapping_sub(lane);
+            segments.runs[segments.len] = Segment { source, first: lane };
+            segments.len += 1;
+            lane += columns - column;
+        }
+        segments.len = segments.len.max(1);
+        segments
+    }
+
     /// Copies a register for each offset, `step` apart.
     ///
     /// # Safety
@@ -224,7 +226,13 @@ impl Segments {
     /// The runs are readable at the offsets, and beyond them to the end of a register; `dst` is writable
     /// for a register at every step.
     #[inline(always)]
-    unsafe fn copy<L: Lanes>(&self, lanes: L, offsets: &[u32], dst: *mut f32, step: usize) {
+    pub(super) unsafe fn copy<L: Lanes>(
+        &self,
+        lanes: L,
+        offsets: &[u32],
+        dst: *mut f32,
+        step: usize,
+    ) {
         // One copy of this code for each unit: it is read in several places.
         let once = Once;
         lanes.call(

@@ -1,6 +1,6 @@
 //! Images laid out so that a window is read at fixed offsets from where it begins.
 
-use crate::cpu::lanes::Lanes;
+use super::pairs::Pairs;
 
 /// Padded copies of the channels of an image: for each channel one plane for each residue of rows and
 /// columns by the steps, so that neighbours in a plane are one step apart in the image.
@@ -32,29 +32,29 @@ impl Planes {
 
     /// Copies the channels of `x` to planes whose borders are zero already.
     #[inline(always)]
-    pub(super) fn fill<L: Lanes>(self, lanes: L, x: &[f32], planes: &mut [f32]) {
+    pub(super) fn fill<L: Pairs>(self, lanes: L, x: &[f32], planes: &mut [f32]) {
         let image_len = self.image[0] * self.image[1];
         if image_len == 0 {
             return;
         }
-        let channels = x.chunks_exact(image_len).zip(planes.chunks_exact_mut(self.channel_len()));
-        for (x, channel) in channels {
-            let phases = channel.chunks_exact_mut(self.size[0] * self.size[1]);
-            for (phase, plane) in phases.enumerate() {
-                let (vertical, horizontal) = (phase / self.n_phases[1], phase % self.n_phases[1]);
-                let (row, column) = (self.run(0, vertical), self.run(1, horizontal));
-                if row.len == 0 || column.len == 0 {
-                    continue;
-                }
-                let rows = Rows {
-                    n_rows: row.len,
-                    len: column.len,
-                    src_pitch: self.step[0] * self.image[1],
-                    dst_pitch: self.size[1],
-                };
-                let source = row.source * self.image[1] + column.source;
-                let target = row.target * self.size[1] + column.target;
-                rows.copy(lanes, self.step[1], &x[source..], &mut plane[target..]);
+        let (channel_len, plane_len) = (self.channel_len(), self.size[0] * self.size[1]);
+        for phase in 0..self.n_phases[0] * self.n_phases[1] {
+            let (vertical, horizontal) = (phase / self.n_phases[1], phase % self.n_phases[1]);
+            let (row, column) = (self.run(0, vertical), self.run(1, horizontal));
+            if row.len == 0 || column.len == 0 {
+                continue;
+            }
+            let rows = Rows {
+                n_rows: row.len,
+                len: column.len,
+                src_pitch: self.step[0] * self.image[1],
+                dst_pitch: self.size[1],
+            };
+            let source = row.source * self.image[1] + column.source;
+            let target = phase * plane_len + row.target * self.size[1] + column.target;
+            let channels = x.chunks_exact(image_len).zip(planes.chunks_exact_mut(channel_len));
+            for (x, channel) in channels {
+                rows.copy(lanes, self.step[1], &x[source..], &mut channel[target..]);
             }
         }
     }
@@ -62,11 +62,13 @@ impl Planes {
     /// What a residue takes from the image along an axis.
     fn run(self, axis: usize, phase: usize) -> Run {
         let (step, size) = (self.step[axis], self.size[axis]);
+        // A division takes as long as a row of a small image.
+        let steps = |len: usize| if step == 1 { len } else { len.div_ceil(step) };
         // Value `t` is that at `begin + t * step` of the image.
         let begin = self.first[axis] + phase.cast_signed();
-        let target = begin.min(0).unsigned_abs().div_ceil(step).min(size);
+        let target = steps(begin.min(0).unsigned_abs()).min(size);
         let source = (begin + (target * step).cast_signed()).cast_unsigned();
-        let len = self.image[axis].saturating_sub(source).div_ceil(step).min(size - target);
+        let len = steps(self.image[axis].saturating_sub(source)).min(size - target);
         Run { source: if len == 0 { 0 } else { source }, target, len }
     }
 }
@@ -92,16 +94,23 @@ struct Rows {
 impl Rows {
     /// `dst[row, i] = src[row, i * step]`
     #[inline(always)]
-    fn copy<L: Lanes>(self, lanes: L, step: usize, src: &[f32], dst: &mut [f32]) {
+    fn copy<L: Pairs>(self, lanes: L, step: usize, src: &[f32], dst: &mut [f32]) {
         let Self { n_rows, len, src_pitch, dst_pitch } = self;
         assert!((n_rows - 1) * src_pitch + (len - 1) * step < src.len(), "rows are within");
         assert!((n_rows - 1) * dst_pitch + len <= dst.len(), "rows are within");
-        if step == 1 {
-            // SAFETY: rows are within, as asserted.
-            return unsafe { self.copy_neighbours(lanes, src.as_ptr(), dst.as_mut_ptr()) };
-        }
-        for row in 0..n_rows {
-            take_every(step, &src[row * src_pitch..], &mut dst[row * dst_pitch..][..len]);
+        // SAFETY: rows are within, as asserted.
+        unsafe {
+            match step {
+                1 => self.copy_neighbours(lanes, src.as_ptr(), dst.as_mut_ptr()),
+                2 => self.copy_evens(lanes, src.as_ptr(), dst.as_mut_ptr()),
+                _ => {
+                    for row in 0..n_rows {
+                        let src = src[row * src_pitch..].iter().step_by(step);
+                        let dst = &mut dst[row * dst_pitch..][..len];
+                        dst.iter_mut().zip(src).for_each(|(dst, src)| *dst = *src);
+                    }
+                }
+            }
         }
     }
 
@@ -111,7 +120,7 @@ impl Rows {
     ///
     /// Rows are readable and writable.
     #[inline(always)]
-    unsafe fn copy_neighbours<L: Lanes>(self, lanes: L, src: *const f32, dst: *mut f32) {
+    unsafe fn copy_neighbours<L: Pairs>(self, lanes: L, src: *const f32, dst: *mut f32) {
         let full = self.len - self.len % L::LANES;
         let mask = lanes.first(self.len - full);
         for row in 0..self.n_rows {
@@ -128,24 +137,29 @@ impl Rows {
             }
         }
     }
-}
 
-/// `dst[i] = src[i * step]`
-#[inline(always)]
-fn take_every(step: usize, src: &[f32], dst: &mut [f32]) {
-    if step == 2 {
-        // Pairs, so that the loop is made of shuffles; the last may lack its second.
-        let pairs = src.as_chunks::<2>().0;
-        let n_pairs = pairs.len().min(dst.len());
-        for (dst, pair) in dst.iter_mut().zip(pairs) {
-            *dst = pair[0];
-        }
-        if n_pairs < dst.len() {
-            dst[n_pairs] = src[2 * n_pairs];
-        }
-    } else {
-        for (dst, src) in dst.iter_mut().zip(src.iter().step_by(step)) {
-            *dst = *src;
+    /// [`Self::copy`] with a step of two.
+    ///
+    /// # Safety
+    ///
+    /// Rows are readable, to the last value copied, and writable.
+    #[inline(always)]
+    unsafe fn copy_evens<L: Pairs>(self, lanes: L, src: *const f32, dst: *mut f32) {
+        for row in 0..self.n_rows {
+            for at in (0..self.len).step_by(L::LANES) {
+                let n_values = L::LANES.min(self.len - at);
+                let span = 2 * n_values - 1;
+                // SAFETY: the caller's promise; masks end where the values do.
+                unsafe {
+                    let src = src.add(row * self.src_pitch + 2 * at);
+                    let low = lanes.load_masked(lanes.first(span), src);
+                    let mask = lanes.first(span.saturating_sub(L::LANES));
+                    let high = lanes.load_masked(mask, src.wrapping_add(L::LANES));
+                    let [even, _] = lanes.unzip(low, high);
+                    let dst = dst.add(row * self.dst_pitch + at);
+                    lanes.store_masked(lanes.first(n_values), dst, even);
+                }
+            }
         }
     }
 }

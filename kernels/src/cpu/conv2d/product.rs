@@ -14,9 +14,9 @@ use crate::cpu::dispatch::Once;
 use crate::cpu::gemm::Output;
 use crate::cpu::lanes::Lanes;
 
-/// `C[example, row, position] = sum over l of W[row, l] window[example, position, l]`
+/// What outputs read: windows of planes, and how many of them.
 #[derive(Clone, Copy)]
-pub(super) struct Product<'a> {
+pub(super) struct Windows<'a> {
     /// Channels of each example, from a register's width of slack on at the end.
     pub(super) values: &'a [f32],
     pub(super) planes: Planes,
@@ -28,9 +28,15 @@ pub(super) struct Product<'a> {
     pub(super) n_examples: usize,
     /// Rows and columns of outputs.
     pub(super) size: [usize; 2],
+}
+
+/// `C[example, row, position] = sum over l of W[row, l] window[example, position, l]`
+#[derive(Clone, Copy)]
+pub(super) struct Product<'a> {
+    pub(super) windows: Windows<'a>,
     /// Rows of `W`.
     pub(super) m: usize,
-    /// `W` as [`pack_weights`] lays it out.
+    /// `W` as [`Filter::pack`] lays it out.
     pub(super) weights: &'a [f32],
     /// How far apart examples lie in `C`.
     pub(super) c_example: usize,
@@ -45,14 +51,14 @@ pub(super) struct Product<'a> {
 pub(super) const SLACK_LEN: usize = 16;
 
 /// Widest panel of any unit.
-const MAX_PANEL: usize = 64;
+const MAX_PANEL: usize = 128;
 
 /// Values of a packed panel: two thirds of a first-level cache of 48 KiB.
 pub(super) const PANEL_LEN: usize = 8192;
 
 /// Scratch, in values, that a product of `m` rows takes: a panel, and outputs of a panel.
 pub(super) fn scratch_len(m: usize) -> usize {
-    PANEL_LEN + MAX_PANEL * m + SLACK_LEN
+    PANEL_LEN + MAX_PANEL * (m + 1)
 }
 
 /// Examples whose planes are laid out together: small images fill panels only together.
@@ -104,6 +110,7 @@ impl Table {
 /// two vectors would be.
 fn n_vectors<L: Lanes>(m: usize) -> usize {
     match m.div_ceil(m.div_ceil(max_rows::<L>(2)).max(1)) {
+        height if height <= max_rows::<L>(8) => 8,
         height if height <= max_rows::<L>(4) => 4,
         height if height <= max_rows::<L>(3) => 3,
         _ => 2,
@@ -134,32 +141,52 @@ impl Heights {
     }
 }
 
-/// Lays `w(row, l)` out as the tiles of [`Product::run`] read it: `f32[k, height]` for each.
-#[inline(always)]
-pub(super) fn pack_weights<L: Lanes>(
-    _lanes: L,
-    m: usize,
-    k: usize,
-    packed: &mut [f32],
-    w: impl Fn(usize, usize) -> f32,
-) {
-    let (mut row, mut at) = (0, 0);
-    for height in Heights::of_product::<L>(m).iter() {
-        for l in 0..k {
-            for i in 0..height {
-                packed[at] = w(row + i, l);
-                at += 1;
+/// `W[m, n_channels * taps]` among weights, where rows and channels lie at their strides.
+#[derive(Clone, Copy)]
+pub(super) struct Filter<'a> {
+    pub(super) values: &'a [f32],
+    pub(super) m: usize,
+    pub(super) n_channels: usize,
+    pub(super) row: usize,
+    pub(super) channel: usize,
+    /// Rows and columns of taps.
+    pub(super) n_taps: [usize; 2],
+    /// Where the first tap lies, and how far apart rows and columns of taps do.
+    pub(super) first: usize,
+    pub(super) tap: [isize; 2],
+}
+
+impl Filter<'_> {
+    /// Lays `W` out as the tiles of [`Product::run`] read it: `f32[k, height]` for each.
+    #[inline(always)]
+    pub(super) fn pack<L: Lanes>(self, _lanes: L, packed: &mut [f32]) {
+        let mut packed = packed.iter_mut();
+        let mut row = 0;
+        for height in Heights::of_product::<L>(self.m).iter() {
+            for channel in 0..self.n_channels {
+                let mut line = row * self.row + channel * self.channel + self.first;
+                for _ in 0..self.n_taps[0] {
+                    let mut at = line;
+                    for _ in 0..self.n_taps[1] {
+                        let values = self.values[at..].iter().step_by(self.row);
+                        packed.by_ref().zip(values.take(height)).for_each(|(to, w)| *to = *w);
+                        at = at.wrapping_add_signed(self.tap[1]);
+                    }
+                    line = line.wrapping_add_signed(self.tap[0]);
+                }
             }
+            row += height;
         }
-        row += height;
     }
 }
 
-impl Product<'_> {
+impl Windows<'_> {
+    /// Taps of a window.
     pub(super) fn k(&self) -> usize {
         self.n_channels * self.kernel[0] * self.kernel[1]
     }
 
+    /// Outputs of an example.
     pub(super) fn positions(&self) -> usize {
         self.size[0] * self.size[1]
     }
@@ -169,6 +196,14 @@ impl Product<'_> {
         self.n_channels * self.planes.channel_len()
     }
 
+    /// Taps from `from` on, at most `len`.
+    pub(super) fn taps(&self, from: usize, len: usize) -> Taps {
+        let len = len.min(self.k() - from);
+        Taps { planes: self.planes, kernel: self.kernel, from, len }
+    }
+}
+
+impl Product<'_> {
     /// Computes `c`, from the first row of the first example on.
     #[inline(always)]
     pub(super) fn run<L: Lanes>(
@@ -178,14 +213,16 @@ impl Product<'_> {
         table: &mut Table,
         scratch: &mut [f32],
     ) {
-        if self.m == 0 || self.n_examples == 0 || self.positions() == 0 {
+        if self.m == 0 || self.windows.n_examples == 0 || self.windows.positions() == 0 {
             return;
         }
-        let c_len = (self.n_examples - 1) * self.c_example + self.m * self.positions();
+        let c_len =
+            (self.windows.n_examples - 1) * self.c_example + self.m * self.windows.positions();
         assert!(c_len <= c.len(), "C holds every example");
-        assert!(self.m * self.k() <= self.weights.len(), "W is f32[m, k]");
+        assert!(self.m * self.windows.k() <= self.weights.len(), "W is f32[m, k]");
         assert!(
-            self.n_examples * self.example_len() + SLACK_LEN <= self.values.len(),
+            self.windows.n_examples * self.windows.example_len() + SLACK_LEN
+                <= self.windows.values.len(),
             "planes have slack"
         );
         assert!(scratch_len(self.m) <= scratch.len(), "scratch is too short");
@@ -199,6 +236,7 @@ impl Product<'_> {
                 // SAFETY: the lengths asserted above.
                 unsafe {
                     match n_vectors::<L>(self.m) {
+                        8 => self.run_in::<L, 8>(lanes, c, table, scratch),
                         4 => self.run_in::<L, 4>(lanes, c, table, scratch),
                         3 => self.run_in::<L, 3>(lanes, c, table, scratch),
                         _ => self.run_in::<L, 2>(lanes, c, table, scratch),
@@ -225,9 +263,9 @@ impl Product<'_> {
             // SAFETY: the caller's promise.
             return unsafe { self.packed::<L, VECTORS>(lanes, c, table, scratch) };
         }
-        for from in (0..self.k().max(1)).step_by(TABLE_LEN) {
-            let offsets = table.hold(self.taps(from));
-            let block = self.block::<L>(from, offsets, self.output, self.positions());
+        for from in (0..self.windows.k().max(1)).step_by(TABLE_LEN) {
+            let offsets = table.hold(self.windows.taps(from, TABLE_LEN));
+            let block = self.block::<L>(from, offsets, self.output, self.windows.positions());
             // SAFETY: the caller's promise.
             unsafe { block.in_place::<L, VECTORS>(lanes, c) };
         }
@@ -242,25 +280,20 @@ impl Product<'_> {
         c_row: usize,
     ) -> Block<'a> {
         let heights = Heights::of_product::<L>(self.m);
-        Block { product: self, from, offsets, output, c_row, k: self.k(), heights }
-    }
-
-    /// Taps from `from` on, as many as a table has.
-    pub(super) fn taps(&self, from: usize) -> Taps {
-        let len = TABLE_LEN.min(self.k() - from);
-        Taps { planes: self.planes, kernel: self.kernel, from, len }
+        Block { product: self, from, offsets, output, c_row, k: self.windows.k(), heights }
     }
 
     /// Whether copying panels costs less than the ends of rows that are multiplied in vain.
     ///
-    /// In quarters of a cycle for one register of outputs and one tap: two rows are multiplied a cycle; a
-    /// copy is written once, and read for each row of outputs it spans.
+    /// In quarters of a cycle for one tap of a row of outputs: two rows of `W` are multiplied a cycle. What a
+    /// copy costs was measured with both forced, on rows of 4 to 32 outputs and 8 to 64 rows of `W`: two
+    /// cycles a register, more for each row of outputs it spans, and some for every panel.
     fn packs<L: Lanes>(&self) -> bool {
-        let columns = self.size[1];
+        let (columns, k) = (self.windows.size[1], self.windows.k());
         // Chains longer than a table can not stop in a C that is added to.
-        let stops = self.output == Output::Add && TABLE_LEN < self.k();
+        let stops = self.output == Output::Add && TABLE_LEN < k;
         let wasted = 2 * self.m * (columns.next_multiple_of(L::LANES) - columns);
-        let copied = 4 * columns + 4 * (columns + L::LANES - 1);
+        let copied = 8 * columns + 5 * (columns + L::LANES - 1) + 320 * columns / k.max(1);
         stops || copied < wasted
     }
 }
@@ -286,29 +319,29 @@ impl Block<'_> {
     #[inline(always)]
     unsafe fn in_place<L: Lanes, const VECTORS: usize>(&self, lanes: L, c: &mut [f32]) {
         let product = self.product;
-        let [rows, columns] = product.size;
-        let n_registers = rows * columns.div_ceil(L::LANES);
-        for example in 0..product.n_examples {
-            let values = product.values.as_ptr().wrapping_add(example * product.example_len());
-            let mut next = Register {
-                b: values.wrapping_add(product.begin),
-                c: c.as_mut_ptr().wrapping_add(example * product.c_example),
+        let windows = product.windows;
+        let [rows, columns] = windows.size;
+        let mut next = Next {
+            windows,
+            register: Register {
+                b: windows.values.as_ptr().wrapping_add(windows.begin),
+                c: c.as_mut_ptr(),
                 n_left: columns,
-            };
-            let mut at = 0;
-            while at < n_registers {
-                let left = n_registers - at;
-                // SAFETY: the caller's promise.
-                unsafe {
-                    if VECTORS <= left {
-                        let registers = next.take::<L, VECTORS>(product);
-                        self.tiles::<L, VECTORS>(lanes, registers);
-                        at += VECTORS;
-                    } else {
-                        let registers = next.take::<L, 1>(product);
-                        self.tiles::<L, 1>(lanes, registers);
-                        at += 1;
-                    }
+            },
+            rows_left: rows,
+            b_jump: windows.example_len() - rows * windows.planes.size[1],
+            c_jump: product.c_example.wrapping_sub(windows.positions()),
+        };
+        let mut left = windows.n_examples * rows * columns.div_ceil(L::LANES);
+        while 0 < left {
+            // SAFETY: the caller's promise.
+            unsafe {
+                if VECTORS <= left {
+                    self.tiles::<L, VECTORS>(lanes, next.take::<L, VECTORS>());
+                    left -= VECTORS;
+                } else {
+                    self.tiles::<L, 1>(lanes, next.take::<L, 1>());
+                    left -= 1;
                 }
             }
         }
@@ -372,24 +405,46 @@ pub(super) struct Register {
     pub(super) n_left: usize,
 }
 
-impl Register {
-    /// The next registers of an image, and on to those that follow.
+/// The registers of all examples, one after the other.
+struct Next<'a> {
+    windows: Windows<'a>,
+    register: Register,
+    /// Rows left in the example.
+    rows_left: usize,
+    /// From the row after the last of an example to the first of the next.
+    b_jump: usize,
+    c_jump: usize,
+}
+
+impl Next<'_> {
     #[inline(always)]
-    fn take<L: Lanes, const VECTORS: usize>(&mut self, product: &Product<'_>) -> [Self; VECTORS] {
-        let mut taken = [*self; VECTORS];
+    fn take<L: Lanes, const VECTORS: usize>(&mut self) -> [Register; VECTORS] {
+        let mut taken = [self.register; VECTORS];
         for register in &mut taken {
-            *register = *self;
-            if L::LANES < self.n_left {
-                self.b = self.b.wrapping_add(L::LANES);
-                self.c = self.c.wrapping_add(L::LANES);
-                self.n_left -= L::LANES;
-            } else {
-                let [columns, pitch] = [product.size[1], product.planes.size[1]];
-                self.b = self.b.wrapping_add(pitch - (columns - self.n_left));
-                self.c = self.c.wrapping_add(self.n_left);
-                self.n_left = columns;
-            }
+            *register = self.register;
+            self.advance::<L>();
         }
         taken
+    }
+
+    #[inline(always)]
+    fn advance<L: Lanes>(&mut self) {
+        let Register { b, c, n_left } = &mut self.register;
+        if L::LANES < *n_left {
+            *b = b.wrapping_add(L::LANES);
+            *c = c.wrapping_add(L::LANES);
+            *n_left -= L::LANES;
+            return;
+        }
+        let [columns, pitch] = [self.windows.size[1], self.windows.planes.size[1]];
+        *b = b.wrapping_add(pitch - (columns - *n_left));
+        *c = c.wrapping_add(*n_left);
+        *n_left = columns;
+        self.rows_left -= 1;
+        if self.rows_left == 0 {
+            self.rows_left = self.windows.size[0];
+            *b = b.wrapping_add(self.b_jump);
+            *c = c.wrapping_add(self.c_jump);
+        }
     }
 }

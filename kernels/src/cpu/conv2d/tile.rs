@@ -1,10 +1,9 @@
 //! Register tiles: the loop that multiplies.
 
-use crate::cpu::activation::rectify;
 use crate::cpu::dispatch::Once;
 use crate::cpu::gemm::Output;
 use crate::cpu::gemm::tile::opaque;
-use crate::cpu::lanes::{Lanes, Vector};
+use crate::cpu::lanes::Lanes;
 
 /// `C[ROWS, VECTORS registers]`, whose registers lie anywhere: `C` is the sum over steps `l` of
 /// `A[i, l]` times the register that starts `offsets[l]` after where its column of `B` does.
@@ -36,9 +35,9 @@ pub(super) struct Tile<const VECTORS: usize> {
 /// AVX2. One vector is what is left over, and one lane is compiled to be right, not fast.
 pub(super) const fn max_rows<L: Lanes>(n_vectors: usize) -> usize {
     match L::LANES {
-        16 => [0, 12, 12, 8, 6][n_vectors],
-        8 => [0, 6, 6, 4, 2][n_vectors],
-        _ => [0, 2, 2, 2, 2][n_vectors],
+        16 => [0, 12, 12, 8, 6, 0, 0, 0, 2][n_vectors],
+        8 => [0, 6, 6, 4, 2, 0, 0, 0, 1][n_vectors],
+        _ => [0, 2, 2, 2, 2, 0, 0, 0, 1][n_vectors],
     }
 }
 
@@ -137,8 +136,9 @@ unsafe fn finish<L: Lanes, const ROWS: usize, const VECTORS: usize>(
         }
     }
     if tile.rectify {
+        // The rectifier in one instruction: not a number and the negative zero stay.
         for sum in sums.as_flattened_mut() {
-            *sum = rectify(Vector::new(lanes, *sum)).raw;
+            *sum = lanes.max(*sum, lanes.splat(0.0));
         }
     }
     for v in 0..VECTORS {

@@ -34,6 +34,13 @@ impl Layout {
 
 const SLACK_LEN: usize = 16;
 
+/// Whether registers of such runs, sixteen wide, would be full to seven tenths; not a matter of the vector
+/// unit, for it says in which order the products are added.
+pub(super) fn is_run(shape: Conv2dShape) -> bool {
+    let run_len = shape.kernel[1] * shape.group_inputs();
+    7 * run_len.next_multiple_of(16) <= 10 * run_len
+}
+
 pub(super) fn scratch_len(shape: Conv2dShape) -> usize {
     Layout::of(shape).len() + shape.w_len()
 }
@@ -49,9 +56,6 @@ pub(super) fn grad_weight<L: Lanes>(
     accumulate: bool,
     scratch: &mut [f32],
 ) {
-    if dw.is_empty() {
-        return;
-    }
     let layout = Layout::of(shape);
     let (values, scratch) = scratch.split_at_mut(layout.len());
     let sums = &mut scratch[..dw.len()];
@@ -61,7 +65,7 @@ pub(super) fn grad_weight<L: Lanes>(
         (shape.group_inputs(), shape.group_outputs(), shape.patch_len());
     let positions = shape.positions();
     let x_len = inputs * shape.height * shape.width;
-    let mut offsets = [0; TABLE_LEN];
+    let mut table = Table { offsets: [0; TABLE_LEN], held: None };
     for group in 0..shape.groups {
         let first = channels.start.max(group * outputs);
         let end = channels.end.min((group + 1) * outputs);
@@ -74,22 +78,9 @@ pub(super) fn grad_weight<L: Lanes>(
             transpose(lanes, shape, layout, x, values);
             let dy = &dy[(example * shape.out_channels + first) * positions..];
             for from in (0..positions).step_by(TABLE_LEN) {
-                let depth = TABLE_LEN.min(positions - from);
-                for (at, offset) in (from..).zip(&mut offsets[..depth]) {
-                    let [_, columns] = shape.out_size();
-                    let (row, column) = (at / columns, at % columns);
-                    let [vertical, horizontal] = shape.stride;
-                    *offset = ((row * vertical * layout.columns + column * horizontal)
-                        * layout.channels) as u32;
-                }
-                let block = Block {
-                    shape,
-                    layout,
-                    values,
-                    dy: &dy[from..],
-                    offsets: &offsets[..depth],
-                    m: end - first,
-                };
+                let offsets = table.hold(shape, layout, from);
+                let block =
+                    Block { shape, layout, values, dy: &dy[from..], offsets, m: end - first };
                 block.run(lanes, sums);
             }
         }
@@ -101,6 +92,30 @@ pub(super) fn grad_weight<L: Lanes>(
             let sum = sums[tap * inputs + channel];
             *dw = if accumulate { *dw + sum } else { sum };
         }
+    }
+}
+
+/// Offsets of the windows of outputs that follow each other.
+struct Table {
+    offsets: [u32; TABLE_LEN],
+    /// The number of the first.
+    held: Option<usize>,
+}
+
+impl Table {
+    /// The offsets of outputs from number `from` on, as many as a table has.
+    fn hold(&mut self, shape: Conv2dShape, layout: Layout, from: usize) -> &[u32] {
+        let len = TABLE_LEN.min(shape.positions() - from);
+        if self.held != Some(from) {
+            self.held = Some(from);
+            let ([_, columns], [down, right]) = (shape.out_size(), shape.stride);
+            for (at, offset) in (from..).zip(&mut self.offsets[..len]) {
+                let pixel = at / columns * down * layout.columns + at % columns * right;
+                let offset_len = pixel * layout.channels;
+                *offset = u32::try_from(offset_len).expect("an image is shorter than 2^32 values");
+            }
+        }
+        &self.offsets[..len]
     }
 }
 

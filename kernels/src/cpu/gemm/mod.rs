@@ -51,6 +51,23 @@ pub(crate) struct Finish<'a> {
     pub(crate) rectify: bool,
 }
 
+impl<'a> From<Finish<'a>> for Ending<'a> {
+    fn from(Finish { bias, rectify }: Finish<'a>) -> Self {
+        Self { bias, row_bias: None, rectify }
+    }
+}
+
+/// [`Finish`], with a bias for columns or for rows.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Ending<'a> {
+    /// Added to each row: `f32[n]`.
+    pub(crate) bias: Option<&'a [f32]>,
+    /// Added to each column: `f32[m]`.
+    pub(crate) row_bias: Option<&'a [f32]>,
+    /// Whether negative numbers then become zero.
+    pub(crate) rectify: bool,
+}
+
 /// Rows, columns and depth of a product.
 #[derive(Clone, Copy)]
 pub(crate) struct Extent {
@@ -99,6 +116,21 @@ pub(crate) fn finished_product<L: Lanes>(
     finish: Finish<'_>,
     scratch: &mut [f32],
 ) {
+    ended_product(lanes, extent, a, b, c, output, finish.into(), scratch);
+}
+
+/// [`finished_product`], with a bias for columns or for rows.
+#[inline(always)]
+pub(crate) fn ended_product<L: Lanes>(
+    lanes: L,
+    extent: Extent,
+    a: Left<'_>,
+    b: Right<'_>,
+    c: &mut [f32],
+    output: Output,
+    finish: Ending<'_>,
+    scratch: &mut [f32],
+) {
     let Extent { m, n, k } = extent;
     let elements = |x: usize, y: usize| x.checked_mul(y).expect("a matrix fits in memory");
     assert_eq!(c.len(), elements(m, n), "C is f32[m, n]");
@@ -114,6 +146,7 @@ pub(crate) fn finished_product<L: Lanes>(
         }
     }
     assert!(finish.bias.is_none_or(|bias| bias.len() == n), "a bias is f32[n]");
+    assert!(finish.row_bias.is_none_or(|bias| bias.len() == m), "a bias of rows is f32[m]");
     assert!(scratch_len(m, k) <= scratch.len(), "scratch is too short");
     if m == 0 || n == 0 {
         return;
@@ -126,7 +159,7 @@ pub(crate) fn finished_product<L: Lanes>(
     if n <= L::Narrower::LANES && L::Narrower::LANES < L::LANES {
         // Half of each wide register would multiply nothing; narrow ones are read more at a time.
         let lanes = lanes.narrower();
-        return finished_product(lanes, extent, a, b, c, output, finish, scratch);
+        return ended_product(lanes, extent, a, b, c, output, finish, scratch);
     }
     // Sums that are added to C when finished can not stop in C; runs are not cut.
     let whole = output == Output::Add || matches!(b, Right::Sliding { .. });
@@ -139,7 +172,7 @@ pub(crate) fn finished_product<L: Lanes>(
     let mut from = 0;
     loop {
         let last = k <= from + depth;
-        let finish = if last { finish } else { Finish::default() };
+        let finish = if last { finish } else { Ending::default() };
         let block = Block { extent, from, depth: depth.min(k - from), a, b, output, finish };
         // SAFETY: A, B, C and the scratch have the lengths asserted above; blocks end at `k`.
         unsafe { block.run(lanes, c.as_mut_ptr(), scratch) };
@@ -160,7 +193,7 @@ struct Block<'a> {
     a: Left<'a>,
     b: Right<'a>,
     output: Output,
-    finish: Finish<'a>,
+    finish: Ending<'a>,
 }
 
 impl Block<'_> {
@@ -200,6 +233,7 @@ impl Block<'_> {
                     b_masked: b.masked,
                     output: self.output,
                     bias: self.finish.bias.map(|bias| bias.as_ptr().wrapping_add(column)),
+                    row_bias: self.finish.row_bias.map(<[f32]>::as_ptr),
                     rectify: self.finish.rectify,
                 };
                 // Copies of `A` are cut for the tiles of two vectors.
@@ -213,6 +247,7 @@ impl Block<'_> {
                     };
                     tile::run(lanes, n_rows, tile);
                     tile.a = tile.a.wrapping_add(step);
+                    tile.row_bias = tile.row_bias.map(|bias| bias.wrapping_add(n_rows));
                     tile.c = tile.c.wrapping_add(n_rows * n);
                 }
             }
@@ -321,7 +356,7 @@ fn heights<L: Lanes>(m: usize, one_vector: bool) -> impl Iterator<Item = usize> 
 }
 
 /// `scratch` from a cache line on.
-fn aligned(scratch: &mut [f32]) -> &mut [f32] {
+pub(crate) fn aligned(scratch: &mut [f32]) -> &mut [f32] {
     let skip = scratch.as_ptr().align_offset(64).min(PANEL_COLUMNS);
     &mut scratch[skip..]
 }

@@ -27,6 +27,8 @@ pub(super) struct Tile {
     pub(super) output: Output,
     /// Added to each row of `C`.
     pub(super) bias: Option<*const f32>,
+    /// Added to each column of `C`.
+    pub(super) row_bias: Option<*const f32>,
     /// Whether negative numbers then become zero.
     pub(super) rectify: bool,
 }
@@ -95,7 +97,7 @@ unsafe fn choose_height<
 /// `a` is readable at `i * a_row + l * a_column` for `i < ROWS`, `l < n_runs * k`; `b` is readable at
 /// `l * b_row + l / k * b_jump + j` for `j < n_columns`, and unless `MASKED` for whole registers; `c` is
 /// readable and
-/// writable at `i * c_row + j`, and `bias` readable, for `j < n_columns`. `VECTORS` registers hold `n_columns`, and one less do
+/// writable at `i * c_row + j`, and `bias` readable, for `j < n_columns`, and `row_bias` at `i`. `VECTORS` registers hold `n_columns`, and one less do
 /// not.
 #[inline(always)]
 unsafe fn tile_product<
@@ -139,6 +141,15 @@ unsafe fn tile_product<
         for sums in &mut sums {
             for (sum, bias) in sums.iter_mut().zip(&bias) {
                 *sum = lanes.add(*sum, *bias);
+            }
+        }
+    }
+    if let Some(bias) = tile.row_bias {
+        for (i, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: the bias has a value a row.
+            let bias = lanes.splat(unsafe { bias.add(i).read() });
+            for sum in sums {
+                *sum = lanes.add(*sum, bias);
             }
         }
     }
