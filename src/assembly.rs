@@ -285,7 +285,7 @@ impl RunBuilder {
         for extension in self.extensions {
             extension(&mut engine)?;
         }
-        check_timetable(&scenario, engine.world().resource::<Catalogue>())?;
+        check_catalogue(&scenario, engine.world().resource::<Catalogue>())?;
         Ok((Run::new(engine, scenario, self.dir, built.program.params_elems()), built))
     }
 }
@@ -327,8 +327,16 @@ fn data_config(scenario: &Scenario) -> DataConfig {
     }
 }
 
-/// A timetable may ask for families that only plugins bring, and so is checked when they are there.
-fn check_timetable(scenario: &Scenario, catalogue: &Catalogue) -> Result<(), RunError> {
+/// Plugins bring families of their own: what is asked of the catalogue is checked when they are there.
+fn check_catalogue(scenario: &Scenario, catalogue: &Catalogue) -> Result<(), RunError> {
+    let policy = scenario.tamiyo.policy;
+    if policy != scenario::Policy::Off && catalogue.iter().next().is_none() {
+        return Err(RunError::Unfit {
+            key: "karn.catalogue".to_owned(),
+            message: format!("must name a blueprint for policy \"{policy}\" to choose"),
+            help: "for example `catalogue = [\"all\"]`".to_owned(),
+        });
+    }
     for (index, entry) in scenario.tamiyo.timetable.iter().enumerate() {
         let Some(name) = entry.blueprint.as_deref().filter(|it| catalogue.get(it).is_none()) else {
             continue;

@@ -119,7 +119,7 @@ fn values_that_do_not_go_together_are_refused() {
     refuse_scenario(policy, &limits("hosts_max = 1"), "bad.toml:18:", &["limits.hosts_max"]);
     refuse_scenario(policy, "policy = \"fixed\"", "bad.toml:16:", &["timetable"]);
     let karn = |list: &str| format!("{policy}\n[karn]\ncatalogue = {list}");
-    refuse_scenario(policy, &karn("[]"), "bad.toml:18:", &["karn.catalogue"]);
+    refuse_scenario(policy, &karn("[]"), "bad.toml:18:13: karn.catalogue", &["`catalogue = ["]);
     let wrong = karn("[\"residul_mlp\"]");
     refuse_scenario(policy, &wrong, "bad.toml:18:13: karn.catalogue", &["`residual_mlp`?"]);
     let table = |entry: &str| format!("policy = \"fixed\"\ntimetable = [{{ {entry} }}]");
@@ -437,11 +437,11 @@ fn bad_cifar_folders_are_refused_by_name() {
     let record = |coarse: u8, fine: u8| [vec![coarse, fine], vec![7; 3072]].concat();
     desk.write("deep/d/train.bin", record(0, 0));
     refuse_data(&desk, "d", "", &["data.source", "there is no `test.bin` in it"]);
-    desk.write("deep/d/test.bin", &record(0, 0)[..3000]);
-    refuse_data(&desk, "d", "", &["test.bin", "cut short"]);
-    desk.write("deep/d/test.bin", record(0, 100));
-    refuse_data(&desk, "d", "", &["test.bin", "label of example 0 is 100"]);
     desk.write("deep/d/test.bin", record(0, 0));
+    desk.write("deep/d/train.bin", &record(0, 0)[..3000]);
+    refuse_data(&desk, "d", "", &["train.bin", "cut short"]);
+    desk.write("deep/d/train.bin", record(0, 100));
+    refuse_data(&desk, "d", "", &["train.bin", "label of example 0 is 100"]);
     refuse_data(&desk, "d", "label = \"corse\"", &["data.label", "did you mean `coarse`?"]);
     desk.write("deep/p/data_batch_1", "a pickle");
     refuse_data(&desk, "p", "", &["Python pickles", "download the binary version"]);

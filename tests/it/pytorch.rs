@@ -204,7 +204,6 @@ fn logits(host: &HostRuntime) -> Vec<f64> {
         parts_max: 1,
         losses: &mut [0.0; ROWS],
         batch_max: ROWS,
-        parts_max: 1,
     };
     let input = tensors.range(program, program.input, ROWS);
     tensors.workspace[input].copy_from_slice(&x);

@@ -210,13 +210,6 @@ fn check_policy(scenario: &Scenario, rules: &mut Rules<'_, '_>) {
         format!("must name a site for policy \"{}\" to grow at", tamiyo.policy),
         "for example `sites = [\"hidden0\"]`, or `policy = \"off\"`",
     );
-    let karn = &scenario.karn;
-    rules.hold(
-        tamiyo.policy == Policy::Off || !(karn.catalogue.is_empty() && karn.adversarial.is_empty()),
-        &["karn.catalogue", "karn.adversarial", "tamiyo.policy"],
-        format!("must name a blueprint for policy \"{}\" to choose", tamiyo.policy),
-        "for example `catalogue = [\"all\"]`",
-    );
 }
 
 fn check_timetable(scenario: &Scenario, rules: &mut Rules<'_, '_>) {

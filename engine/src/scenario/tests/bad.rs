@@ -81,7 +81,6 @@ const ADDED: &[Case] = &[
     ("[train]\nschedule = { kind = \"cosine\", min_lr = 0.1 }\n", (8, 40), "must be at most the optimizer's `lr` (0.001), is 0.1", "`min_lr = 0.0`"),
     ("[train]\nschedule = { kind = \"step\" }\n", (8, 1), "train.schedule.step_epochs: is required", "`step_epochs = 10.0`"),
     ("[train]\nschedule.warmup_epochs = 31\n", (8, 26), "must be at most `run.epochs` (30), is 31", "`warmup_epochs = 1.0`"),
-    ("[karn]\ncatalogue = []\n", (8, 13), "must name a blueprint for policy \"heuristic\"", "`catalogue = [\"all\"]`"),
     // Timetables.
     ("[[tamiyo.timetable]]\nepoch = 3\naction = \"grow\"\nsite = \"input\"\n", (9, 10), "tamiyo.timetable[0].action: there is no \"grow\"", "known: `germinate`"),
     ("[[tamiyo.timetable]]\nepoch = 31\naction = \"cull\"\nsite = \"input\"\n", (8, 9), "must be at most `run.epochs` (30), is 31", "after the end"),

@@ -83,7 +83,7 @@ pub(super) const ROWS: &[Row] = &[
     ("tamiyo.incubate_max", "4", &["1", "1024"], &["0", "1025"]),
     ("tamiyo.action_rate", "0.05", &["0.001", "1"], &["0", "1.1"]),
     ("tamiyo.timetable", "[]", &["[{epoch=0,action=\"cull\",site=\"input\"}]"], &["{}", "[1]", "[{}]", "[{epoch=31,action=\"cull\",site=\"input\"}]"]),
-    ("karn.catalogue", "[\"all\"]", &["[\"noop\",\"glu\"]"], &["[]", "[\"Glu\"]", "[\"a\",\"a\"]", "all", "[1]"]),
+    ("karn.catalogue", "[\"all\"]", &["[\"noop\",\"glu\"]", "[]"], &["[\"Glu\"]", "[\"a\",\"a\"]", "all", "[1]"]),
     ("karn.adversarial", "[]", &["[\"bad_nan\",\"bad_slow\"]"], &["[\"bad\"]", "[\"bad_nan\",\"bad_nan\"]"]),
     ("tezzeret.mode", "\"strict\"", &["free"], &["async"]),
     ("tezzeret.n_workers", "1", &["64"], &["0", "65"]),
