@@ -10,8 +10,7 @@ pub struct Row {
 
 impl Row {
     /// What the columns of figures with a unit are.
-    pub const HEADER: &str =
-        "what                                                                measured          budget";
+    pub const HEADER: &str = "what                                                                measured          budget";
 
     /// A figure that should not be above `budget`.
     pub fn at_most(

@@ -11,6 +11,7 @@ use crate::support::{Family, brief_of};
 /// What the modules are put into: the under-sized perceptron on MNIST-1D, or the brief run of another family.
 fn arena(host: Family) -> Scenario {
     let mut scenario = brief_of(host);
+    scenario.kasmina.confidence = Scenario::default().kasmina.confidence;
     if host == Family::Mlp {
         scenario.data.source = "mnist1d".to_owned();
         scenario.host = scenario::Host::mlp([40, 12, 10]);

@@ -98,7 +98,7 @@ impl BlueprintFamily for Map {
 fn a_blueprint_of_ones_own_grows_in_every_family_of_hosts() -> Result<(), RunError> {
     for family in Family::ALL {
         let mut scenario = brief_of(family);
-        scenario.karn.catalogue.clear();
+        scenario.karn.catalogue = vec!["map".to_owned()];
         let mut run = RunBuilder::new(scenario).blueprint(Map).plugin(CensusPlugin).build()?;
         let summary = run.finish()?;
         let census = run.engine().world().resource::<Census>();

@@ -1,9 +1,8 @@
-//! Sums, products, residual connections and gates.
+//! Sums, products, blends and residual connections.
 
 use super::dispatch::dispatch;
-use super::lanes::{Lanes, Vector};
-use super::math::sigmoid;
-use super::sweep::{Columns, fold_columns, map};
+use super::lanes::Vector;
+use super::sweep::map;
 
 /// `y = a + b`
 pub fn add(a: &[f32], b: &[f32], y: &mut [f32]) {

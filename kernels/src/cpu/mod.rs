@@ -49,8 +49,8 @@ pub use conv2d::{
 pub use dispatch::{SimdLevel, simd_level, simd_levels, with_simd_level};
 pub use dropout::{dropout_forward, dropout_grad};
 pub use elementwise::{
-    add, add_assign, blend_assign, multiply, multiply_grad, residual_assign, residual_forward, scale,
-    scale_assign,
+    add, add_assign, blend_assign, multiply, multiply_grad, residual_assign, residual_forward,
+    scale, scale_assign,
 };
 pub use embedding::{embedding_forward, embedding_grad};
 pub use group_norm::{group_norm_backward, group_norm_forward, group_norm_grad_params};

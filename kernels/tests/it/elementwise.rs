@@ -1,9 +1,9 @@
 //! Elementwise kernels and whole-slice reductions.
 
-use super::{LENGTHS, assert_close, bits, numbers, on_every_unit, unwritten, widened};
+use super::{LENGTHS, assert_close, bits, numbers, on_every_unit, widened};
 use esper_kernels::cpu::{
-    add, add_assign, all_finite, blend_assign, multiply,
-    multiply_grad, residual_assign, residual_forward, rms, scale, scale_assign, sum, sum_squares,
+    add, add_assign, all_finite, blend_assign, multiply, multiply_grad, residual_assign,
+    residual_forward, rms, scale, scale_assign, sum, sum_squares,
 };
 use esper_kernels::oracle;
 
