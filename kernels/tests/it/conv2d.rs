@@ -48,6 +48,8 @@ pub(crate) fn shapes() -> Vec<Conv2dShape> {
         shape([1, 130, 2, 2, 3], [3; 2], one, one, 1),
         shape([1, 2, 130, 2, 3], [3; 2], one, one, 1),
         shape([1, 1, 2, 33, 34], [3; 2], one, one, 1),
+        shape([2, 40, 3, 1, 9], [1, 5], one, [0, 2], 1),
+        shape([2, 3, 4, 0, 5], [1, 3], one, one, 1),
     ]
 }
 

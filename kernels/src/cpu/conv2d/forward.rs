@@ -40,7 +40,7 @@ pub(super) fn windows(shape: Conv2dShape, values: &[f32], n_examples: usize) -> 
         values,
         planes: planes(shape),
         kernel: shape.kernel,
-        begin: 0,
+        begin: [0; 2],
         n_channels: shape.group_inputs(),
         example_len: shape.in_channels * planes(shape).channel_len(),
         n_examples,
@@ -97,11 +97,12 @@ pub(super) fn forward<L: Pairs>(
     let mut table = Table::new();
     let x_len = shape.in_channels * shape.height * shape.width;
     let y_len = shape.out_channels * positions;
-    for (x, y) in x.chunks(at_once * x_len).zip(y.chunks_mut(at_once * y_len)) {
-        planes.fill(lanes, x, values);
+    for (block, y) in y.chunks_mut(at_once * y_len).enumerate() {
+        let n_examples = y.len() / y_len;
+        planes.fill(lanes, &x[block * at_once * x_len..][..n_examples * x_len], values);
         for group in 0..shape.groups {
             let values = &values[group * inputs * planes.channel_len()..];
-            let windows = Windows { values, n_examples: y.len() / y_len, ..windows };
+            let windows = Windows { values, n_examples, ..windows };
             let product = Product {
                 windows,
                 m: outputs,

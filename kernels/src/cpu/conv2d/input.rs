@@ -156,7 +156,7 @@ impl<'a> Source<'a> {
             values: self.values,
             planes: self.planes,
             kernel: [vertical.n_taps, horizontal.n_taps],
-            begin: vertical.begin * self.planes.size[1] + horizontal.begin,
+            begin: [vertical.begin, horizontal.begin],
             n_channels: self.shape.group_outputs(),
             example_len: self.shape.out_channels * self.planes.channel_len(),
             n_examples: self.n_examples,

@@ -22,8 +22,8 @@ pub(super) struct Windows<'a> {
     pub(super) planes: Planes,
     /// Rows and columns of taps.
     pub(super) kernel: [usize; 2],
-    /// Where the window of the first output begins in a plane.
-    pub(super) begin: usize,
+    /// Row and column of a plane where the window of the first output begins.
+    pub(super) begin: [usize; 2],
     pub(super) n_channels: usize,
     /// How far apart examples lie.
     pub(super) example_len: usize,
@@ -170,8 +170,8 @@ impl Filter<'_> {
                 for _ in 0..self.n_taps[0] {
                     let mut at = line;
                     for _ in 0..self.n_taps[1] {
-                        let values = self.values[at..].iter().step_by(self.row);
-                        packed.by_ref().zip(values.take(height)).for_each(|(to, w)| *to = *w);
+                        let values = self.values[at..].iter().step_by(self.row).take(height);
+                        values.zip(packed.by_ref()).for_each(|(w, to)| *to = *w);
                         at = at.wrapping_add_signed(self.tap[1]);
                     }
                     line = line.wrapping_add_signed(self.tap[0]);
@@ -199,6 +199,23 @@ impl Windows<'_> {
         last + self.n_channels * self.planes.channel_len() + SLACK_LEN
     }
 
+    /// Where the window of an output of the first example begins.
+    pub(super) fn at(&self, row: usize, column: usize) -> usize {
+        (self.begin[0] + row) * self.planes.size[1] + self.begin[1] + column
+    }
+
+    /// Asserts that every window lies within its planes.
+    fn assert_within(&self) {
+        assert!(self.len() <= self.values.len(), "planes have slack");
+        for axis in 0..2 {
+            let Planes { step, n_phases, size, .. } = self.planes;
+            let (kernel, last) = (self.kernel[axis], self.begin[axis] + self.size[axis] - 1);
+            assert!(kernel.min(step[axis]) <= n_phases[axis], "there is a plane for every tap");
+            let reach = if step[axis] == 1 { kernel - 1 } else { (kernel - 1) / step[axis] };
+            assert!(last + reach < size[axis], "windows lie within planes");
+        }
+    }
+
     /// Taps from `from` on, at most `len`.
     pub(super) fn taps(&self, from: usize, len: usize) -> Taps {
         let len = len.min(self.k() - from);
@@ -223,7 +240,7 @@ impl Product<'_> {
             (self.windows.n_examples - 1) * self.c_example + self.m * self.windows.positions();
         assert!(c_len <= c.len(), "C holds every example");
         assert!(self.m * self.windows.k() <= self.weights.len(), "W is f32[m, k]");
-        assert!(self.windows.len() <= self.windows.values.len(), "planes have slack");
+        self.windows.assert_within();
         assert!(scratch_len(self.m) <= scratch.len(), "scratch is too short");
         assert!(self.bias.is_none_or(|bias| bias.len() == self.m), "a bias a row");
         // One copy of this code for each unit: it is long.
@@ -323,7 +340,7 @@ impl Block<'_> {
         let mut next = Next {
             windows,
             register: Register {
-                b: windows.values.as_ptr().wrapping_add(windows.begin),
+                b: windows.values.as_ptr().wrapping_add(windows.at(0, 0)),
                 c: c.as_mut_ptr(),
                 n_left: columns,
             },

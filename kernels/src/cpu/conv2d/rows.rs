@@ -71,9 +71,11 @@ pub(super) fn grad_weight<L: Pairs>(
     let windows = forward::windows(shape, &[], 0);
     let x_len = shape.in_channels * shape.height * shape.width;
     let dy_len = shape.out_channels * shape.positions();
-    for (x, dy) in x.chunks(at_once(shape) * x_len).zip(dy.chunks(at_once(shape) * dy_len)) {
+    for (block, dy) in dy.chunks(at_once(shape) * dy_len).enumerate() {
+        let n_examples = dy.len() / dy_len;
+        let x = &x[block * at_once(shape) * x_len..][..n_examples * x_len];
         planes.fill(lanes, x, values);
-        let windows = Windows { values, n_examples: dy.len() / dy_len, ..windows };
+        let windows = Windows { values, n_examples, ..windows };
         let examples = Examples { shape, channels: channels.clone(), dy, windows };
         examples.add_products(lanes, copies, &mut table, sums);
     }

@@ -150,8 +150,10 @@ fn transpose<L: Lanes>(
             }
         }
         let end = at + n_columns * n_channels;
-        let border = (left + layout.columns - left - n_columns) * n_channels;
-        values[end..][..border.max(SLACK_LEN)].fill(0.0);
+        // What was written beyond the row, and the borders there and left of the next.
+        let border = (layout.columns - n_columns) * n_channels;
+        let until = (end + border.max(SLACK_LEN)).min(values.len());
+        values[end..until].fill(0.0);
     }
 }
 
