@@ -3,7 +3,8 @@
 use super::Conv2dShape;
 use super::pairs::Pairs;
 use super::planes::Planes;
-use super::product::{self, Filter, Product, SLACK_LEN, Table, Windows, examples_at_once};
+use super::product::{self, Filter, Product};
+use super::windows::{SLACK_LEN, Table, Windows, examples_at_once};
 use crate::cpu::gemm::{self, Ending, Extent, Left, Output, Right};
 use crate::cpu::lanes::Lanes;
 
@@ -91,7 +92,7 @@ pub(super) fn forward<L: Pairs>(
             first: 0,
             tap: [shape.kernel[1].cast_signed(), 1],
         };
-        filter.pack(lanes, &mut packed[group * group_len..]);
+        filter.pack::<L>(&mut packed[group * group_len..]);
     }
     let windows = windows(shape, &[], 0);
     let mut table = Table::new();

@@ -1,6 +1,7 @@
 //! Products whose windows are copied: panels of outputs that follow each other over rows and examples.
 
-use super::product::{PANEL_LEN, Product, Register, TABLE_LEN, Table, Windows};
+use super::product::{PANEL_LEN, Product, Register};
+use super::windows::{TABLE_LEN, Table, Windows};
 use crate::cpu::dispatch::Once;
 use crate::cpu::gemm::{Output, aligned};
 use crate::cpu::lanes::{Lanes, Vector};

@@ -7,7 +7,7 @@ use super::Conv2dShape;
 use super::forward;
 use super::pairs::Pairs;
 use super::panel::Segments;
-use super::product::{SLACK_LEN, Table, Windows, examples_at_once};
+use super::windows::{SLACK_LEN, Table, Windows, examples_at_once};
 use crate::cpu::dispatch::Once;
 use crate::cpu::lanes::{Lanes, REDUCTION_LANES, Vector, join};
 use core::ops::Range;
@@ -116,6 +116,7 @@ impl Examples<'_> {
             }
             let at = group * windows.n_channels * windows.planes.channel_len();
             let windows = Windows { values: &windows.values[at..], ..windows };
+            windows.assert_within();
             let sums = &mut sums[(first - self.channels.start) * patch_len * REDUCTION_LANES..];
             for from in (0..patch_len).step_by(BLOCK_TAPS) {
                 let taps = table.hold(windows.taps(from, BLOCK_TAPS));
