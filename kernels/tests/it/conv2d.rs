@@ -29,6 +29,8 @@ pub(crate) fn shapes() -> Vec<Conv2dShape> {
         shape([2, 3, 5, 7, 7], [3; 2], one, one, 1),
         shape([2, 3, 16, 9, 17], [3; 2], one, one, 1),
         shape([2, 16, 33, 8, 8], [3; 2], one, one, 1),
+        shape([7, 9, 40, 7, 7], [3; 2], one, one, 1),
+        shape([7, 40, 2, 3, 3], [3; 2], one, one, 1),
         shape([1, 17, 7, 3, 33], [3; 2], one, one, 1),
         shape([2, 8, 4, 9, 8], [3; 2], two, one, 1),
         shape([2, 7, 3, 8, 9], one, two, [0; 2], 1),
@@ -48,6 +50,8 @@ pub(crate) fn shapes() -> Vec<Conv2dShape> {
         shape([1, 130, 2, 2, 3], [3; 2], one, one, 1),
         shape([1, 2, 130, 2, 3], [3; 2], one, one, 1),
         shape([1, 1, 2, 33, 34], [3; 2], one, one, 1),
+        shape([2, 40, 3, 1, 9], [1, 5], one, [0, 2], 1),
+        shape([2, 3, 4, 0, 5], [1, 3], one, one, 1),
     ]
 }
 

@@ -3,7 +3,8 @@
 use super::Conv2dShape;
 use super::pairs::Pairs;
 use super::planes::Planes;
-use super::product::{self, Filter, Product, SLACK_LEN, Table, Windows, examples_at_once};
+use super::product::{self, Filter, Product};
+use super::windows::{SLACK_LEN, Table, Windows, examples_at_once};
 use crate::cpu::gemm::{self, Ending, Extent, Left, Output, Right};
 use crate::cpu::lanes::Lanes;
 
@@ -40,7 +41,7 @@ pub(super) fn windows(shape: Conv2dShape, values: &[f32], n_examples: usize) -> 
         values,
         planes: planes(shape),
         kernel: shape.kernel,
-        begin: 0,
+        begin: [0; 2],
         n_channels: shape.group_inputs(),
         example_len: shape.in_channels * planes(shape).channel_len(),
         n_examples,
@@ -91,17 +92,18 @@ pub(super) fn forward<L: Pairs>(
             first: 0,
             tap: [shape.kernel[1].cast_signed(), 1],
         };
-        filter.pack(lanes, &mut packed[group * group_len..]);
+        filter.pack::<L>(&mut packed[group * group_len..]);
     }
     let windows = windows(shape, &[], 0);
     let mut table = Table::new();
     let x_len = shape.in_channels * shape.height * shape.width;
     let y_len = shape.out_channels * positions;
-    for (x, y) in x.chunks(at_once * x_len).zip(y.chunks_mut(at_once * y_len)) {
-        planes.fill(lanes, x, values);
+    for (block, y) in y.chunks_mut(at_once * y_len).enumerate() {
+        let n_examples = y.len() / y_len;
+        planes.fill(lanes, &x[block * at_once * x_len..][..n_examples * x_len], values);
         for group in 0..shape.groups {
             let values = &values[group * inputs * planes.channel_len()..];
-            let windows = Windows { values, n_examples: y.len() / y_len, ..windows };
+            let windows = Windows { values, n_examples, ..windows };
             let product = Product {
                 windows,
                 m: outputs,

@@ -4,7 +4,8 @@
 use super::Conv2dShape;
 use super::pairs::Pairs;
 use super::planes::Planes;
-use super::product::{self, Filter, Product, SLACK_LEN, Table, Windows, examples_at_once};
+use super::product::{self, Filter, Product};
+use super::windows::{SLACK_LEN, Table, Windows, examples_at_once};
 use crate::cpu::gemm::{self, Extent, Left, Output, Right};
 use crate::cpu::lanes::Lanes;
 
@@ -107,7 +108,7 @@ pub(super) fn grad_input<L: Pairs>(
     let group_len = shape.w_len() / shape.groups;
     for group in 0..shape.groups {
         let range = group * group_len..(group + 1) * group_len;
-        pack(lanes, shape, &w[range.clone()], &mut packed[range]);
+        pack::<L>(shape, &w[range.clone()], &mut packed[range]);
     }
     let mut tables = [const { Table::new() }; N_TABLES];
     let dx_len = shape.in_channels * shape.height * shape.width;
@@ -156,7 +157,7 @@ impl<'a> Source<'a> {
             values: self.values,
             planes: self.planes,
             kernel: [vertical.n_taps, horizontal.n_taps],
-            begin: vertical.begin * self.planes.size[1] + horizontal.begin,
+            begin: [vertical.begin, horizontal.begin],
             n_channels: self.shape.group_outputs(),
             example_len: self.shape.out_channels * self.planes.channel_len(),
             n_examples: self.n_examples,
@@ -240,7 +241,7 @@ fn phases(shape: Conv2dShape) -> impl Iterator<Item = (Phase, Phase)> {
 
 /// The weights of a group, for each pair of residues those that reach it.
 #[inline(always)]
-fn pack<L: Pairs>(lanes: L, shape: Conv2dShape, w: &[f32], mut packed: &mut [f32]) {
+fn pack<L: Lanes>(shape: Conv2dShape, w: &[f32], mut packed: &mut [f32]) {
     let (inputs, outputs) = (shape.group_inputs(), shape.group_outputs());
     let [height, width] = shape.kernel;
     for (vertical, horizontal) in phases(shape) {
@@ -258,7 +259,7 @@ fn pack<L: Pairs>(lanes: L, shape: Conv2dShape, w: &[f32], mut packed: &mut [f32
             first: vertical.tap(0) * width + horizontal.tap(0),
             tap: [-(vertical.stride * width).cast_signed(), -horizontal.stride.cast_signed()],
         };
-        filter.pack(lanes, packed);
+        filter.pack::<L>(packed);
         packed = &mut packed[inputs * outputs * n_taps[0] * n_taps[1]..];
     }
 }
@@ -313,7 +314,7 @@ fn place<L: Pairs>(
 /// `dx = even[0], odd[0], even[1], odd[1], ...`
 #[inline(always)]
 fn interleave<L: Pairs>(lanes: L, even: &[f32], odd: &[f32], dx: &mut [f32], accumulate: bool) {
-    assert!(dx.len() == even.len() + odd.len() && even.len() - odd.len() <= 1, "halves are even");
+    assert!(dx.len() == even.len() + odd.len() && even.len() == dx.len().div_ceil(2), "halves");
     let len = dx.len();
     let dx = dx.as_mut_ptr();
     for at in (0..even.len()).step_by(L::LANES) {

@@ -1,6 +1,7 @@
 //! Products whose windows are copied: panels of outputs that follow each other over rows and examples.
 
-use super::product::{PANEL_LEN, Product, Register, TABLE_LEN, Table, Windows};
+use super::product::{PANEL_LEN, Product, Register};
+use super::windows::{TABLE_LEN, Table, Windows};
 use crate::cpu::dispatch::Once;
 use crate::cpu::gemm::{Output, aligned};
 use crate::cpu::lanes::{Lanes, Vector};
@@ -86,55 +87,48 @@ impl Product<'_> {
         panel: &mut [f32],
         apart: &mut [f32],
     ) {
-        let windows = self.windows;
-        let (k, positions, width) = (windows.k(), windows.positions(), VECTORS * L::LANES);
-        let (example, at) = (first / positions, first % positions);
-        // Panels that span examples, or whose chains are longer than a table and added, go to C apart.
-        let direct = at + n_columns <= positions && self.output != Output::Add;
-        let (target, c_row, output) = if direct {
-            let target = c.as_mut_ptr().wrapping_add(example * self.c_example + at);
-            (target, positions, self.output)
-        } else {
-            (apart.as_mut_ptr(), width, Output::Replace)
-        };
+        let (windows, width) = (self.windows, VECTORS * L::LANES);
+        let k = windows.k();
+        let mut registers =
+            [Register { b: panel.as_ptr(), c: apart.as_mut_ptr(), n_left: 0 }; VECTORS];
         let mut segments = [Segments::of::<L>(windows, first, n_columns); VECTORS];
-        for (v, segments) in segments.iter_mut().enumerate().skip(1) {
-            let columns = (v * L::LANES).min(n_columns);
-            *segments = Segments::of::<L>(windows, first + columns, n_columns - columns);
+        // Registers that span examples, and chains that are longer than a table and added, go to C apart.
+        let mut direct = self.output != Output::Add;
+        for (v, register) in registers.iter_mut().enumerate() {
+            let column = (v * L::LANES).min(n_columns);
+            register.b = register.b.wrapping_add(v * L::LANES);
+            register.c = register.c.wrapping_add(v * L::LANES);
+            register.n_left = L::LANES.min(n_columns - column);
+            direct &= place_of(windows, first + column).1 + register.n_left <= windows.positions();
+            if 0 < v {
+                segments[v] = Segments::of::<L>(windows, first + column, n_columns - column);
+            }
+        }
+        let (mut c_row, mut output) = (width, Output::Replace);
+        if direct {
+            (c_row, output) = (windows.positions(), self.output);
+            for (v, register) in registers.iter_mut().enumerate() {
+                let (example, at) = place_of(windows, first + (v * L::LANES).min(n_columns));
+                register.c = c.as_mut_ptr().wrapping_add(example * self.c_example + at);
+            }
         }
         let n_blocks = k.div_ceil(MAX_DEPTH.min(PANEL_LEN / width)).max(1);
         let depth = k.div_ceil(n_blocks).max(1);
         let mut from = 0;
         loop {
-            let block_depth = depth.min(k - from);
             let held = from / TABLE_LEN * TABLE_LEN;
-            let offsets = table.hold(windows.taps(held, TABLE_LEN));
-            let offsets = &offsets[from - held..];
-            let block_depth = block_depth.min(offsets.len());
-            for v in 0..VECTORS {
+            let offsets = &table.hold(windows.taps(held, TABLE_LEN))[from - held..];
+            let offsets = &offsets[..depth.min(offsets.len())];
+            for (v, segments) in segments.iter().enumerate() {
+                let panel = panel[v * L::LANES..].as_mut_ptr();
                 // SAFETY: segments lie within the values; the panel holds `depth` rows.
-                unsafe {
-                    segments[v].copy(
-                        lanes,
-                        &offsets[..block_depth],
-                        panel[v * L::LANES..].as_mut_ptr(),
-                        width,
-                    )
-                };
+                unsafe { segments.copy(lanes, offsets, panel, width) };
             }
-            let rows = rows_of::<L, VECTORS>();
-            let block = self.block::<L>(from, &rows[..block_depth], output, c_row);
-            let mut next = Register { b: panel.as_ptr(), c: target, n_left: n_columns };
-            let mut registers = [next; VECTORS];
-            for register in &mut registers {
-                *register = next;
-                next.b = next.b.wrapping_add(L::LANES);
-                next.c = next.c.wrapping_add(L::LANES);
-                next.n_left = next.n_left.saturating_sub(L::LANES);
-            }
+            let rows = &rows_of::<L, VECTORS>()[..offsets.len()];
+            let block = self.block::<L>(from, rows, output, c_row);
             // SAFETY: the caller's promise.
             unsafe { block.tiles(lanes, registers) };
-            from += block_depth;
+            from += offsets.len();
             if from == k {
                 break;
             }
@@ -158,7 +152,7 @@ impl Product<'_> {
         let positions = self.windows.positions();
         let mut column = 0;
         while column < n_columns {
-            let (example, at) = ((first + column) / positions, (first + column) % positions);
+            let (example, at) = place_of(self.windows, first + column);
             let len = (n_columns - column).min(positions - at);
             for row in 0..self.m {
                 let src = &apart[row * width + column..][..len];
@@ -175,6 +169,11 @@ impl Product<'_> {
             column += len;
         }
     }
+}
+
+/// The example of an output, and its number there.
+fn place_of(windows: Windows<'_>, output: usize) -> (usize, usize) {
+    (output / windows.positions(), output % windows.positions())
 }
 
 /// Offsets of the rows of a panel.
@@ -201,15 +200,12 @@ impl Segments {
     pub(super) fn of<L: Lanes>(windows: Windows<'_>, first: usize, n_left: usize) -> Self {
         let none = Segment { source: windows.values.as_ptr(), first: 0 };
         let mut segments = Self { runs: [none; 16], len: 0 };
-        let (columns, positions) = (windows.size[1], windows.positions());
+        let columns = windows.size[1];
         let mut lane = 0;
         while lane < L::LANES.min(n_left) {
-            let (example, at) = ((first + lane) / positions, (first + lane) % positions);
+            let (example, at) = place_of(windows, first + lane);
             let (row, column) = (at / columns, at % columns);
-            let source = example * windows.example_len
-                + windows.begin
-                + row * windows.planes.size[1]
-                + column;
+            let source = example * windows.example_len + windows.at(row, column);
             let source = windows.values.as_ptr().wrapping_add(source).wrapping_sub(lane);
             segments.runs[segments.len] = Segment { source, first: lane };
             segments.len += 1;
@@ -266,16 +262,22 @@ impl Segments {
         step: usize,
     ) {
         let len = if MAX == 16 { self.len } else { MAX };
+        // Copies: what is written might be these, for all that the compiler knows.
+        let mut sources = [self.runs[0].source; MAX];
+        let mut before = [lanes.first(0); MAX];
+        for r in 0..len {
+            sources[r] = self.runs[r].source;
+            before[r] = lanes.first(self.runs[r].first);
+        }
         for (row, offset) in offsets.iter().enumerate() {
+            let offset = *offset as usize;
             // SAFETY: the caller's promise. Lanes before a run's first are those of runs before it, which
             // lie before it in memory: what is read there is within the planes.
             unsafe {
-                let read = |run: &Segment| {
-                    Vector::new(lanes, lanes.load(run.source.wrapping_add(*offset as usize)))
-                };
-                let mut value = read(&self.runs[0]);
-                for run in &self.runs[1..len] {
-                    value = value.select(lanes.first(run.first), read(run));
+                let mut value = Vector::new(lanes, lanes.load(sources[0].wrapping_add(offset)));
+                for r in 1..len {
+                    let run = Vector::new(lanes, lanes.load(sources[r].wrapping_add(offset)));
+                    value = value.select(before[r], run);
                 }
                 lanes.store(dst.add(row * step), value.raw);
             }

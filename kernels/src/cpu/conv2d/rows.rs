@@ -7,7 +7,7 @@ use super::Conv2dShape;
 use super::forward;
 use super::pairs::Pairs;
 use super::panel::Segments;
-use super::product::{SLACK_LEN, Table, Windows, examples_at_once};
+use super::windows::{SLACK_LEN, Table, Windows, examples_at_once};
 use crate::cpu::dispatch::Once;
 use crate::cpu::lanes::{Lanes, REDUCTION_LANES, Vector, join};
 use core::ops::Range;
@@ -71,9 +71,11 @@ pub(super) fn grad_weight<L: Pairs>(
     let windows = forward::windows(shape, &[], 0);
     let x_len = shape.in_channels * shape.height * shape.width;
     let dy_len = shape.out_channels * shape.positions();
-    for (x, dy) in x.chunks(at_once(shape) * x_len).zip(dy.chunks(at_once(shape) * dy_len)) {
+    for (block, dy) in dy.chunks(at_once(shape) * dy_len).enumerate() {
+        let n_examples = dy.len() / dy_len;
+        let x = &x[block * at_once(shape) * x_len..][..n_examples * x_len];
         planes.fill(lanes, x, values);
-        let windows = Windows { values, n_examples: dy.len() / dy_len, ..windows };
+        let windows = Windows { values, n_examples, ..windows };
         let examples = Examples { shape, channels: channels.clone(), dy, windows };
         examples.add_products(lanes, copies, &mut table, sums);
     }
@@ -114,6 +116,7 @@ impl Examples<'_> {
             }
             let at = group * windows.n_channels * windows.planes.channel_len();
             let windows = Windows { values: &windows.values[at..], ..windows };
+            windows.assert_within();
             let sums = &mut sums[(first - self.channels.start) * patch_len * REDUCTION_LANES..];
             for from in (0..patch_len).step_by(BLOCK_TAPS) {
                 let taps = table.hold(windows.taps(from, BLOCK_TAPS));
