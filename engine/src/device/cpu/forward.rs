@@ -17,7 +17,7 @@ impl Run<'_, '_> {
         let (rows, params) = (self.rows, self.tensors.params);
         match *instr {
             Instr::Linear { spec, x, weight, bias, activation, pre, y } => {
-                self.linear(spec, x, weight, bias, activation, pre, y);
+                self.linear(spec, [x, y], weight, bias, activation, pre);
             }
             Instr::Conv2d { spec, x, weight, bias, rectify, y } => {
                 let n_parts = self.n_parts(spec.with_rows(1).flops());
@@ -87,12 +87,11 @@ impl Run<'_, '_> {
     fn linear(
         &mut self,
         spec: LinearSpec,
-        x: TensorId,
+        [x, y]: [TensorId; 2],
         weight: Param,
         bias: Option<Param>,
         activation: Option<cpu::Activation>,
         pre: Option<TensorId>,
-        y: TensorId,
     ) {
         let (rows, n_parts) = (self.rows, self.n_parts(spec.flops()));
         let params = self.tensors.params;

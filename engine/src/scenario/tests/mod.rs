@@ -59,7 +59,8 @@ fn shipped_scenarios_are_good_and_mean_what_they_say() {
     assert_eq!(kinds, [HostKind::Cnn, HostKind::Cnn, HostKind::Transformer, HostKind::Graph]);
     assert_eq!(signals.data.augment.crop_padding, 2);
     assert_eq!((gpt.data.is_text(), gpt.data.context), (true, 64));
-    assert_eq!(adversarial.karn.adversarial.len(), super::Karn::ADVERSARIAL.len());
+    // One of them is drawn where no position may see a later one, and this host reads vectors.
+    assert_eq!(adversarial.karn.adversarial.len(), super::Karn::ADVERSARIAL.len() - 1);
     assert!(adversarial.karn.catalogue.is_empty());
 }
 

@@ -6,7 +6,6 @@ use super::tile::{PANEL, Steps, Wanted, panel_product, row_product, score_produc
 use crate::cpu::lanes::{Lanes, Vector};
 use crate::cpu::math::exp2;
 use crate::cpu::sweep::{fold_sums, map};
-use core::f32::consts::LOG2_E;
 
 /// What the gradients of a head are computed from.
 #[derive(Clone, Copy)]
@@ -74,7 +73,7 @@ pub(super) fn run<L: Lanes>(
     scratch: &mut [f32],
 ) {
     let mut scratch = Scratch::new(shape, scratch);
-    prepare_rows(lanes, head, &mut scratch);
+    prepare_rows(lanes, shape, head, &mut scratch);
     scratch.dq.fill(0.0);
     let output = Output { stride: 3 * shape.width(), width: shape.head_width, accumulate };
     for first_key in (0..shape.len).step_by(PANEL) {
@@ -85,10 +84,15 @@ pub(super) fn run<L: Lanes>(
 
 /// What is the same for all keys of a query.
 #[inline(always)]
-fn prepare_rows<L: Lanes>(lanes: L, head: Head<'_>, scratch: &mut Scratch<'_>) {
+fn prepare_rows<L: Lanes>(
+    lanes: L,
+    shape: AttentionShape,
+    head: Head<'_>,
+    scratch: &mut Scratch<'_>,
+) {
     let rows = scratch.shifts.iter_mut().zip(&mut *scratch.sums).zip(head.lse);
     for (row, ((shift, sum), lse)) in rows.enumerate() {
-        *shift = -(lse * LOG2_E);
+        *shift = lse / shape.scale();
         let (dy, y) = (head.dy.row(row), head.y.row(row));
         [*sum] = fold_sums(
             lanes,
@@ -172,7 +176,7 @@ fn differentiate<L: Lanes>(
     scores: &mut [f32],
     dscores: &mut [f32],
 ) {
-    let scale_log2 = Vector::splat(lanes, scale_log2);
+    let (scale_log2, zero) = (Vector::splat(lanes, scale_log2), Vector::splat(lanes, 0.0));
     let rows = scores.chunks_exact_mut(PANEL).zip(dscores.chunks_exact_mut(PANEL));
     for ((scores, dscores), (shift, sum)) in rows.zip(shifts.iter().zip(sums)) {
         let (shift, sum) = (Vector::splat(lanes, *shift), Vector::splat(lanes, *sum));
@@ -182,7 +186,9 @@ fn differentiate<L: Lanes>(
             [scores, dscores],
             #[inline(always)]
             |[], [score, dprobability]| {
-                let probability = exp2(score.mul_add(scale_log2, shift));
+                // No score is above the logarithm of the sum; rounding may put a large one there.
+                let below = (score - shift) * scale_log2;
+                let probability = exp2(zero.select(zero.less(below), below));
                 [probability, probability * (dprobability - sum)]
             },
         );

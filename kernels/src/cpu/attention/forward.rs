@@ -63,11 +63,11 @@ fn softmax<L: Lanes>(
             _ => &mut *scores,
         };
         let max = largest(lanes, scores, column);
-        let shift = -(max * scale_log2);
         let mut total = Vector::splat(lanes, 0.0);
         for row in scores {
             let score = &mut row[column..][..L::LANES];
-            let power = exp2(Vector::load(lanes, score).mul_add(scale_log2, shift));
+            // The difference first: it is zero for the largest, however large that is.
+            let power = exp2((Vector::load(lanes, score) - max) * scale_log2);
             power.store(score);
             total = total + power;
         }

@@ -37,18 +37,18 @@ impl AttentionShape {
     /// A fused multiply-add counts two; comparisons count one, bit operations nothing. A pair of
     /// positions that do not attend to each other counts nothing.
     pub fn flops_forward(self) -> u64 {
-        // A pair: two products of `head_width`, the largest score, the power, their sum. A row: its
-        // shift, the reciprocal, the logarithm and what it is added to, and the scaled output.
+        // A pair: two products of `head_width`, the largest score, the power, their sum. A row: the
+        // reciprocal, the logarithm and what it is added to, and the scaled output.
         let width = self.head_width as u64;
-        self.n_pairs() * (4 * width + POWER_FLOPS + 2) + self.n_rows() * (width + 27)
+        self.n_pairs() * (4 * width + POWER_FLOPS + 2) + self.n_rows() * (width + 26)
     }
 
     /// Floating-point operations of [`attention_backward`], counted likewise.
     pub fn flops_backward(self) -> u64 {
-        // A pair: five products of `head_width`, the power, the gradient of the score. A row: its
+        // A pair: five products of `head_width`, the power and what bounds it, the gradient of the score. A row: its
         // shift, the product of `y` and `dy`, two scaled gradients.
         let width = self.head_width as u64;
-        self.n_pairs() * (10 * width + POWER_FLOPS + 2) + self.n_rows() * (4 * width + 1)
+        self.n_pairs() * (10 * width + POWER_FLOPS + 3) + self.n_rows() * (4 * width + 1)
     }
 
     /// Pairs of a query and a key it attends to.
