@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 use esper::{
     engine::{
         data::SplitData,
-        scenario::Scenario,
+        scenario::{Network, Scenario},
         world::{digest::Digest, run_dir::Manifest},
     },
     kernels::cpu::simd_level,
@@ -21,9 +21,20 @@ pub fn describe(scenario: &Scenario, data: &SplitData) -> Manifest {
         scenario: scenario.run.name.clone(),
         scenario_digest: Digest(scenario.digest()),
         seed: scenario.run.seed,
-        data_digests: BTreeMap::from([(scenario.data.source.clone(), Digest(data.digest))]),
+        data_digests: digests(scenario, data),
         library: scenario.urza.path.as_ref().map(PathBuf::from),
     }
+}
+
+/// The digests of the data, and of the file that a graph was read from.
+pub fn digests(scenario: &Scenario, data: &SplitData) -> BTreeMap<String, Digest> {
+    let mut digests = BTreeMap::from([(scenario.data.source.clone(), Digest(data.digest))]);
+    if let Network::Graph(graph) = &scenario.host.network
+        && let Ok(bytes) = fs::read(&graph.file)
+    {
+        digests.insert(graph.file.clone(), Digest::of(&bytes));
+    }
+    digests
 }
 
 /// Profile, target and, where the build was given `ESPER_COMMIT`, the commit.

@@ -14,7 +14,7 @@ use esper::{
     load_data,
 };
 
-use super::{failure::Failure, source::read_text};
+use super::{failure::Failure, manifest, source::read_text};
 
 /// A run's folder, and what is needed to run it again.
 pub struct RunFolder {
@@ -46,17 +46,20 @@ impl RunFolder {
         let scenario = file.resolve().map_err(|error| Failure::scenario(error, file.text()))?;
         let root = self.dir.root();
         let data = load_data(&scenario, root).map_err(|error| Failure::run(error, file))?;
-        let source = &scenario.data.source;
-        let now = Digest(data.digest);
-        match self.manifest.data_digests.get(source) {
-            Some(then) if *then != now => {
-                let message = format!(
-                    "`{source}` is not what the run began with: its BLAKE3 was {then} and is {now}"
-                );
-                let help = Some("put the data back as it was, or start a new run".to_owned());
-                Err(Failure::scenario(file.refuse("data.source", message, help), file.text()))
-            }
-            _ => Ok(RunBuilder::new(scenario).data(data)),
+        for (source, now) in manifest::digests(&scenario, &data) {
+            let Some(then) = self.manifest.data_digests.get(&source).filter(|it| **it != now)
+            else {
+                continue;
+            };
+            let is_data = source == scenario.data.source;
+            let (key, what) =
+                if is_data { ("data.source", "data") } else { ("host.file", "graph") };
+            let message = format!(
+                "`{source}` is not what the run began with: its BLAKE3 was {then} and is {now}"
+            );
+            let help = Some(format!("put the {what} back as it was, or start a new run"));
+            return Err(Failure::scenario(file.refuse(key, message, help), file.text()));
         }
+        Ok(RunBuilder::new(scenario).data(data))
     }
 }

@@ -65,7 +65,7 @@ impl fmt::Display for Examples<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sides: Vec<String> = self.shape.iter().map(ToString::to_string).collect();
         match (self.vocabulary, self.shape.len()) {
-            (Some(_), _) => write!(f, "`{}` is a text", self.source),
+            (Some(n), _) => write!(f, "`{}` is a text of {n} different tokens", self.source),
             (None, 1) => write!(f, "`{}` has vectors of {}", self.source, sides[0]),
             _ => write!(f, "`{}` has images of {}", self.source, sides.join("x")),
         }

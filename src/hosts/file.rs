@@ -7,7 +7,7 @@ use std::{
 };
 
 use esper_engine::{
-    graph::{FILE_LEN_MAX_BYTES, GraphFormat, NetworkGraph, Op},
+    graph::{FILE_LEN_MAX_BYTES, GraphFormat, Loss, NetworkGraph, Node, Op},
     runtime::{ExchangeError, StateDict},
     scenario::nearest,
     world::run_dir::FileError,
@@ -52,45 +52,58 @@ pub(super) fn check_graph(
     examples: &Examples<'_>,
     key: &str,
 ) -> Result<(), RunError> {
-    for (index, node) in graph.nodes() {
-        let (name, shapes) = (&node.name, graph.input_shapes(index));
-        match &node.op {
-            Op::Input { shape } if !accepts(shape, examples) => {
-                let wanted = examples.image().map_or_else(|| examples.shape.to_vec(), Vec::from);
-                let message = format!("its input `{name}` has shape {shape:?}, and {examples}");
-                return Err(unfit(key, message, format!("write `shape = {wanted:?}`")));
-            }
-            Op::Loss(loss) if *loss != examples.loss => {
-                let message = format!("its loss `{name}` is {loss:?}, and {examples}");
-                let help = format!("the loss of this task is {:?}", examples.loss);
-                return Err(unfit(key, message, help));
-            }
-            Op::Loss(_) if shapes[0] != examples.output_shape() => {
-                let message = format!(
-                    "its loss `{name}` reads outputs of shape {:?}, and `data` asks for {:?}: {examples}",
-                    shapes[0],
-                    examples.output_shape()
-                );
-                let help = format!("end in `outputs = {}`", examples.n_outputs);
-                return Err(unfit(key, message, help));
-            }
-            Op::Embedding { vocabulary, .. } => match examples.vocabulary {
-                Some(n_tokens) if *vocabulary != n_tokens => {
-                    let message = format!(
-                        "its embedding `{name}` knows {vocabulary} tokens, and {examples} of {n_tokens}"
-                    );
-                    return Err(unfit(key, message, format!("write `vocabulary = {n_tokens}`")));
-                }
-                Some(_) => {}
-                None => {
-                    let message = format!("its embedding `{name}` reads tokens, and {examples}");
-                    return Err(unfit(key, message, "an embedding is for `data.source` of text"));
-                }
-            },
-            _ => {}
+    let mut faults = graph
+        .nodes()
+        .filter_map(|(index, node)| fault_of(node, &graph.input_shapes(index), examples));
+    faults.next().map_or(Ok(()), |(message, help)| Err(unfit(key, message, help)))
+}
+
+/// What is wrong with a node that reads tensors of `shapes`, and what to do.
+fn fault_of(node: &Node, shapes: &[&[usize]], examples: &Examples<'_>) -> Option<(String, String)> {
+    let name = &node.name;
+    match (&node.op, examples.vocabulary) {
+        (Op::Input { shape }, _) if !accepts(shape, examples) => {
+            let wanted = examples.image().map_or_else(|| examples.shape.to_vec(), Vec::from);
+            let message = format!("its input `{name}` has shape {shape:?}, and {examples}");
+            Some((message, format!("write `shape = {wanted:?}`")))
         }
+        (Op::Loss(loss), _) if *loss != examples.loss => {
+            let [found, wanted] = [*loss, examples.loss].map(loss_word);
+            let message = format!("its loss `{name}` is of kind {found}, and {examples}");
+            Some((message, format!("write `kind = \"{wanted}\"`, or another `data.task`")))
+        }
+        (Op::Loss(_), _) if shapes[0] != examples.output_shape() => {
+            let (found, wanted) = (shapes[0], examples.output_shape());
+            let message = format!(
+                "its loss `{name}` reads outputs of shape {found:?}, and should read {wanted:?}: {examples}"
+            );
+            Some((message, format!("end in `outputs = {}`", examples.n_outputs)))
+        }
+        (Op::Attention { is_causal: false, .. }, Some(_)) => {
+            let message = format!(
+                "its attention `{name}` shows each position those after it, which it has to predict: {examples}"
+            );
+            Some((message, "write `causal = true`".to_owned()))
+        }
+        (Op::Embedding { vocabulary, .. }, Some(n_tokens)) if *vocabulary != n_tokens => {
+            let message =
+                format!("its embedding `{name}` knows {vocabulary} tokens, and {examples}");
+            Some((message, format!("write `vocabulary = {n_tokens}`")))
+        }
+        (Op::Embedding { .. }, None) => {
+            let message = format!("its embedding `{name}` reads tokens, and {examples}");
+            Some((message, "an embedding is for a text as `data.source`".to_owned()))
+        }
+        _ => None,
     }
-    Ok(())
+}
+
+/// The loss as graph files write it.
+const fn loss_word(loss: Loss) -> &'static str {
+    match loss {
+        Loss::CrossEntropy => "cross_entropy",
+        Loss::MeanSquaredError => "mean_squared_error",
+    }
 }
 
 /// Whether an input of `shape` takes `examples`: as they are, as images or as vectors.

@@ -257,7 +257,11 @@ fn graphs_that_do_not_fit_their_data_are_refused() {
         "outputs = 9",
         &["its loss `loss` reads outputs of shape [9]", "`outputs = 10`"],
     );
-    refuse_graph("cross_entropy", "mean_squared_error", &["its loss `loss` is MeanSquaredError"]);
+    refuse_graph(
+        "cross_entropy",
+        "mean_squared_error",
+        &["its loss `loss` is of kind mean_squared_error", "`kind = \"cross_entropy\"`"],
+    );
     refuse_graph("op = \"linear\"", "op = \"linaer\"", &["net.toml: line 4", "`linear`"]);
     refuse_graph("[\"mid\"]", "[\"mit\"]", &["net.toml: line 4", "`mit`", "`mid`"]);
     refuse_graph("outputs = 10", "outptus = 10", &["net.toml: line 4", "`outputs`"]);
@@ -271,6 +275,37 @@ fn graphs_that_do_not_fit_their_data_are_refused() {
     let from = "op = \"site\", inputs = [\"x\"] },
     { name = \"fc\", op = \"linear\", inputs = [\"mid\"], outputs";
     refuse_graph(from, tokens, &["its embedding `mid` reads tokens", "images of 8x8"]);
+}
+
+/// A graph for `hamlet` in windows of 16 tokens, of which there are 64.
+const TEXT_GRAPH: &str = "nodes = [
+    { name = \"x\", op = \"input\", shape = [16] },
+    { name = \"embed\", op = \"embedding\", inputs = [\"x\"], vocabulary = 64, width = 8 },
+    { name = \"mid\", op = \"site\", inputs = [\"embed\"] },
+    { name = \"qkv\", op = \"linear\", inputs = [\"mid\"], outputs = 24 },
+    { name = \"mix\", op = \"attention\", inputs = [\"qkv\"], heads = 2, causal = true },
+    { name = \"head\", op = \"linear\", inputs = [\"mix\"], outputs = 64 },
+    { name = \"loss\", op = \"loss\", inputs = [\"head\"], kind = \"cross_entropy\" },
+]
+";
+
+#[test]
+fn graphs_that_do_not_fit_their_text_are_refused() {
+    let data = format!("{HAMLET}\ncontext = 16");
+    let desk = desk_of(&data, "kind = \"graph\"\nfile = \"net.toml\"");
+    desk.write("deep/net.toml", TEXT_GRAPH);
+    desk.done(["check", "deep/bad.toml"]);
+    for (from, to, words) in [
+        ("[16]", "[15]", ["its input `x` has shape [15]", "`shape = [16]`"]),
+        ("outputs = 64", "outputs = 63", ["outputs of shape [16, 63]", "`outputs = 64`"]),
+        ("vocabulary = 64", "vocabulary = 63", ["`embed` knows 63 tokens", "`vocabulary = 64`"]),
+        (", causal = true", "", ["its attention `mix` shows each position", "`causal = true`"]),
+        ("inputs = [\"embed\"]", "inputs = [\"x\"]", ["net.toml: line 6: node `mix`", "queries"]),
+    ] {
+        assert_eq!(TEXT_GRAPH.matches(from).count(), 1, "{from}");
+        desk.write("deep/net.toml", TEXT_GRAPH.replace(from, to));
+        refuse_desk(&desk, "8:8: host.file", &words);
+    }
 }
 
 #[test]

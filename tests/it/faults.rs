@@ -161,6 +161,26 @@ fn a_run_is_not_resumed_on_other_data() {
     assert!(told.err.contains("help: put the data back as it was"), "{told:?}");
 }
 
+#[test]
+fn a_run_is_not_resumed_on_another_graph() {
+    let desk = Desk::new();
+    let graph = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/graphs/digits_branch.toml");
+    let graph = fs::read_to_string(graph).expect("it ships");
+    desk.write("net.toml", &graph);
+    let mut scenario = brief();
+    let file = scenario::GraphFile { file: "net.toml".to_owned() };
+    scenario.host = scenario::Host::new(scenario::Network::Graph(file));
+    desk.write("brief.toml", scenario.to_toml());
+    desk.done(["run", "brief.toml", "--quiet", "--out", "r", "--stop-at-tick", "1"]);
+    desk.done(["resume", "r", "--stop-at-tick", "2"]);
+
+    desk.write("net.toml", graph.replace("outputs = 4", "outputs = 6"));
+    let told = desk.esper(["resume", "r"]);
+    assert_eq!(told.status, Some(2), "{told:?}");
+    assert!(told.err.contains("host.file: "), "{told:?}");
+    assert!(told.err.contains("help: put the graph back as it was"), "{told:?}");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_full_disk_ends_the_run_clearly_and_leaves_its_last_checkpoint() {
