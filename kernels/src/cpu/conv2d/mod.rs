@@ -18,6 +18,7 @@ mod panel;
 mod planes;
 mod product;
 mod rows;
+mod runs;
 mod tile;
 mod weight;
 mod windows;
