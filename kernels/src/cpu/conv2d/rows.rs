@@ -6,7 +6,7 @@
 use super::Conv2dShape;
 use super::forward;
 use super::pairs::Pairs;
-use super::panel::Segments;
+use super::runs::Walk;
 use super::windows::{SLACK_LEN, Table, Windows, examples_at_once};
 use crate::cpu::dispatch::Once;
 use crate::cpu::lanes::{Lanes, REDUCTION_LANES, Vector, join};
@@ -163,10 +163,11 @@ fn copy_windows<L: Lanes>(
     let n_columns = windows.n_examples * windows.positions();
     let row = n_columns.next_multiple_of(REDUCTION_LANES);
     assert!(taps.len() * row <= copies.len(), "copies fit");
+    let mut walk = Walk::new(windows);
     for column in (0..n_columns).step_by(L::LANES) {
-        let segments = Segments::of::<L>(windows, column, n_columns - column);
+        let runs = walk.take(L::LANES.min(n_columns - column));
         // SAFETY: windows lie within their planes, and registers within rows.
-        unsafe { segments.copy(lanes, taps, copies[column..].as_mut_ptr(), row) };
+        unsafe { runs.copy(lanes, taps, copies[column..].as_mut_ptr(), row) };
     }
     let mut offsets = [0; BLOCK_TAPS];
     for (tap, offset) in offsets.iter_mut().enumerate() {
