@@ -21,6 +21,7 @@ mod linear;
 mod math;
 mod norm;
 mod optimizer;
+mod pairs;
 mod patches;
 mod pool;
 mod positions;
@@ -43,7 +44,7 @@ pub use channel::{
 };
 pub use columns::{copy_columns, take_columns};
 pub use conv2d::{
-    Conv2dShape, conv2d_bias_grad, conv2d_forward, conv2d_grad_input, conv2d_grad_weight,
+    Conv2dShape, conv2d_forward, conv2d_grad_input, conv2d_grad_weight,
     conv2d_grad_weight_channels, conv2d_scratch_len,
 };
 pub use dispatch::{SimdLevel, simd_level, simd_levels, with_simd_level};

@@ -2,8 +2,8 @@
 
 use super::{assert_close, bits, numbers, on_every_unit, unwritten, widened};
 use esper_kernels::cpu::{
-    Activation, Conv2dShape, activation_forward, add_assign, conv2d_bias_grad, conv2d_forward,
-    conv2d_grad_input, conv2d_grad_weight, conv2d_grad_weight_channels, conv2d_scratch_len,
+    Activation, Conv2dShape, activation_forward, add_assign, conv2d_forward, conv2d_grad_input,
+    conv2d_grad_weight, conv2d_grad_weight_channels, conv2d_scratch_len,
 };
 use esper_kernels::oracle;
 use proptest::prelude::*;
@@ -174,21 +174,6 @@ fn the_bits_of_an_example_depend_neither_on_its_place_nor_on_the_batch() {
         }
         assert_eq!(bits(&y_apart), bits(&y), "{shape:?}");
         assert_eq!(bits(&dx_apart), bits(&dx), "{shape:?}");
-    }
-}
-
-#[test]
-fn a_bias_gradient_sums_each_channel() {
-    for shape in shapes() {
-        let dy = numbers(3, shape.y_len());
-        let db = run(shape.out_channels, |db| conv2d_bias_grad(shape, &dy, db, false));
-        let positions = shape.out_height() * shape.out_width();
-        let mut want = vec![0.0; shape.out_channels];
-        for (row, dy) in widened(&dy).chunks_exact(positions).enumerate() {
-            want[row % shape.out_channels] += dy.iter().sum::<f64>();
-        }
-        assert_close(&db, &want, TOLERANCE);
-        check_accumulation(shape, &db, |db| conv2d_bias_grad(shape, &dy, db, true));
     }
 }
 

@@ -1,12 +1,12 @@
 //! The forward pass: weights times windows of the padded input.
 
 use super::Conv2dShape;
-use super::pairs::Pairs;
 use super::planes::Planes;
 use super::product::{self, Filter, Product};
 use super::windows::{SLACK_LEN, Table, Windows, examples_at_once};
 use crate::cpu::gemm::{self, Ending, Extent, Left, Output, Right};
 use crate::cpu::lanes::Lanes;
+use crate::cpu::pairs::Pairs;
 
 /// The padded input.
 pub(super) fn planes(shape: Conv2dShape) -> Planes {

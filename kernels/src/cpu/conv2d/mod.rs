@@ -14,7 +14,6 @@
 
 mod forward;
 mod input;
-mod pairs;
 mod panel;
 mod planes;
 mod product;
@@ -25,7 +24,6 @@ mod weight;
 mod windows;
 
 use super::dispatch::dispatch;
-use super::sweep::fold_sums;
 use core::ops::Range;
 
 /// A convolution on a batch of images, zero-padded on all sides. Pairs are vertical, horizontal.
@@ -231,25 +229,6 @@ pub fn conv2d_grad_weight_channels(
         weight::grad_weight(lanes, shape, channels, dy, x, dw, accumulate, scratch);
     } else {
         rows::grad_weight(lanes, shape, channels, dy, x, dw, accumulate, scratch);
-    });
-}
-
-/// `db = sum of dy over examples and positions`, added to `db` where `accumulate`.
-///
-/// `db`: `f32[out_channels]`. Examples in order; within one, the order of [`sum`](super::sum).
-pub fn conv2d_bias_grad(shape: Conv2dShape, dy: &[f32], db: &mut [f32], accumulate: bool) {
-    assert_eq!(dy.len(), shape.y_len(), "dy is f32[batch, out_channels, out_height, out_width]");
-    assert_eq!(db.len(), shape.out_channels, "db is f32[out_channels]");
-    let positions = shape.positions();
-    dispatch!(lanes => {
-        for (channel, db) in db.iter_mut().enumerate() {
-            let mut total = 0.0;
-            for row in dy.chunks_exact(positions).skip(channel).step_by(shape.out_channels) {
-                let [sum] = fold_sums(lanes, [row], #[inline(always)] |[sum], [dy]| [sum + dy]);
-                total += sum;
-            }
-            *db = if accumulate { *db + total } else { total };
-        }
     });
 }
 

@@ -5,7 +5,6 @@
 //! its padding, and its gradient is summed there; larger images are walked with more care.
 
 mod paired;
-mod pairs;
 mod tiles;
 mod windows;
 

@@ -1,9 +1,9 @@
 //! Windows two columns wide, side by side and without padding.
 
-use super::pairs::Pairs;
 use super::windows::challenge;
 use super::{Average, Maximum, PoolShape, Pooling};
 use crate::cpu::lanes::{Lanes, Vector};
+use crate::cpu::pairs::Pairs;
 
 /// `y = pooled windows of x`
 #[inline(always)]

@@ -1,8 +1,8 @@
 //! Windows of any kind, a register of neighbours at a time.
 
-use super::pairs::{Pairs, Strided, load_first};
 use super::{Average, Axis, Maximum, PoolShape, Pooling};
 use crate::cpu::lanes::{Lanes, Portable, REDUCTION_LANES, Vector};
+use crate::cpu::pairs::{Pairs, Strided, load_first};
 use crate::cpu::sweep::map;
 
 /// Values of the largest image that is copied with its padding, and whose gradient is summed, on the
