@@ -8,7 +8,11 @@ use crate::support::{Family, bind, host_of, scenario};
 fn digest_on(family: Family, n_threads: usize) -> Digest {
     let mut scenario = scenario();
     scenario.run.threads = n_threads;
-    let factor = if family == Family::Mlp { 64 } else { 5 };
+    let factor = match family {
+        Family::Mlp => 64,
+        Family::Cnn => 10,
+        Family::Transformer => 5,
+    };
     let graph = family.graph_of_width(0.1, factor);
     let mut host = host_of(&scenario, graph, family.data());
     assert_eq!(host.is_split(), n_threads > 1, "{family:?} is large enough");

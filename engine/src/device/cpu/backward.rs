@@ -27,8 +27,8 @@ impl Run<'_, '_> {
                 let n_parts = self.n_parts(spec.flops());
                 let weight = &self.tensors.params[weight.range()];
                 let ([dy, dx], scratch) = self.get_with_scratch([dy, dx]);
-                by_examples(n_parts, rows, [dy], [dx], scratch, &|rows, [dy], [dx], scratch| {
-                    let shape = spec.with_rows(rows);
+                by_examples(n_parts, 0..rows, [dy], [dx], scratch, &|rows, [dy], [dx], scratch| {
+                    let shape = spec.with_rows(rows.len());
                     cpu::linear_grad_input(shape, dy, weight, dx, accumulate, scratch);
                 });
             }
@@ -45,8 +45,8 @@ impl Run<'_, '_> {
                 let n_parts = self.n_parts(spec.with_rows(1).flops());
                 let weight = &self.tensors.params[weight.range()];
                 let ([dy, dx], scratch) = self.get_with_scratch([dy, dx]);
-                by_examples(n_parts, rows, [dy], [dx], scratch, &|rows, [dy], [dx], scratch| {
-                    let shape = spec.with_rows(rows);
+                by_examples(n_parts, 0..rows, [dy], [dx], scratch, &|rows, [dy], [dx], scratch| {
+                    let shape = spec.with_rows(rows.len());
                     cpu::conv2d_grad_input(shape, dy, weight, dx, accumulate, scratch);
                 });
             }
@@ -54,10 +54,17 @@ impl Run<'_, '_> {
                 let n_parts = self.n_parts(spec.with_rows(1).flops_backward());
                 let ([dy, x, y, lse, dx], scratch) = self.get_with_scratch([dy, x, y, lse, dx]);
                 let reads = [&*dy, &*x, &*y, &*lse];
-                by_examples(n_parts, rows, reads, [dx], scratch, &|rows, reads, [dx], scratch| {
-                    let ([dy, x, y, lse], shape) = (reads, spec.with_rows(rows));
-                    cpu::attention_backward(shape, dy, x, y, lse, dx, accumulate, scratch);
-                });
+                by_examples(
+                    n_parts,
+                    0..rows,
+                    reads,
+                    [dx],
+                    scratch,
+                    &|rows, reads, [dx], scratch| {
+                        let ([dy, x, y, lse], shape) = (reads, spec.with_rows(rows.len()));
+                        cpu::attention_backward(shape, dy, x, y, lse, dx, accumulate, scratch);
+                    },
+                );
             }
             Instr::EmbeddingGrad { spec, dy, x, weight, accumulate } => {
                 let ([dy, x], dw, _) = self.get_with_gradient([dy, x], weight);
@@ -78,7 +85,7 @@ impl Run<'_, '_> {
             | Instr::ActivationBiasGrad { kind, saved, dy, .. } => {
                 let n_parts = self.n_parts(kind.grad_flops_per_elem() * self.width(dy) as u64);
                 let [saved, dy] = self.get([saved, dy]);
-                by_examples(n_parts, rows, [saved], [dy], &mut [], &|_, [saved], [dy], _| {
+                by_examples(n_parts, 0..rows, [saved], [dy], &mut [], &|_, [saved], [dy], _| {
                     cpu::activation_grad(kind, saved, dy);
                 });
             }
@@ -102,7 +109,7 @@ impl Run<'_, '_> {
     }
 
     /// The tensors `ids`, all distinct, and the gradients of `params`.
-    fn get_with_gradients<const N: usize>(
+    pub(super) fn get_with_gradients<const N: usize>(
         &mut self,
         ids: [TensorId; N],
         params: [Param; 2],
@@ -161,27 +168,8 @@ impl Run<'_, '_> {
                 dx,
                 accumulate,
             } => {
-                let gamma = &params[weight.range()];
-                let (shape, width) = (spec.channels(rows), spec.width);
-                // Without a rectifier its place is taken by the output's gradient, which is not read.
-                let ([dy, x, mean, rstd, dx], [dgamma, dbeta], rectified) = match rectified {
-                    Some(y) => {
-                        let ([dy, x, y, mean, rstd, dx], gradients) =
-                            self.get_with_gradients([dy, x, y, mean, rstd, dx], [weight, bias]);
-                        ([dy, x, mean, rstd, dx], gradients, Some(&*y))
-                    }
-                    None => {
-                        let (tensors, gradients) =
-                            self.get_with_gradients([dy, x, mean, rstd, dx], [weight, bias]);
-                        (tensors, gradients, None)
-                    }
-                };
-                let (mean, rstd) = (&mean[..width], &rstd[..width]);
-                #[rustfmt::skip]
-                cpu::batch_norm_backward(
-                    shape, dy, x, gamma, mean, rstd, rectified, dx, dgamma, dbeta, accumulate,
-                    wants_params,
-                );
+                let tensors = [dy, x, mean, rstd, dx];
+                self.batch_norm_grad(spec, tensors, rectified, [weight, bias], accumulate);
             }
             Instr::RmsNormGrad { spec, dy, x, weight, rstd, dx, accumulate } => {
                 let gamma = &params[weight.range()];
@@ -211,12 +199,15 @@ impl Run<'_, '_> {
         let rows = self.rows;
         match *instr {
             Instr::PassGrad { dy, dx, accumulate } => {
+                let n_parts = self.n_parts_moving(2 * self.width(dx));
                 let [dy, dx] = self.get([dy, dx]);
-                if accumulate {
-                    cpu::add_assign(dx, dy);
-                } else {
-                    dx.copy_from_slice(dy);
-                }
+                by_examples(n_parts, 0..rows, [dy], [dx], &mut [], &|_, [dy], [dx], _| {
+                    if accumulate {
+                        cpu::add_assign(dx, dy);
+                    } else {
+                        dx.copy_from_slice(dy);
+                    }
+                });
             }
             Instr::ScaleGrad { dy, factor, dx, accumulate } => {
                 let [dy, dx] = self.get([dy, dx]);
@@ -258,8 +249,13 @@ impl Run<'_, '_> {
                 cpu::patches_grad(spec.with_rows(rows), dy, dx, accumulate);
             }
             Instr::MaxPoolGrad { spec, dy, x, y, dx, accumulate } => {
+                let n_parts = self.n_parts_moving(2 * self.width(x));
                 let [dy, x, y, dx] = self.get([dy, x, y, dx]);
-                cpu::max_pool2d_grad(spec.with_rows(rows), dy, x, y, dx, accumulate);
+                let reads = [&*dy, &*x, &*y];
+                by_examples(n_parts, 0..rows, reads, [dx], &mut [], &|rows, reads, [dx], _| {
+                    let ([dy, x, y], shape) = (reads, spec.with_rows(rows.len()));
+                    cpu::max_pool2d_grad(shape, dy, x, y, dx, accumulate);
+                });
             }
             Instr::AvgPoolGrad { spec, dy, dx, accumulate } => {
                 let [dy, dx] = self.get([dy, dx]);

@@ -2,13 +2,12 @@
 
 use esper_kernels::cpu;
 
-use super::{DISJOINT, Run, split::by_examples};
+use super::{Run, split::by_examples};
 use crate::{
     device::SiteVisitor,
-    graph::Features,
     program::{
         Instr, Param, TensorId,
-        instr::{FeatureMap, LinearSpec, RunningStatistics},
+        instr::{FeatureMap, LinearSpec},
     },
 };
 
@@ -24,8 +23,16 @@ impl Run<'_, '_> {
                 let ([x, y], scratch) = self.get_with_scratch([x, y]);
                 let bias = bias.map(|bias| &params[bias.range()]);
                 let weight = &params[weight.range()];
-                by_examples(n_parts, rows, [x], [y], scratch, &|rows, [x], [y], scratch| {
-                    cpu::conv2d_forward(spec.with_rows(rows), x, weight, bias, rectify, y, scratch);
+                by_examples(n_parts, 0..rows, [x], [y], scratch, &|rows, [x], [y], scratch| {
+                    cpu::conv2d_forward(
+                        spec.with_rows(rows.len()),
+                        x,
+                        weight,
+                        bias,
+                        rectify,
+                        y,
+                        scratch,
+                    );
                 });
             }
             Instr::Attention { spec, x, lse, y } => {
@@ -33,12 +40,12 @@ impl Run<'_, '_> {
                 let ([x, lse, y], scratch) = self.get_with_scratch([x, lse, y]);
                 by_examples(
                     n_parts,
-                    rows,
+                    0..rows,
                     [x],
                     [lse, y],
                     scratch,
                     &|rows, [x], [lse, y], scratch| {
-                        cpu::attention_forward(spec.with_rows(rows), x, y, lse, scratch);
+                        cpu::attention_forward(spec.with_rows(rows.len()), x, y, lse, scratch);
                     },
                 );
             }
@@ -65,7 +72,7 @@ impl Run<'_, '_> {
             Instr::Activation { kind, x, y } => {
                 let n_parts = self.n_parts(kind.flops_per_elem() * self.width(x) as u64);
                 let [x, y] = self.get([x, y]);
-                by_examples(n_parts, rows, [x], [y], &mut [], &|_, [x], [y], _| {
+                by_examples(n_parts, 0..rows, [x], [y], &mut [], &|_, [x], [y], _| {
                     cpu::activation_forward(kind, x, y);
                 });
             }
@@ -102,12 +109,12 @@ impl Run<'_, '_> {
                 let ([x, pre, y], scratch) = self.get_with_scratch([x, pre, y]);
                 by_examples(
                     n_parts,
-                    rows,
+                    0..rows,
                     [x],
                     [pre, y],
                     scratch,
                     &|rows, [x], [pre, y], scratch| {
-                        let shape = spec.with_rows(rows);
+                        let shape = spec.with_rows(rows.len());
                         cpu::linear_forward(
                             shape,
                             x,
@@ -123,8 +130,8 @@ impl Run<'_, '_> {
             }
             None => {
                 let ([x, y], scratch) = self.get_with_scratch([x, y]);
-                by_examples(n_parts, rows, [x], [y], scratch, &|rows, [x], [y], scratch| {
-                    let shape = spec.with_rows(rows);
+                by_examples(n_parts, 0..rows, [x], [y], scratch, &|rows, [x], [y], scratch| {
+                    let shape = spec.with_rows(rows.len());
                     cpu::linear_forward(shape, x, weight, bias, activation, None, y, scratch);
                 });
             }
@@ -135,10 +142,14 @@ impl Run<'_, '_> {
         let (rows, params) = (self.rows, self.tensors.params);
         match *instr {
             Instr::LayerNorm { spec, x, weight, bias, eps, mean, rstd, y } => {
+                let n_parts = self.n_parts_moving(3 * self.width(x));
                 let [x, mean, rstd, y] = self.get([x, mean, rstd, y]);
                 let (gamma, beta) = (&params[weight.range()], &params[bias.range()]);
-                let rows = spec.rows(rows);
-                cpu::layer_norm_forward(rows, spec.width, eps, x, gamma, beta, mean, rstd, y);
+                let writes = [mean, rstd, y];
+                by_examples(n_parts, 0..rows, [x], writes, &mut [], &|rows, [x], writes, _| {
+                    let ([mean, rstd, y], rows) = (writes, spec.rows(rows.len()));
+                    cpu::layer_norm_forward(rows, spec.width, eps, x, gamma, beta, mean, rstd, y);
+                });
             }
             Instr::RmsNorm { spec, x, weight, eps, rstd, y } => {
                 let [x, rstd, y] = self.get([x, rstd, y]);
@@ -175,44 +186,16 @@ impl Run<'_, '_> {
         }
     }
 
-    fn batch_norm(
-        &mut self,
-        spec: Features,
-        tensors: [TensorId; 4],
-        [weight, bias]: [Param; 2],
-        running: RunningStatistics,
-        [eps, momentum]: [f32; 2],
-        rectify: bool,
-    ) {
-        let (shape, params) = (spec.channels(self.rows), self.tensors.params);
-        let (gamma, beta) = (&params[weight.range()], &params[bias.range()]);
-        let ranges = tensors.map(|id| self.range(id));
-        let [x, mean, rstd, y] = self.tensors.workspace.get_disjoint_mut(ranges).expect(DISJOINT);
-        let places = [running.mean, running.var, running.batches].map(Param::range);
-        let [running_mean, running_var, batches] =
-            self.tensors.buffers.get_disjoint_mut(places).expect(DISJOINT);
-        if !self.pass.is_training {
-            let (mean, var) = (&*running_mean, &*running_var);
-            cpu::batch_norm_inference(shape, eps, x, gamma, beta, mean, var, rectify, y);
-            return;
-        }
-        let updated = self.pass.updates_buffers.then(|| {
-            batches[0] += 1.0;
-            (running_mean, running_var)
-        });
-        let (mean, rstd) = (&mut mean[..spec.width], &mut rstd[..spec.width]);
-        cpu::batch_norm_forward(
-            shape, eps, momentum, x, gamma, beta, updated, mean, rstd, rectify, y,
-        );
-    }
-
     /// Elementwise instructions without parameters.
     fn join(&mut self, instr: &Instr) {
         let rows = self.rows;
         match *instr {
             Instr::Add { a, b, y } => {
+                let n_parts = self.n_parts_moving(3 * self.width(y));
                 let [a, b, y] = self.get([a, b, y]);
-                cpu::add(a, b, y);
+                by_examples(n_parts, 0..rows, [a, b], [y], &mut [], &|_, [a, b], [y], _| {
+                    cpu::add(a, b, y);
+                });
             }
             Instr::Multiply { a, b, y } => {
                 let [a, b, y] = self.get([a, b, y]);
@@ -258,8 +241,11 @@ impl Run<'_, '_> {
                 cpu::patches_forward(spec.with_rows(rows), x, y);
             }
             Instr::MaxPool { spec, x, y } => {
+                let n_parts = self.n_parts_moving(self.width(x));
                 let [x, y] = self.get([x, y]);
-                cpu::max_pool2d_forward(spec.with_rows(rows), x, y);
+                by_examples(n_parts, 0..rows, [x], [y], &mut [], &|rows, [x], [y], _| {
+                    cpu::max_pool2d_forward(spec.with_rows(rows.len()), x, y);
+                });
             }
             Instr::AvgPool { spec, x, y } => {
                 let [x, y] = self.get([x, y]);

@@ -1,6 +1,7 @@
 //! The processor: always there, and right by definition.
 
 mod backward;
+mod batch_norm;
 mod forward;
 mod losses;
 mod split;
