@@ -187,7 +187,7 @@ mod tests {
 
         #[test]
         fn an_epoch_covers_the_text_once(
-            n_tokens in 10_usize..300, context in 1_usize..9, epoch: u64, start in 0_usize..5,
+            n_tokens in 15_usize..300, context in 1_usize..9, epoch: u64, start in 0_usize..5,
         ) {
             let windows = numbered(n_tokens, context).training(start..n_tokens).expect("long enough");
             let shift = windows.shift(draw(epoch));
