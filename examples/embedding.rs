@@ -95,7 +95,7 @@ impl BlueprintFamily for SiluMlp {
 pub struct FirstFit;
 
 impl Policy for FirstFit {
-    fn decide(&mut self, view: &View<'_>, commands: &mut Vec<SeedCommand>) {
+    fn decide(&mut self, view: &Observation<'_>, commands: &mut Vec<SeedCommand>) {
         let mut ask = |seed, action| commands.push(SeedCommand { seed, action });
         for dormant in view.dormant() {
             let chosen = view.offers().iter().find(|offer| {
@@ -110,10 +110,10 @@ impl Policy for FirstFit {
         }
         for seed in view.seeds {
             match seed.stage {
-                Stage::Training if seed.judgement.has_passed(Gate::G2) => {
+                Stage::Training if seed.gate_state.has_passed(Gate::G2) => {
                     ask(seed.seed, SeedAction::Graft);
                 }
-                Stage::Evaluating if seed.judgement.has_passed(Gate::G5) => {
+                Stage::Evaluating if seed.gate_state.has_passed(Gate::G5) => {
                     ask(seed.seed, SeedAction::Fossilize);
                 }
                 _ => {}

@@ -180,7 +180,7 @@ fn controls(scenario: &Scenario, n_seeds: u64) -> Result<(), Failure> {
             };
             let sites = &scenario.host.sites;
             let site = sites[sites.len() - 1].clone();
-            let appointment = |epoch, action, blueprint: Option<&str>| scenario::Appointment {
+            let appointment = |epoch, action, blueprint: Option<&str>| scenario::ScheduledAction {
                 epoch,
                 action,
                 site: site.clone(),

@@ -18,7 +18,7 @@ use esper_engine::{
             Attempts, Blueprint, BlueprintStatus, DeploymentCount, Kernel, KernelCache, KernelOf,
             KernelStatus, Measured, SafetySheet,
         },
-        components::Contract,
+        components::{Contract, ModuleContract},
         forge::Job,
         ids::{BlueprintId, KernelId},
     },
@@ -134,7 +134,9 @@ fn spawn(world: &mut World, mut designs: Designs, adoptions: Adoptions) -> Vec<K
         let (contract, blueprint) = designs.remove(&id).expect("only designs are asked for");
         let (family, params_elems) = (blueprint.family.clone(), blueprint.params_elems);
         let status = BlueprintStatus::Compiled;
-        let parent = world.spawn((id, blueprint, contract, status, Attempts::default())).id();
+        let parent = world
+            .spawn((id, blueprint, ModuleContract(contract), status, Attempts::default()))
+            .id();
         kernels.sort_by_key(|kernel| kernel.id);
         for Adopted { id: kernel_id, kernel, program, safety, measured } in kernels {
             let (family, variant) = (family.clone(), kernel.variant.clone());

@@ -62,6 +62,6 @@ pub mod prelude {
         oona::{
             EpochEnded, GateJudged, HostReport, SeedAction, SeedCommand, SeedReport, StageChanged,
         },
-        tamiyo::{DormantSeed, Offer, Policy, View},
+        tamiyo::{Candidate, DormantSeed, Observation, Policy},
     };
 }

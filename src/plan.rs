@@ -5,7 +5,7 @@ use std::sync::Arc;
 use esper_engine::{
     data::SplitData,
     graph::{NetworkGraph, Node, Op, Shape},
-    program::Need,
+    program::GradMask,
     runtime::HostConfig,
     scenario::Scenario,
     world::components::Contract,
@@ -60,7 +60,7 @@ impl Plan {
         families: Vec<String>,
     ) -> Self {
         let Built { graph, program } = built;
-        let wanted = Need { params: true, sites: 0 };
+        let wanted = GradMask { params: true, sites: 0 };
         let flops_per_example = program.flops_forward() + program.flops_backward(wanted);
         Self {
             layers: layers(graph),

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use esper::{
     engine::{
-        runtime::{Bucket, Part},
+        runtime::{FlopsAccount, Split},
         scenario::{self, Adam, Optimizer},
     },
     prelude::*,
@@ -67,6 +67,6 @@ fn digits() -> Scenario {
 fn train(host: &mut HostRuntime, steps_per_tick: u64) {
     host.advance(steps_per_tick);
     if host.steps_in_tick > 0 && host.is_at_epoch_end() {
-        host.evaluate(Part::Validation, Bucket::Validation, None, None);
+        host.evaluate(Split::Validation, FlopsAccount::Validation, None, None);
     }
 }

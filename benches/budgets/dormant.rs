@@ -41,7 +41,7 @@ fn of_seeds(n_seeds: u64) -> Vec<Row> {
 struct LooksAtAll;
 
 impl Policy for LooksAtAll {
-    fn decide(&mut self, view: &View<'_>, _: &mut Vec<SeedCommand>) {
+    fn decide(&mut self, view: &Observation<'_>, _: &mut Vec<SeedCommand>) {
         black_box(view.dormant().len());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use esper::engine::program::{Instr, Need, Program};
+use esper::engine::program::{GradMask, Instr, Program};
 
 use crate::{
     row::Row,
@@ -60,7 +60,7 @@ fn of_host(setup: &Setup) -> Vec<Row> {
 
 /// What the instructions of a training step took, those of a kind and shape together.
 fn by_label(setup: &Setup, program: &Program, clocked: &ClockedCpu) -> Vec<(String, Sum)> {
-    let training = Need { params: true, sites: 0 };
+    let training = GradMask { params: true, sites: 0 };
     let [forward, backward] = clocked.best_seconds();
     let forward = program.forward.iter().zip(forward);
     let backward =

@@ -25,7 +25,7 @@ struct Timed {
 }
 
 impl Policy for Timed {
-    fn decide(&mut self, view: &View<'_>, commands: &mut Vec<SeedCommand>) {
+    fn decide(&mut self, view: &Observation<'_>, commands: &mut Vec<SeedCommand>) {
         let start = Instant::now();
         self.heuristic.decide(view, commands);
         let taken = start.elapsed().as_secs_f64();

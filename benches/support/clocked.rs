@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use esper::engine::{
     device::{Cpu, Device, Pass, SiteVisitor, Tensors},
-    program::{Program, Step},
+    program::{Program, ScheduledInstr},
 };
 
 use super::timing::seconds;
@@ -27,8 +27,8 @@ impl ClockedCpu {
         &self,
         pass: usize,
         program: &Program,
-        steps: &[Step],
-        mut run: impl FnMut(&mut Program, &Step),
+        steps: &[ScheduledInstr],
+        mut run: impl FnMut(&mut Program, &ScheduledInstr),
     ) {
         let mut alone = Program { forward: Vec::new(), backward: Vec::new(), ..program.clone() };
         let mut best = self.best.lock().expect("nothing panics in it");

@@ -20,7 +20,7 @@ pub const SEED: SeedId = SeedId(1);
 pub fn plant(host: &mut HostRuntime, site: usize, module: &NetworkGraph, incubation: Incubation) {
     let program = Program::compile(module, CompileOptions::MODULE).expect("a module compiles");
     let state = seed_state(host, site, &program, incubation);
-    host.watched_sites = 1 << site;
+    host.sampled_sites = 1 << site;
     host.bind(state, Arc::new(program));
 }
 

@@ -1,9 +1,9 @@
 //! What the subsystems' own tests share.
 
 use esper_engine::{
+    device::{Batch, Targets},
     device::{Cpu, Device, NoSeeds, Pass, Tensors},
-    program::{INPUT_GRADIENT, Need, Program},
-    runtime::{Batch, Targets},
+    program::{GradMask, INPUT_GRADIENT, Program},
     world::rng::Purpose,
 };
 use esper_kernels::philox::fill_normal;
@@ -40,7 +40,7 @@ impl Bench {
             updates_buffers: true,
             dropout_key: 0,
             step: 0,
-            wanted: Need { params: true, sites: INPUT_GRADIENT },
+            wanted: GradMask { params: true, sites: INPUT_GRADIENT },
         };
         let x = tensors.range(program, program.input, rows);
         fill_normal(1, 0, 0.0, 1.0, &mut tensors.workspace[x]);

@@ -1,7 +1,7 @@
 //! What must not pass the twin test, and what should.
 
 use esper::{
-    engine::scenario::{Action, Appointment, Incubation, Policy},
+    engine::scenario::{Action, Incubation, Policy, ScheduledAction},
     prelude::*,
     systems::oona::GateJudged,
 };
@@ -48,7 +48,7 @@ fn judge(host: Family, blueprint: &str, seed: u64) -> (bool, f64) {
     scenario.kasmina.train_max_steps = 400;
     scenario.kasmina.graft_steps = 50;
     scenario.kasmina.stabilize_steps = 25;
-    let appointment = |action, blueprint: Option<&str>| Appointment {
+    let appointment = |action, blueprint: Option<&str>| ScheduledAction {
         epoch: 2.0,
         action,
         site: site.clone(),

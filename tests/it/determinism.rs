@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bevy_ecs::schedule::{ScheduleBuildSettings, Schedules};
 use esper::{
-    engine::world::forge::{Handicap, Ticket},
+    engine::world::forge::{InjectedDelay, Ticket},
     prelude::*,
 };
 
@@ -62,7 +62,7 @@ fn slow_workers_change_nothing() {
         let handicap = |_: &str, Ticket(ticket): Ticket| Duration::from_millis(ticket * 7 % 11);
         let mut run = RunBuilder::new(brief_of(family))
             .prepare(move |engine| {
-                engine.world_mut().insert_resource(Handicap(handicap));
+                engine.world_mut().insert_resource(InjectedDelay(handicap));
                 Ok(())
             })
             .build()

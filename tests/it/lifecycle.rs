@@ -80,7 +80,7 @@ impl CullIn {
 }
 
 impl Policy for CullIn {
-    fn decide(&mut self, view: &View<'_>, commands: &mut Vec<SeedCommand>) {
+    fn decide(&mut self, view: &Observation<'_>, commands: &mut Vec<SeedCommand>) {
         if self.is_done {
             return;
         }
@@ -102,7 +102,7 @@ impl Policy for CullIn {
             SeedAction::Cull
         } else if seed.stage == Stage::Training {
             SeedAction::Graft
-        } else if seed.stage == Stage::Evaluating && seed.judgement.has_passed(Gate::G5) {
+        } else if seed.stage == Stage::Evaluating && seed.gate_state.has_passed(Gate::G5) {
             SeedAction::FineTune
         } else {
             return;
@@ -209,7 +209,7 @@ fn direct_insertion_trains_its_module_with_the_host() {
 struct Storm(Vec<(u8, u8, u8)>);
 
 impl Policy for Storm {
-    fn decide(&mut self, view: &View<'_>, commands: &mut Vec<SeedCommand>) {
+    fn decide(&mut self, view: &Observation<'_>, commands: &mut Vec<SeedCommand>) {
         let offers = view.offers();
         for _ in 0..2 {
             let Some((seed, what, which)) = self.0.pop() else { return };

@@ -7,10 +7,10 @@ use std::{path::PathBuf, sync::Arc};
 use esper::{
     engine::{
         data::{Augment, ExampleNames, Features, Scaling, Targets, Windows},
-        device::{Cpu, Device, NoSeeds, Pass, Tensors},
+        device::{Batch, Cpu, Device, NoSeeds, Pass, Targets as BatchTargets, Tensors},
         graph::{CnnConfig, CnnForm, ImageNorm, Loss, MlpConfig, TransformerConfig, VitConfig},
-        program::{CompileOptions, Need, Program},
-        runtime::{Batch, HostConfig, StateDict, Targets as BatchTargets, learning_rate},
+        program::{CompileOptions, GradMask, Program},
+        runtime::{HostConfig, StateDict, learning_rate},
         scenario::{Adam, Course, Optimizer, Schedule, Sgd, Train},
     },
     prelude::*,
@@ -213,7 +213,7 @@ fn logits(host: &HostRuntime) -> Vec<f64> {
         updates_buffers: false,
         dropout_key: 0,
         step: 0,
-        wanted: Need::default(),
+        wanted: GradMask::default(),
     };
     Cpu.forward(program, 0, &mut tensors, pass, &mut NoSeeds);
     let output = tensors.range(program, program.output, ROWS);

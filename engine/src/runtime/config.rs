@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::watch::WatchConfig;
+use super::loss_monitor::LossMonitorConfig;
 use crate::{
     data::{SplitData, Targets},
     device::Device,
@@ -30,7 +30,7 @@ pub struct HostConfig {
     /// Where programs run.
     pub device: Arc<dyn Device>,
     /// When a loss is a fault.
-    pub watch: WatchConfig,
+    pub watch: LossMonitorConfig,
     /// Root-mean-square output a seed is held to in TRAINING, as a share of its input's.
     pub rho: f32,
     /// How a seed's output joins the host.
@@ -73,7 +73,7 @@ impl HostConfig {
             total_steps: steps_per_epoch * scenario.run.epochs,
             data,
             device,
-            watch: WatchConfig {
+            watch: LossMonitorConfig {
                 is_enabled: governor.enabled,
                 window_checks: governor.window_checks,
                 divergence_sd: governor.divergence_sd as f32,

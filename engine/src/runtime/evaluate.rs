@@ -3,13 +3,13 @@
 use super::{host::HostRuntime, visit::Visit};
 use crate::{
     data::{Dataset, Targets},
-    program::Need,
+    program::GradMask,
     world::ids::SeedId,
 };
 
 /// Which examples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum Split {
     /// What gradients are computed on.
     Train,
     /// What decisions are made on.
@@ -20,7 +20,7 @@ pub enum Part {
 
 /// Which purse the arithmetic is paid from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bucket {
+pub enum FlopsAccount {
     /// `flops.validation`.
     Validation,
     /// `flops.evaluation`.
@@ -45,17 +45,17 @@ impl HostRuntime {
     /// if it were not. `losses` receives each example's loss, in order.
     pub fn evaluate(
         &mut self,
-        part: Part,
-        bucket: Bucket,
+        part: Split,
+        account: FlopsAccount,
         forced: Option<(SeedId, f32)>,
         mut losses: Option<&mut Vec<f32>>,
     ) -> Evaluation {
         let config = self.config.clone();
         let program = self.program.clone();
         let examples = match part {
-            Part::Train => &config.data.train,
-            Part::Validation => &config.data.validation,
-            Part::Test => &config.data.test,
+            Split::Train => &config.data.train,
+            Split::Validation => &config.data.validation,
+            Split::Test => &config.data.test,
         };
         if let Some(losses) = losses.as_deref_mut() {
             losses.clear();
@@ -66,7 +66,7 @@ impl HostRuntime {
             let rows = config.batch.min(examples.len() - start);
             self.load_rows(examples, start, rows);
             let (mut tensors, mut visitor, pass) =
-                self.borrow_for(rows, Visit::Evaluate { forced }, Need::default());
+                self.borrow_for(rows, Visit::Evaluate { forced }, GradMask::default());
             n_correct += config.device.forward(&program, 0, &mut tensors, pass, &mut visitor);
             let batch_losses = &self.losses[..rows];
             loss_sum += batch_losses.iter().map(|loss| f64::from(*loss)).sum::<f64>();
@@ -79,9 +79,9 @@ impl HostRuntime {
         let seeds = self.state.flops.evaluation - spent.evaluation;
         self.state.flops = spent;
         let flops = program.flops_forward() * examples.len() as u64 + seeds;
-        match bucket {
-            Bucket::Validation => self.state.flops.validation += flops,
-            Bucket::Evaluation => self.state.flops.evaluation += flops,
+        match account {
+            FlopsAccount::Validation => self.state.flops.validation += flops,
+            FlopsAccount::Evaluation => self.state.flops.evaluation += flops,
         }
         let accuracy = match examples.targets {
             Targets::Classes { .. } | Targets::NextTokens(_) => {

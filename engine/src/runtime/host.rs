@@ -6,21 +6,20 @@ use esper_kernels::cpu;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Batch, Targets,
     config::HostConfig,
     evaluate::Evaluation,
     flops::Flops,
+    loss_monitor::LossMonitor,
     optimizer::{self, GroupSchedule, ParamGroup, update_flops_per_param},
     schedule::{learning_rate, seed_learning_rate},
     seed::{SeedMode, SeedRuntime, SeedSample, SeedState, SiteSample},
     visit::{SeedVisitor, Visit, split},
-    watch::Watch,
 };
 use crate::{
     data::{self, Draw, Order},
-    device::{Pass, Tensors},
+    device::{Batch, Pass, Targets, Tensors},
     graph::NetworkGraph,
-    program::{Need, Program, Region},
+    program::{GradMask, Program, Region},
     scenario::Incubation,
     world::{
         digest::Digest,
@@ -42,7 +41,7 @@ pub struct HostState {
     /// Groups of parameters; the host's own is the first.
     pub groups: Vec<ParamGroup>,
     /// The governor's running statistics.
-    pub watch: Watch,
+    pub watch: LossMonitor,
     /// Factor on every learning rate: below 1 after a rollback.
     pub lr_scale: f64,
     /// Sum of the training losses of the epoch so far, an example each.
@@ -81,7 +80,7 @@ pub struct HostRuntime {
     /// Bound seeds, by name.
     pub seeds: Vec<SeedRuntime>,
     /// Sites whose activation and gradient are sampled, one bit each: those with a seed planted.
-    pub watched_sites: u64,
+    pub sampled_sites: u64,
     /// The last sample at each site, where there is one.
     pub site_samples: Vec<Option<SiteSample>>,
     /// What the last validation found.
@@ -123,7 +122,7 @@ impl HostRuntime {
                 n_updates: 0,
                 is_trainable: true,
             }],
-            watch: Watch::default(),
+            watch: LossMonitor::default(),
             lr_scale: 1.0,
             epoch_loss_sum: 0.0,
             epoch_examples: 0,
@@ -170,7 +169,7 @@ impl HostRuntime {
             last_validation: None,
             steps_in_tick: 0,
             is_pinned: false,
-            watched_sites: 0,
+            sampled_sites: 0,
             site_samples: vec![None; program.sites.len()],
             config,
             graph,
@@ -264,7 +263,7 @@ impl HostRuntime {
             program: self.program.clone(),
             state: self.state.clone(),
             seeds: self.seeds.clone(),
-            watched_sites: self.watched_sites,
+            sampled_sites: self.sampled_sites,
             site_samples: self.site_samples.clone(),
             last_validation: None,
             steps_in_tick: 0,
@@ -355,9 +354,9 @@ impl HostRuntime {
 
     fn run_passes(&mut self, rows: usize) -> usize {
         let is_sampled = self.state.step.is_multiple_of(self.config.telemetry_every_steps);
-        let watched = if is_sampled { self.watched_sites } else { 0 };
+        let watched = if is_sampled { self.sampled_sites } else { 0 };
         let sites = self.seeds.iter().fold(watched, |mask, seed| mask | 1 << seed.state.site);
-        let wanted = Need { params: true, sites };
+        let wanted = GradMask { params: true, sites };
         let program = self.program.clone();
         let device = self.config.device.clone();
         let (mut tensors, mut visitor, pass) =
@@ -365,7 +364,7 @@ impl HostRuntime {
         let n_correct = device.forward(&program, 0, &mut tensors, pass, &mut visitor);
         let until = program.backward.len();
         device.backward(&program, until, &mut tensors, pass, &mut visitor);
-        let plain = program.flops_backward(Need { params: true, sites: 0 });
+        let plain = program.flops_backward(GradMask { params: true, sites: 0 });
         let all = program.flops_backward(wanted);
         let flops = &mut self.state.flops;
         flops.host += (program.flops_forward() + plain) * rows as u64;
@@ -385,7 +384,7 @@ impl HostRuntime {
         &mut self,
         rows: usize,
         visit: Visit,
-        wanted: Need,
+        wanted: GradMask,
     ) -> (Tensors<'_>, SeedVisitor<'_>, Pass<'_>) {
         let config = &*self.config;
         let train = &config.data.train;
@@ -423,7 +422,7 @@ impl HostRuntime {
             rho: config.rho,
             composition: config.composition,
             flops: &mut self.state.flops,
-            watched_sites: self.watched_sites,
+            sampled_sites: self.sampled_sites,
             site_samples: &mut self.site_samples,
             live_at_sites: &self.live_at_sites,
         };
@@ -448,7 +447,7 @@ impl HostRuntime {
         // The batch's losses are the host's; the shadow's are nobody's.
         let batch = self.config.batch;
         let (workspace, losses) = shadow.split_at_mut(self.workspace.len());
-        let wanted = Need { params: false, sites: 1 << self.seeds[i].state.site };
+        let wanted = GradMask { params: false, sites: 1 << self.seeds[i].state.site };
         let x = site_range(&program, site.x, batch, rows);
         let gradient = site_range(&program, site.gradient, batch, rows);
         let (_, f) = split(&mut self.seeds[i], rows);

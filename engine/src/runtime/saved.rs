@@ -18,7 +18,7 @@ use crate::{
 
 /// Named `f32` tensors; what a safetensors file holds.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct TensorBook(BTreeMap<String, (Vec<usize>, Vec<f32>)>);
+pub struct TensorMap(BTreeMap<String, (Vec<usize>, Vec<f32>)>);
 
 /// Everything of a host but its tensors.
 #[derive(Serialize, Deserialize, Clone, Debug)]
@@ -27,7 +27,7 @@ pub struct SavedHost {
     state: HostState,
     graph: NetworkGraph,
     seeds: Vec<SavedSeed>,
-    watched_sites: u64,
+    sampled_sites: u64,
     site_samples: Vec<Option<SiteSample>>,
     is_pinned: bool,
 }
@@ -62,7 +62,7 @@ pub enum LoadHostError {
     Data(#[from] crate::data::PositionError),
 }
 
-impl TensorBook {
+impl TensorMap {
     /// The tensors as the bytes of a safetensors file.
     pub fn to_bytes(&self) -> Vec<u8> {
         let views = self.0.iter().map(|(name, (shape, values))| {
@@ -172,7 +172,7 @@ const SECOND: &str = ".exp_avg_sq";
 
 impl HostRuntime {
     /// The host as plain data; its tensors go into `book` under `owner`.
-    pub fn save(&self, owner: &str, book: &mut TensorBook) -> SavedHost {
+    pub fn save(&self, owner: &str, book: &mut TensorMap) -> SavedHost {
         let state = &self.state;
         book.put_all(&self.program, owner, &state.params, &state.buffers, &state.m, &state.v);
         let seeds = self.seeds.iter().map(|seed| {
@@ -190,7 +190,7 @@ impl HostRuntime {
             seeds: seeds.collect(),
             state: self.state.clone(),
             graph: (*self.graph).clone(),
-            watched_sites: self.watched_sites,
+            sampled_sites: self.sampled_sites,
             site_samples: self.site_samples.clone(),
             is_pinned: self.is_pinned,
         }
@@ -205,7 +205,7 @@ impl HostRuntime {
         config: Arc<HostConfig>,
         saved: SavedHost,
         owner: &str,
-        book: &TensorBook,
+        book: &TensorMap,
     ) -> Result<Self, LoadHostError> {
         let program = Program::compile(&saved.graph, CompileOptions::HOST)?;
         let has_second = super::has_second_moment(&config.train.optimizer);
@@ -226,7 +226,7 @@ impl HostRuntime {
         order.reseek(state.epoch, state.position)?;
         let mut host =
             Self::from_state(config, Arc::new(saved.graph), Arc::new(program), state, seeds);
-        host.watched_sites = saved.watched_sites;
+        host.sampled_sites = saved.sampled_sites;
         host.site_samples = saved.site_samples;
         host.is_pinned = saved.is_pinned;
         Ok(host)
@@ -259,7 +259,7 @@ impl SavedHost {
     /// # Errors
     ///
     /// Fails when tensors are missing or the graph does not compile.
-    pub fn state_dict(&self, owner: &str, book: &TensorBook) -> Result<StateDict, LoadHostError> {
+    pub fn state_dict(&self, owner: &str, book: &TensorMap) -> Result<StateDict, LoadHostError> {
         let program = Program::compile(&self.graph, CompileOptions::HOST)?;
         let params = book.take(&program.params, program.params_len_elems, owner, "")?;
         let buffers = book.take(&program.buffers, program.buffers_len_elems, owner, "")?;

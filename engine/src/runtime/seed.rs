@@ -11,7 +11,7 @@ use super::{
     schedule::Ramp,
 };
 use crate::{
-    program::{INPUT_GRADIENT, Need, Program},
+    program::{GradMask, INPUT_GRADIENT, Program},
     scenario::Incubation,
     world::{
         ids::{KernelId, SeedId},
@@ -156,8 +156,11 @@ impl SeedRuntime {
     }
 
     /// What a backward pass through the module is for.
-    pub(super) fn wanted(&self) -> Need {
-        Need { params: self.trains(), sites: if self.is_blended() { INPUT_GRADIENT } else { 0 } }
+    pub(super) fn wanted(&self) -> GradMask {
+        GradMask {
+            params: self.trains(),
+            sites: if self.is_blended() { INPUT_GRADIENT } else { 0 },
+        }
     }
 
     /// Multiplies and adds of one example's forward pass.
@@ -166,7 +169,7 @@ impl SeedRuntime {
     }
 
     /// Multiplies and adds of one example's backward pass.
-    pub(super) fn flops_backward(&self, wanted: Need, rows: usize) -> u64 {
+    pub(super) fn flops_backward(&self, wanted: GradMask, rows: usize) -> u64 {
         self.program.flops_backward(wanted) * rows as u64
     }
 }

@@ -8,13 +8,12 @@ use std::ops::Range;
 use esper_kernels::cpu;
 
 use super::{
-    Batch, Targets,
     flops::Flops,
     seed::{SeedMode, SeedRuntime, SiteSample},
 };
 use crate::{
-    device::{Device, NoSeeds, Pass, SiteVisitor, Tensors},
-    program::{Need, Region},
+    device::{Batch, Device, NoSeeds, Pass, SiteVisitor, Targets, Tensors},
+    program::{GradMask, Region},
     scenario::{Composition, Incubation},
     world::{
         ids::SeedId,
@@ -49,7 +48,7 @@ pub(super) struct SeedVisitor<'a> {
     pub rho: f32,
     pub composition: Composition,
     pub flops: &'a mut Flops,
-    pub watched_sites: u64,
+    pub sampled_sites: u64,
     pub site_samples: &'a mut [Option<SiteSample>],
     pub live_at_sites: &'a [Vec<Region>],
 }
@@ -82,7 +81,7 @@ impl SiteVisitor for SeedVisitor<'_> {
         workspace: &mut [f32],
     ) {
         let is_sampled = self.visit == Visit::Train { is_sampled: true };
-        let is_sampled = is_sampled && self.watched_sites >> site & 1 == 1;
+        let is_sampled = is_sampled && self.sampled_sites >> site & 1 == 1;
         if !is_sampled && self.seeds.iter().all(|seed| seed.state.site != site) {
             return;
         }
@@ -227,7 +226,7 @@ impl SeedVisitor<'_> {
     pub(super) fn run_backward(&mut self, i: usize) {
         let pass = self.pass(&self.seeds[i]);
         let seed = &mut self.seeds[i];
-        if pass.wanted == Need::default() {
+        if pass.wanted == GradMask::default() {
             return;
         }
         let program = seed.program.clone();

@@ -1,10 +1,11 @@
 //! Rules that tie several keys together.
 
+use esper_nn::suggest::{clip, did_you_mean};
+
 use super::{
     Counterfactual, Course, Optimizer, Scenario,
     file::Findings,
     host::{Cnn, Network, Transformer},
-    suggest::{clip, did_you_mean},
     tamiyo::{Action, Policy},
 };
 use crate::graph::ImageNorm;

@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, ops::Range};
 
 use toml::de::{DeTable, DeValue};
 
+use esper_nn::suggest::clip;
+
 use super::{
     error::{Place, Problem, ScenarioError},
     overrides::{Override, is_name},
-    suggest::clip,
 };
 
 /// Longest scenario that is read, in bytes.

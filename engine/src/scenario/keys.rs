@@ -1,8 +1,9 @@
 //! The keys of a section, named once: for reading, for writing and for messages.
 
+use esper_nn::suggest::did_you_mean;
+
 use super::{
     file::{Content, Findings, Node, Origin, Table, join},
-    suggest::did_you_mean,
     value::Value,
     word::Word,
 };

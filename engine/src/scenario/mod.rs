@@ -12,7 +12,6 @@ mod limits;
 mod nissa;
 mod overrides;
 mod run;
-mod suggest;
 mod tamiyo;
 #[cfg(test)]
 mod tests;
@@ -21,7 +20,7 @@ mod train;
 mod value;
 mod word;
 
-pub use suggest::nearest;
+pub use esper_nn::suggest::nearest;
 
 pub use self::{
     data::{Data, Standardize, Task, Tokens},
@@ -37,7 +36,7 @@ pub use self::{
     nissa::Nissa,
     overrides::Override,
     run::{DeviceKind, Run},
-    tamiyo::{Action, Appointment, Policy, Tamiyo},
+    tamiyo::{Action, Policy, ScheduledAction, Tamiyo},
     tolaria::{Checkpoint, Governor},
     train::{Adam, Course, CourseKind, Optimizer, OptimizerKind, Schedule, Sgd, Train},
 };

@@ -30,7 +30,7 @@ pub struct Tamiyo {
     /// Default 0.05.
     pub action_rate: f64,
     /// What `fixed` does, and when; at most 10,000 entries. Default: nothing.
-    pub timetable: Vec<Appointment>,
+    pub timetable: Vec<ScheduledAction>,
 }
 
 words! {
@@ -50,7 +50,7 @@ words! {
 
 /// One line of a timetable.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Appointment {
+pub struct ScheduledAction {
     /// When, in epochs since the start of the run, 0 to `run.epochs`. Required.
     pub epoch: f64,
     /// What is done. Required.
@@ -94,7 +94,7 @@ impl Section for Tamiyo {
     }
 }
 
-impl Section for Appointment {
+impl Section for ScheduledAction {
     fn keys(&mut self, keys: &mut impl Keys) {
         let site = Text {
             form: "one of `host.sites`",
@@ -124,7 +124,7 @@ impl Default for Tamiyo {
     }
 }
 
-impl Default for Appointment {
+impl Default for ScheduledAction {
     fn default() -> Self {
         Self { epoch: 0.0, action: Action::Germinate, site: "input".to_owned(), blueprint: None }
     }

@@ -2,10 +2,9 @@
 
 use std::{fmt, ops::RangeInclusive};
 
-use super::{
-    file::{Content, Findings, Node, Origin},
-    suggest::{clip, did_you_mean},
-};
+use esper_nn::suggest::{clip, did_you_mean};
+
+use super::file::{Content, Findings, Node, Origin};
 
 /// Something a key can hold.
 pub(super) trait Value {

@@ -1,8 +1,9 @@
 //! Enums that a scenario writes as one word.
 
+use esper_nn::suggest::{clip, did_you_mean};
+
 use super::{
     file::{Content, Findings, Node},
-    suggest::{clip, did_you_mean},
     value::refuse_type,
 };
 

@@ -6,10 +6,10 @@ use std::{
 };
 
 use bevy_ecs::prelude::*;
+use esper_nn::contract::Contract;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    components::Contract,
     digest::Digest,
     ids::{BlueprintId, HostId, KernelId, SeedId},
 };
@@ -51,7 +51,7 @@ pub struct Blueprint {
 }
 
 impl Blueprint {
-    /// The [`Self::basis`] of blueprints that are there to fail, so that judgement can be judged.
+    /// The [`Self::basis`] of blueprints that are there to fail, so that gate_state can be judged.
     pub const CONTROL: &'static str = "control";
 
     /// A trainable blueprint of `family`; parameters and arithmetic are read off the graph.

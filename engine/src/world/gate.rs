@@ -36,16 +36,16 @@ pub enum GateVerdict {
 
 /// Where a living seed stands with the gate before its next stage.
 #[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Judgement {
+pub struct GateState {
     /// The last verdict given in this stage.
     pub last: Option<(Gate, GateVerdict)>,
     /// The host's step count from which it is judged next.
     pub next_step: u64,
     /// Looks in a row in which G5's lower bound was above its threshold.
-    pub n_above: u32,
+    pub consecutive_passes: u32,
 }
 
-impl Judgement {
+impl GateState {
     /// Whether `gate` has let the seed pass, or does not apply to it.
     pub fn has_passed(&self, gate: Gate) -> bool {
         matches!(self.last, Some((of, GateVerdict::Passed | GateVerdict::Waived)) if of == gate)

@@ -26,7 +26,7 @@ pub enum Stage {
     Evaluating,
     /// Accepted; learns together with the host.
     FineTuning,
-    /// Part of the host for good. Terminal.
+    /// Split of the host for good. Terminal.
     Fossilized,
     /// Judged not worth keeping. Terminal.
     Culled,

@@ -1,13 +1,13 @@
 //! Every parameter of whole hosts, against central differences of the reference interpreter.
 
 use esper_engine::{
+    device::{Batch, Targets},
     device::{Cpu, Device, NoSeeds, Pass, Tensors},
     graph::NetworkGraph,
     program::{
-        CompileOptions, Need, Program,
+        CompileOptions, GradMask, Program,
         reference::{ReferenceParams, forward_training, widen_params},
     },
-    runtime::{Batch, Targets},
     world::rng::{Purpose, draw_below},
 };
 use esper_kernels::cpu::fill_normal;
@@ -70,7 +70,7 @@ fn gradients(program: &Program, params: &[f32], x: &[f32], labels: &[u32]) -> Ve
         updates_buffers: true,
         dropout_key: 0,
         step: 0,
-        wanted: Need { params: true, sites: 0 },
+        wanted: GradMask { params: true, sites: 0 },
     };
     Cpu.forward(program, 0, &mut tensors, pass, &mut NoSeeds);
     Cpu.backward(program, program.backward.len(), &mut tensors, pass, &mut NoSeeds);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use esper_engine::{
     graph::{Op, fossilize},
     program::{CompileOptions, PlacedParam, Program},
-    runtime::{Bucket, HostRuntime, Part, Ramp, SeedMode, module_prefix},
+    runtime::{FlopsAccount, HostRuntime, Ramp, SeedMode, Split, module_prefix},
     scenario::{Composition, Curve, Incubation},
     world::ids::SeedId,
 };
@@ -26,11 +26,11 @@ fn same_bits(a: &HostRuntime, b: &HostRuntime) -> bool {
 fn a_host_of_each_family_learns() {
     for family in Family::ALL {
         let mut host = family.host(&scenario(), &family.data());
-        let before = host.evaluate(Part::Validation, Bucket::Validation, None, None);
+        let before = host.evaluate(Split::Validation, FlopsAccount::Validation, None, None);
         for _ in 0..200 {
             host.step().unwrap();
         }
-        let after = host.evaluate(Part::Validation, Bucket::Validation, None, None);
+        let after = host.evaluate(Split::Validation, FlopsAccount::Validation, None, None);
         let share = if family == Family::Transformer { 0.72 } else { 0.5 };
         assert!(after.loss < share * before.loss, "{family:?}: {before:?} -> {after:?}");
         assert!(after.accuracy.unwrap() > 2.0 * before.accuracy.unwrap(), "{family:?}: {after:?}");
@@ -123,7 +123,7 @@ fn fossil_of(family: Family, composition: Composition, site: usize) -> [HostRunt
     let graph = fossilize(&bound.graph, name, &module, join, &prefix).unwrap();
     let program = Program::compile(&graph, CompileOptions::HOST).unwrap();
     let mut fossil = bound.clone();
-    fossil.adopt(SeedId(1), Arc::new(graph), Arc::new(program));
+    fossil.merge(SeedId(1), Arc::new(graph), Arc::new(program));
     [bound, fossil]
 }
 
@@ -161,10 +161,10 @@ fn fossilising_keeps_every_bit_of_what_follows() {
             for site in [0, 1] {
                 let context = format!("{family:?} {composition:?} at site {site}");
                 let [mut bound, mut fossil] = fossil_of(family, composition, site);
-                let part = Part::Validation;
+                let part = Split::Validation;
                 let (mut a, mut b) = (Vec::new(), Vec::new());
-                bound.evaluate(part, Bucket::Validation, None, Some(&mut a));
-                fossil.evaluate(part, Bucket::Validation, None, Some(&mut b));
+                bound.evaluate(part, FlopsAccount::Validation, None, Some(&mut a));
+                fossil.evaluate(part, FlopsAccount::Validation, None, Some(&mut b));
                 assert_eq!(a, b, "{context}: outputs");
                 if family == Family::Transformer {
                     continue; // The module's dropout draws from the host's stream from now on.

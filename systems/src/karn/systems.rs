@@ -3,6 +3,7 @@
 use bevy_ecs::prelude::*;
 use esper_engine::world::{
     catalog::{Attempts, BlueprintStatus, SiteContracts},
+    components::ModuleContract,
     ids::{BlueprintId, Index},
 };
 
@@ -51,7 +52,7 @@ pub(super) fn design_blueprints(
                 flops_per_example: blueprint.flops_per_example,
             });
             let status = BlueprintStatus::Unvalidated;
-            commands.spawn((id, blueprint, contract, status, Attempts::default()));
+            commands.spawn((id, blueprint, ModuleContract(contract), status, Attempts::default()));
         }
     }
 }

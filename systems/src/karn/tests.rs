@@ -6,7 +6,7 @@ use esper_engine::{
     scenario::Karn,
     world::{
         catalog::{Blueprint, BlueprintStatus, SiteContracts},
-        components::Contract,
+        components::{Contract, ModuleContract},
         ids::BlueprintId,
         plugin::Engine,
     },
@@ -191,7 +191,7 @@ fn each_contract_is_designed_for_once_and_strangers_take_part() {
     assert!(engine.add_blueprint(Doubling).is_err(), "the name is taken");
     let count = |engine: &mut Engine| {
         let world = engine.world_mut();
-        let mut blueprints = world.query::<(&Blueprint, &BlueprintStatus, &Contract)>();
+        let mut blueprints = world.query::<(&Blueprint, &BlueprintStatus, &ModuleContract)>();
         blueprints.iter(world).filter(|it| *it.1 == BlueprintStatus::Unvalidated).count()
     };
     engine.tick();

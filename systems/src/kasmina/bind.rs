@@ -11,27 +11,27 @@ use esper_engine::{
             Blueprint, BlueprintStatus, DeploymentCount, Kernel, KernelCache, KernelStatus,
             Kernels, Library, Penalties,
         },
-        components::{Fork, Germ, Runtime, SeedOf, Site},
+        components::{Fork, Runtime, SeedModule, SeedOf, Site},
         gate::{Gate, GateVerdict},
         ids::{BlueprintId, HostId, Index, KernelId, SeedId},
         stage::Stage,
     },
 };
 
-use super::{config::KasminaConfig, diagnostics::judge, door::step_to};
+use super::{config::KasminaConfig, diagnostics::judge, transition::transition};
 
 /// Starts the training of every germinated seed whose kernel is there, and cancels those whose blueprint is invalid.
 pub(super) fn bind_kernels(
     world: &mut World,
     waiting: &mut QueryState<
-        (Entity, &SeedId, &Stage, &Germ),
+        (Entity, &SeedId, &Stage, &SeedModule),
         With<esper_engine::world::components::Active>,
     >,
 ) {
     let mut germinated: Vec<(SeedId, Entity, BlueprintId)> = waiting
         .iter(world)
         .filter(|(_, _, stage, _)| **stage == Stage::Germinated)
-        .map(|(entity, id, _, germ)| (*id, entity, germ.blueprint))
+        .map(|(entity, id, _, seed_module)| (*id, entity, seed_module.blueprint))
         .collect();
     germinated.sort_unstable_by_key(|(id, ..)| *id);
     for (_, seed, blueprint) in germinated {
@@ -66,14 +66,14 @@ fn bind_one(world: &mut World, seed: Entity, blueprint: BlueprintId) {
     let numbers = [("params_elems", n_params)];
     judge(world, seed, Gate::G0, GateVerdict::Passed, &numbers, 0);
     judge(world, seed, Gate::G1, GateVerdict::Passed, &numbers, 0);
-    let blueprint_germ = Germ { blueprint, kernel: Some(kernel.0) };
-    world.entity_mut(seed).insert(blueprint_germ);
-    step_to(world, seed, Stage::Training, "kernel bound").expect("a germinated seed may train");
+    let seed_module = SeedModule { blueprint, kernel: Some(kernel.0) };
+    world.entity_mut(seed).insert(seed_module);
+    transition(world, seed, Stage::Training, "kernel bound").expect("a germinated seed may train");
 }
 
 fn cancel(world: &mut World, seed: Entity, gate: Gate, reason: &str) {
     judge(world, seed, gate, GateVerdict::Failed, &[], 0);
-    step_to(world, seed, Stage::Cancelled, reason).expect("a germinated seed may be cancelled");
+    transition(world, seed, Stage::Cancelled, reason).expect("a germinated seed may be cancelled");
 }
 
 /// The validated kernel of a blueprint: `fused` before any other, then by name. Both give the same bits.

@@ -3,7 +3,7 @@
 use bevy_ecs::prelude::*;
 use esper_engine::world::{
     components::{Runtime, SeedOf},
-    gate::{Gate, GateVerdict, Judgement},
+    gate::{Gate, GateState, GateVerdict},
     ids::{HostId, SeedId},
 };
 
@@ -24,7 +24,11 @@ pub(super) fn judge(
     let Runtime(handle) = *world.get::<Runtime>(host_entity).expect("every host has numbers");
     let runtimes = world.resource::<esper_engine::runtime::Runtimes>();
     let step = runtimes.get(handle).expect("the handle is live").state.step;
-    world.entity_mut(seed).insert(Judgement { last: Some((gate, verdict)), next_step, n_above: 0 });
+    world.entity_mut(seed).insert(GateState {
+        last: Some((gate, verdict)),
+        next_step,
+        consecutive_passes: 0,
+    });
     world.write_message(GateJudged {
         seed: id,
         host,

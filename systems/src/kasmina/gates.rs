@@ -2,11 +2,11 @@
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
-    runtime::{Bucket, Part, Runtimes},
+    runtime::{FlopsAccount, Runtimes, Split},
     scenario::Counterfactual,
     world::{
         components::{Runtime, SeedOf, StageClock, Telemetry},
-        gate::{Gate, GateVerdict, Judgement},
+        gate::{Gate, GateState, GateVerdict},
         ids::SeedId,
         stage::Stage,
     },
@@ -46,11 +46,11 @@ pub(super) fn judge_incubation(world: &mut World, seed: Entity) {
     if !bound.state.is_finite {
         return judge(world, seed, Gate::G2, GateVerdict::Failed, &[("is_finite", 0.0)], 0);
     }
-    let base = runtime.evaluate(Part::Validation, Bucket::Evaluation, None, None).loss;
+    let base = runtime.evaluate(Split::Validation, FlopsAccount::Evaluation, None, None).loss;
     let mut best = (f64::NEG_INFINITY, SCALES[0]);
     for scale in SCALES {
         let forced = Some((id, scale));
-        let loss = runtime.evaluate(Part::Validation, Bucket::Evaluation, forced, None).loss;
+        let loss = runtime.evaluate(Split::Validation, FlopsAccount::Evaluation, forced, None).loss;
         if loss.is_finite() && base - loss > best.0 {
             best = (base - loss, scale);
         }
@@ -95,11 +95,11 @@ pub(super) fn judge_graft(world: &mut World, seed: Entity, stage: Stage) {
     };
     let is_last = since_graft + config.verdict_extend_steps > limit;
     let is_above = gain.low > config.gain_threshold;
-    let before = world.get::<Judgement>(seed).map_or(0, |judgement| judgement.n_above);
-    let n_above = if is_above { before + 1 } else { 0 };
+    let before = world.get::<GateState>(seed).map_or(0, |gate_state| gate_state.consecutive_passes);
+    let consecutive_passes = if is_above { before + 1 } else { 0 };
     // What was confirmed once is confirmed again by a single look after fine-tuning.
     let n_needed = if stage == Stage::FineTuning { 1 } else { CONFIRMATIONS };
-    let verdict = if n_above >= n_needed {
+    let verdict = if consecutive_passes >= n_needed {
         GateVerdict::Passed
     } else if !is_above && (gain.high < config.gain_threshold || is_last) {
         GateVerdict::Failed
@@ -113,11 +113,11 @@ pub(super) fn judge_graft(world: &mut World, seed: Entity, stage: Stage) {
         ("n_examples", gain.n as f64),
         ("gate_gain", gate_gain),
         ("steps_since_graft", since_graft as f64),
-        ("looks_above", f64::from(n_above)),
+        ("looks_above", f64::from(consecutive_passes)),
     ];
     judge(world, seed, Gate::G5, verdict, &numbers, step + config.verdict_extend_steps);
-    if let Some(mut judgement) = world.get_mut::<Judgement>(seed) {
-        judgement.n_above = n_above;
+    if let Some(mut gate_state) = world.get_mut::<GateState>(seed) {
+        gate_state.consecutive_passes = consecutive_passes;
     }
 }
 
@@ -134,12 +134,12 @@ fn measure_gain(
     let mut runtimes = world.resource_mut::<Runtimes>();
     let (runtime, twin) = runtimes.get_pair_mut(handle, fork_handle).expect("both are live");
     let (mut with, mut gated, mut without) = (Vec::new(), Vec::new(), Vec::new());
-    let (part, bucket) = (Part::Validation, Bucket::Evaluation);
-    let grafted = runtime.evaluate(part, bucket, None, Some(&mut with)).loss;
-    let off = runtime.evaluate(part, bucket, Some((id, 0.0)), Some(&mut gated)).loss;
+    let (part, account) = (Split::Validation, FlopsAccount::Evaluation);
+    let grafted = runtime.evaluate(part, account, None, Some(&mut with)).loss;
+    let off = runtime.evaluate(part, account, Some((id, 0.0)), Some(&mut gated)).loss;
     let baseline = match config.counterfactual {
         Counterfactual::Twin => {
-            twin.evaluate(part, bucket, None, Some(&mut without));
+            twin.evaluate(part, account, None, Some(&mut without));
             &without
         }
         Counterfactual::Gate => &gated,

@@ -7,14 +7,14 @@ use esper_engine::{
     world::{
         catalog::Penalties,
         components::{
-            Active, Fork, Germ, HostRole, Rollbacks, Runtime, SeedOf, StageClock, Withdrawing,
+            Active, Fork, HostRole, Rollbacks, Runtime, SeedModule, SeedOf, StageClock, Withdrawing,
         },
         ids::{HostId, Index, KernelId, SeedId},
         stage::Stage,
     },
 };
 
-use super::{bind::fork_of, config::KasminaConfig, door::step_to};
+use super::{bind::fork_of, config::KasminaConfig, transition::transition};
 use crate::oona::{FaultReported, HostRolledBack};
 
 /// Twins and pinned forks are named from here on, so that hosts keep the small numbers.
@@ -111,7 +111,7 @@ pub(super) fn cull(world: &mut World, seed: Entity, reason: &str) {
         }
         return;
     }
-    step_to(world, seed, Stage::Culled, reason).expect("the caller checked the step");
+    transition(world, seed, Stage::Culled, reason).expect("the caller checked the step");
 }
 
 fn ramp_back(world: &mut World, seed: Entity, host: Entity) {
@@ -202,11 +202,14 @@ fn roll_back(world: &mut World, seed: Entity, host: Entity, reason: &str) {
         runtime.fault = runtime.fault.or(fault);
         unbind(world, seed);
     }
-    step_to(world, seed, Stage::RolledBack, reason).expect("a grafted seed may be rolled back");
+    transition(world, seed, Stage::RolledBack, reason).expect("a grafted seed may be rolled back");
 }
 
 fn penalise(world: &mut World, seed: Entity) {
-    let Some(kernel) = world.get::<Germ>(seed).and_then(|germ| germ.kernel) else { return };
+    let Some(kernel) = world.get::<SeedModule>(seed).and_then(|seed_module| seed_module.kernel)
+    else {
+        return;
+    };
     let Some(entity) = world.resource::<Index<KernelId>>().entity(KernelId(kernel)) else { return };
     let n = world.get::<Penalties>(entity).map_or(0, |penalties| penalties.0);
     world.entity_mut(entity).insert(Penalties(n + 1));
@@ -243,7 +246,7 @@ pub(super) fn reconcile_seeds(
         let bound: Vec<SeedId> = runtime.seeds.iter().map(|seed| seed.state.id).collect();
         for (id, entity, stage) in here {
             if stage == Stage::Training && !bound.contains(&id) {
-                step_to(world, entity, Stage::Cancelled, "born after the snapshot")
+                transition(world, entity, Stage::Cancelled, "born after the snapshot")
                     .expect("a training seed may be cancelled");
             } else if let Some(mut clock) = world.get_mut::<StageClock>(entity) {
                 clock.entered_step = clock.entered_step.min(step);

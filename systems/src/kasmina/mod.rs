@@ -4,25 +4,25 @@
 //! | --- | --- | --- |
 //! | `SeedCommand`, `FaultReported` | `HostReport`, `SeedReport`, `GateJudged`, `SeedPlanted`, `StageChanged`, `CommandRefused`, `HostRolledBack`, `HostSwapped` | [`Stage`](esper_engine::world::stage::Stage) and the one door to it, twins, [`Tried`] |
 //!
-//! Sense measures, Transform changes. Every change of stage goes through one function, [`step_to`], which checks
+//! Sense measures, Transform changes. Every change of stage goes through one function, [`transition`], which checks
 //! the table of legal steps and writes the journal's message.
 
 mod bind;
+mod commands;
 mod components;
 mod config;
 mod diagnostics;
-mod door;
 mod gates;
 mod graft;
-mod obey;
 mod plant;
 mod stages;
 mod systems;
+mod transition;
 mod verdict;
 
 pub use components::{NextSeed, Tried};
 pub use config::KasminaConfig;
-pub use door::{IllegalStep, step_to};
+pub use transition::{IllegalTransition, transition};
 pub use verdict::{Interval, paired_interval};
 
 use bevy_ecs::prelude::*;
@@ -68,7 +68,7 @@ impl Plugin for KasminaPlugin {
                     graft::reconcile_seeds,
                     stages::swap_hosts,
                     bind::bind_kernels,
-                    obey::obey_commands,
+                    commands::apply_commands,
                     stages::advance_stages,
                     plant::replant_sites,
                 )

@@ -41,7 +41,7 @@ pub(super) fn plant_first_seeds(
         let mut runtimes = world.resource_mut::<Runtimes>();
         let runtime = runtimes.get_mut(handle).expect("the handle is live");
         let n_sites = runtime.program.sites.len();
-        runtime.watched_sites = if n_sites == 0 { 0 } else { u64::MAX >> (64 - n_sites) };
+        runtime.sampled_sites = if n_sites == 0 { 0 } else { u64::MAX >> (64 - n_sites) };
         let contracts: Vec<Contract> =
             (0..n_sites).map(|site| runtime.program.contract(site)).collect();
         for (site, contract) in contracts.into_iter().enumerate() {

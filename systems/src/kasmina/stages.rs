@@ -9,8 +9,8 @@ use esper_engine::{
     scenario::{Composition, Counterfactual, Incubation},
     world::{
         catalog::{Blueprint, HostRecompile, HostRecompiles},
-        components::{Active, Alpha, Germ, Runtime, SeedOf, Site, StageClock, Withdrawing},
-        gate::{Gate, GateVerdict, Judgement},
+        components::{Active, Alpha, Runtime, SeedModule, SeedOf, Site, StageClock, Withdrawing},
+        gate::{Gate, GateState, GateVerdict},
         ids::{BlueprintId, HostId, Index, SeedId},
         plugin::RunStatus,
         stage::Stage,
@@ -21,8 +21,8 @@ use super::{
     bind::fork_of,
     config::KasminaConfig,
     diagnostics::judge,
-    door::step_to,
     graft::{cull, drop_fork, set_training},
+    transition::transition,
 };
 use crate::oona::HostSwapped;
 
@@ -64,7 +64,7 @@ pub(super) fn advance_stages(
 fn settle(world: &mut World, seed: Entity) {
     let stage = *world.get::<Stage>(seed).expect("every seed has a stage");
     let has_passed =
-        world.get::<Judgement>(seed).is_some_and(|judgement| judgement.has_passed(Gate::G5));
+        world.get::<GateState>(seed).is_some_and(|gate_state| gate_state.has_passed(Gate::G5));
     match stage {
         Stage::Evaluating | Stage::FineTuning if has_passed => {
             fossilize(world, seed, "the run ended after G5 had passed");
@@ -72,7 +72,7 @@ fn settle(world: &mut World, seed: Entity) {
         stage if stage.is_grafted() => cull(world, seed, "the run ended before a verdict"),
         Stage::Training | Stage::Germinated => {
             super::graft::unbind(world, seed);
-            step_to(world, seed, Stage::Cancelled, "the run ended")
+            transition(world, seed, Stage::Cancelled, "the run ended")
                 .expect("it never touched the host");
         }
         _ => {}
@@ -86,13 +86,13 @@ fn finish_withdrawal(world: &mut World, seed: Entity, host: Entity, steps: u64, 
     }
     drop_fork(world, host);
     super::graft::unbind(world, seed);
-    step_to(world, seed, Stage::Culled, "alpha is back at 0")
+    transition(world, seed, Stage::Culled, "alpha is back at 0")
         .expect("a grafted seed may be culled");
 }
 
 fn end_failed_training(world: &mut World, seed: Entity, is_done: bool) {
-    let judgement = *world.get::<Judgement>(seed).expect("an active seed has a judgement");
-    if judgement.has_failed(Gate::G2) && !is_done {
+    let gate_state = *world.get::<GateState>(seed).expect("an active seed has a gate_state");
+    if gate_state.has_failed(Gate::G2) && !is_done {
         cull(world, seed, "G2 failed");
     }
 }
@@ -119,7 +119,7 @@ fn end_grafting(world: &mut World, seed: Entity, host: Entity, step: u64, alpha:
     if config.incubation != Incubation::None {
         set_training(world, seed, false);
     }
-    step_to(world, seed, Stage::Stabilization, "alpha reached")
+    transition(world, seed, Stage::Stabilization, "alpha reached")
         .expect("a grafting seed may settle");
 }
 
@@ -152,14 +152,14 @@ fn end_stabilization(world: &mut World, seed: Entity, host: Entity, step: u64) {
     if !is_stable {
         return cull(world, seed, "G4 failed");
     }
-    step_to(world, seed, Stage::Evaluating, "stable").expect("a settled seed may be evaluated");
+    transition(world, seed, Stage::Evaluating, "stable").expect("a settled seed may be evaluated");
     let began = clock.grafted_step.expect("a grafted seed knows when");
     let next_step = (began + config.verdict_after_steps).max(step);
-    world.entity_mut(seed).insert(Judgement { next_step, ..Judgement::default() });
+    world.entity_mut(seed).insert(GateState { next_step, ..GateState::default() });
 }
 
 fn end_refused(world: &mut World, seed: Entity) {
-    if world.get::<Judgement>(seed).is_some_and(|judgement| judgement.has_failed(Gate::G5)) {
+    if world.get::<GateState>(seed).is_some_and(|gate_state| gate_state.has_failed(Gate::G5)) {
         cull(world, seed, "G5 failed");
     }
 }
@@ -171,7 +171,7 @@ pub(super) fn fossilize(world: &mut World, seed: Entity, reason: &str) {
     let id = *world.get::<SeedId>(seed).expect("every seed has a name");
     let SeedOf(host) = *world.get::<SeedOf>(seed).expect("every seed has a host");
     let Site(site) = *world.get::<Site>(seed).expect("every seed has a site");
-    let germ = *world.get::<Germ>(seed).expect("an active seed has a blueprint");
+    let seed_module = *world.get::<SeedModule>(seed).expect("an active seed has a blueprint");
     let host_id = *world.get::<HostId>(host).expect("every host has a name");
     set_training(world, seed, true);
     drop_fork(world, host);
@@ -181,7 +181,7 @@ pub(super) fn fossilize(world: &mut World, seed: Entity, reason: &str) {
         Composition::Blend => Op::Blend { alpha },
         Composition::Residual | Composition::Gate => Op::Residual { alpha },
     };
-    let blueprint = world.resource::<Index<BlueprintId>>().entity(germ.blueprint);
+    let blueprint = world.resource::<Index<BlueprintId>>().entity(seed_module.blueprint);
     let module = world.get::<Blueprint>(blueprint.expect("a bound blueprint lives"));
     let module = module.expect("it is a blueprint").graph.clone();
     let Runtime(handle) = *world.get::<Runtime>(host).expect("every host has numbers");
@@ -196,7 +196,7 @@ pub(super) fn fossilize(world: &mut World, seed: Entity, reason: &str) {
     } else {
         ""
     };
-    step_to(world, seed, Stage::Fossilized, format!("{reason}{note}"))
+    transition(world, seed, Stage::Fossilized, format!("{reason}{note}"))
         .expect("the caller checked the step");
 }
 
@@ -222,7 +222,7 @@ pub(super) fn swap_hosts(world: &mut World) {
         if runtime.seed(seed).is_none() {
             continue; // Rolled back behind the fossil: there is nothing to take in.
         }
-        runtime.adopt(seed, graph, program);
+        runtime.merge(seed, graph, program);
         let (step, params_elems) = (runtime.state.step, runtime.program.params_elems());
         world.write_message(HostSwapped { host: host_id, seed, step, params_elems });
     }

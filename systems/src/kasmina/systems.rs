@@ -5,9 +5,9 @@ use esper_engine::{
     runtime::Runtimes,
     world::{
         components::{
-            Active, Germ, HostRole, Runtime, SeedOf, Site, StageClock, Telemetry, Withdrawing,
+            Active, HostRole, Runtime, SeedModule, SeedOf, Site, StageClock, Telemetry, Withdrawing,
         },
-        gate::Judgement,
+        gate::GateState,
         ids::{HostId, SeedId},
         stage::Stage,
     },
@@ -65,13 +65,13 @@ pub(super) fn sample_seeds(
 pub(super) fn judge_seeds(
     world: &mut World,
     seeds: &mut QueryState<
-        (Entity, &SeedId, &Stage, &SeedOf, &StageClock, &Judgement),
+        (Entity, &SeedId, &Stage, &SeedOf, &StageClock, &GateState),
         (With<Active>, Without<Withdrawing>),
     >,
 ) {
     let train_min_steps = world.resource::<KasminaConfig>().kasmina.train_min_steps;
     let mut due: Vec<(SeedId, Entity, Stage)> = Vec::new();
-    for (entity, id, stage, of, clock, judgement) in seeds.iter(world) {
+    for (entity, id, stage, of, clock, gate_state) in seeds.iter(world) {
         let Some(Runtime(handle)) = world.get::<Runtime>(of.0) else { continue };
         let runtime = world.resource::<Runtimes>().get(*handle).expect("the handle is live");
         let step = runtime.state.step;
@@ -81,10 +81,10 @@ pub(super) fn judge_seeds(
         let is_due = match stage {
             Stage::Training => {
                 let is_sound = runtime.seed(*id).is_some_and(|seed| seed.state.is_finite);
-                let from = judgement.next_step.max(clock.entered_step + train_min_steps);
+                let from = gate_state.next_step.max(clock.entered_step + train_min_steps);
                 from <= step || !is_sound
             }
-            Stage::Evaluating | Stage::FineTuning => judgement.next_step <= step,
+            Stage::Evaluating | Stage::FineTuning => gate_state.next_step <= step,
             _ => false,
         };
         if is_due {
@@ -109,9 +109,9 @@ pub(super) fn report_seeds(
             &Stage,
             &SeedOf,
             &StageClock,
-            &Germ,
+            &SeedModule,
             &Telemetry,
-            &Judgement,
+            &GateState,
             Has<Withdrawing>,
         ),
         With<Active>,
@@ -122,7 +122,7 @@ pub(super) fn report_seeds(
 ) {
     let mut found: Vec<SeedReport> = seeds
         .iter()
-        .map(|(id, site, stage, of, clock, germ, telemetry, judgement, is_withdrawing)| {
+        .map(|(id, site, stage, of, clock, seed_module, telemetry, gate_state, is_withdrawing)| {
             let (host, Runtime(handle)) = hosts.get(of.0).expect("every seed has a host");
             let runtime = runtimes.get(*handle).expect("the handle is live");
             SeedReport {
@@ -132,9 +132,9 @@ pub(super) fn report_seeds(
                 contract: runtime.program.contract(usize::from(site.0)),
                 stage: *stage,
                 stage_steps: runtime.state.step.saturating_sub(clock.entered_step),
-                blueprint: Some(germ.blueprint),
+                blueprint: Some(seed_module.blueprint),
                 telemetry: *telemetry,
-                judgement: *judgement,
+                gate_state: *gate_state,
                 is_withdrawing,
             }
         })

@@ -5,7 +5,7 @@ use esper_engine::world::{
     catalog::KernelStatus,
     components::{Contract, Telemetry},
     fault::Fault,
-    gate::{Gate, GateVerdict, Judgement},
+    gate::{Gate, GateState, GateVerdict},
     ids::{BlueprintId, HostId, KernelId, SeedId},
     stage::Stage,
 };
@@ -118,7 +118,7 @@ pub struct SeedReport {
     /// What was measured.
     pub telemetry: Telemetry,
     /// Where it stands with the gate before its next stage.
-    pub judgement: Judgement,
+    pub gate_state: GateState,
     /// Whether it is being withdrawn.
     pub is_withdrawing: bool,
 }
@@ -174,7 +174,7 @@ pub enum Refusal {
     UnknownSeed,
     /// The stages do not follow each other.
     #[error("a seed in {from} may not become {to}")]
-    IllegalStep {
+    IllegalTransition {
         /// The stage it is in.
         from: Stage,
         /// The stage it was asked to enter.

@@ -16,7 +16,7 @@ pub use messages::{
     SeedPlanted, SeedReport, StageChanged,
 };
 
-pub use esper_engine::world::gate::{Gate, GateVerdict, Judgement};
+pub use esper_engine::world::gate::{Gate, GateState, GateVerdict};
 
 use esper_engine::world::plugin::{BuildError, Engine, Plugin};
 

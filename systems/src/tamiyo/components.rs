@@ -45,7 +45,7 @@ pub struct DormantSeed {
 
 /// A blueprint that could be tried.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Offer {
+pub struct Candidate {
     /// The blueprint.
     pub blueprint: BlueprintId,
     /// Its family.
@@ -78,7 +78,7 @@ pub(super) struct Memory {
 }
 
 /// What a policy is shown in a tick.
-pub struct View<'a> {
+pub struct Observation<'a> {
     /// The tick.
     pub tick: u64,
     /// Every host, sorted by name.
@@ -90,18 +90,18 @@ pub struct View<'a> {
     pub(super) memory: &'a Memory,
     pub(super) dormant: OnceCell<Vec<DormantSeed>>,
     pub(super) find_dormant: &'a dyn Fn() -> Vec<DormantSeed>,
-    pub(super) offers: OnceCell<Vec<Offer>>,
-    pub(super) find_offers: &'a dyn Fn() -> Vec<Offer>,
+    pub(super) offers: OnceCell<Vec<Candidate>>,
+    pub(super) find_offers: &'a dyn Fn() -> Vec<Candidate>,
 }
 
-impl View<'_> {
+impl Observation<'_> {
     /// Seeds that could germinate now, sorted by name. Looked up when first asked for: there may be a million.
     pub fn dormant(&self) -> &[DormantSeed] {
         self.dormant.get_or_init(self.find_dormant)
     }
 
     /// Blueprints that could be tried, sorted by family and name; invalid ones are left out.
-    pub fn offers(&self) -> &[Offer] {
+    pub fn offers(&self) -> &[Candidate] {
         self.offers.get_or_init(self.find_offers)
     }
 

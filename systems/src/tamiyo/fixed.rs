@@ -1,7 +1,7 @@
 //! `fixed`: growth on a timetable.
 
 use esper_engine::{
-    scenario::{Action, Appointment},
+    scenario::{Action, ScheduledAction},
     world::{
         gate::Gate,
         ids::{HostId, SeedId},
@@ -10,14 +10,14 @@ use esper_engine::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Policy, components::View, config::TamiyoConfig, diagnostics::epochs};
+use super::{Policy, components::Observation, config::TamiyoConfig, diagnostics::epochs};
 use crate::oona::{SeedAction, SeedCommand, SeedReport};
 
 /// Keeps each appointment once a host, from its epoch on until it can be kept.
 ///
 /// Where the timetable names no end, a seed that passes G5 is kept.
 pub struct Fixed {
-    timetable: Vec<Appointment>,
+    timetable: Vec<ScheduledAction>,
     sites: Vec<String>,
     is_direct: bool,
     /// Appointments kept, by host.
@@ -40,9 +40,9 @@ impl Fixed {
 
     fn keep(
         &self,
-        view: &View<'_>,
+        view: &Observation<'_>,
         host: HostId,
-        appointment: &Appointment,
+        appointment: &ScheduledAction,
     ) -> Option<SeedCommand> {
         let site = self.sites.iter().position(|name| *name == appointment.site)? as u16;
         let command = |seed: SeedId, action| Some(SeedCommand { seed, action });
@@ -63,13 +63,13 @@ impl Fixed {
             }
             Action::Graft => {
                 let seed = in_stage(&[Stage::Training])?;
-                (seed.judgement.has_passed(Gate::G2) || self.is_direct)
+                (seed.gate_state.has_passed(Gate::G2) || self.is_direct)
                     .then(|| command(seed.seed, SeedAction::Graft))?
             }
             Action::FineTune => command(in_stage(&[Stage::Evaluating])?.seed, SeedAction::FineTune),
             Action::Fossilize => {
                 let seed = in_stage(&[Stage::Evaluating, Stage::FineTuning])?;
-                seed.judgement
+                seed.gate_state
                     .has_passed(Gate::G5)
                     .then(|| command(seed.seed, SeedAction::Fossilize))?
             }
@@ -91,7 +91,7 @@ impl Fixed {
 }
 
 impl Policy for Fixed {
-    fn decide(&mut self, view: &View<'_>, commands: &mut Vec<SeedCommand>) {
+    fn decide(&mut self, view: &Observation<'_>, commands: &mut Vec<SeedCommand>) {
         let has_ends = self.timetable.iter().any(|it| it.action == Action::Fossilize);
         for report in view.hosts {
             for (n, appointment) in self.timetable.iter().enumerate() {
@@ -109,7 +109,7 @@ impl Policy for Fixed {
         if !has_ends {
             let passed = view.seeds.iter().filter(|seed| {
                 matches!(seed.stage, Stage::Evaluating | Stage::FineTuning)
-                    && seed.judgement.has_passed(Gate::G5)
+                    && seed.gate_state.has_passed(Gate::G5)
             });
             commands.extend(
                 passed.map(|seed| SeedCommand { seed: seed.seed, action: SeedAction::Fossilize }),

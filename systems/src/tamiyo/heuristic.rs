@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Policy,
-    components::{DormantSeed, Offer, View},
+    components::{Candidate, DormantSeed, Observation},
     config::TamiyoConfig,
     diagnostics::progress,
 };
@@ -58,7 +58,12 @@ impl Heuristic {
         now > before * (1.0 - tamiyo.plateau_relative)
     }
 
-    fn germinate(&self, view: &View<'_>, host: &HostReport, commands: &mut Vec<SeedCommand>) {
+    fn germinate(
+        &self,
+        view: &Observation<'_>,
+        host: &HostReport,
+        commands: &mut Vec<SeedCommand>,
+    ) {
         let growing =
             |seed: &&SeedReport| matches!(seed.stage, Stage::Germinated | Stage::Training);
         let n_growing = view.seeds_of(host.host).filter(growing).count();
@@ -86,12 +91,12 @@ impl Heuristic {
     /// The blueprint to try at a site: never one tried there, nor one that is growing there now.
     fn choose<'v>(
         &self,
-        view: &'v View<'_>,
+        view: &'v Observation<'_>,
         seed: &DormantSeed,
         chosen: &[(u16, BlueprintId)],
         params: u64,
-    ) -> Option<&'v Offer> {
-        let rank = |offer: &&Offer| {
+    ) -> Option<&'v Candidate> {
+        let rank = |offer: &&Candidate| {
             let (kept, culled) =
                 view.past_anywhere(offer.blueprint).fold((0, 0), |(k, c), it| match it.end {
                     Stage::Fossilized => (k + 1, c),
@@ -114,7 +119,7 @@ impl Heuristic {
             .min_by_key(rank)
     }
 
-    fn graft(&self, view: &View<'_>, host: &HostReport, commands: &mut Vec<SeedCommand>) {
+    fn graft(&self, view: &Observation<'_>, host: &HostReport, commands: &mut Vec<SeedCommand>) {
         if view.seeds_of(host.host).any(|seed| seed.stage.is_grafted()) {
             return;
         }
@@ -123,17 +128,17 @@ impl Heuristic {
             commands.extend(training().next().map(graft));
             return;
         }
-        if training().any(|seed| seed.judgement.last.is_none()) {
+        if training().any(|seed| seed.gate_state.last.is_none()) {
             return; // Ranking waits for the last of those that incubate at once.
         }
-        let passed = training().filter(|seed| seed.judgement.has_passed(Gate::G2));
+        let passed = training().filter(|seed| seed.gate_state.has_passed(Gate::G2));
         let gain = |seed: &SeedReport| seed.telemetry.counterfactual_gain.unwrap_or(f32::MIN);
         let best = passed.max_by(|a, b| gain(a).total_cmp(&gain(b)).then(b.seed.cmp(&a.seed)));
         commands.extend(best.map(graft));
     }
 
     fn judge(&self, seed: &SeedReport) -> Option<SeedCommand> {
-        if seed.is_withdrawing || !seed.judgement.has_passed(Gate::G5) {
+        if seed.is_withdrawing || !seed.gate_state.has_passed(Gate::G5) {
             return None; // Kasmina culls what G5 refuses.
         }
         let action = match seed.stage {
@@ -158,7 +163,7 @@ fn urgency(seed: &DormantSeed) -> f32 {
 }
 
 impl Policy for Heuristic {
-    fn decide(&mut self, view: &View<'_>, commands: &mut Vec<SeedCommand>) {
+    fn decide(&mut self, view: &Observation<'_>, commands: &mut Vec<SeedCommand>) {
         for epoch in view.epochs {
             let losses = self.state.losses.entry(epoch.host).or_default();
             // A rollback trains some epochs again: what came after them did not happen.

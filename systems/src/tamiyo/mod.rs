@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | `HostReport`, `EpochEnded`, `SeedReport`, `StageChanged` | `SeedCommand` | [`Policy`], the memory of past verdicts |
 //!
-//! A policy sees a [`View`] and appends commands. It must be a function of itself and of what it is shown: no clock,
+//! A policy sees a [`Observation`] and appends commands. It must be a function of itself and of what it is shown: no clock,
 //! no thread, no global random source, or a run can not be replayed.
 
 mod components;
@@ -15,7 +15,7 @@ mod heuristic;
 mod random;
 mod systems;
 
-pub use components::{ActivePolicy, DormantSeed, Offer, Verdict, View};
+pub use components::{ActivePolicy, Candidate, DormantSeed, Observation, Verdict};
 pub use config::TamiyoConfig;
 pub use fixed::Fixed;
 pub use heuristic::Heuristic;
@@ -29,10 +29,10 @@ use esper_engine::{
 
 use crate::oona::SeedCommand;
 
-/// A strategy. Implement it to replace Tamiyo's judgement with your own.
+/// A strategy. Implement it to replace Tamiyo's gate_state with your own.
 pub trait Policy: Send + Sync + 'static {
     /// Reads this tick's view and appends the commands it wants, in the order they should be obeyed.
-    fn decide(&mut self, view: &View<'_>, commands: &mut Vec<SeedCommand>);
+    fn decide(&mut self, view: &Observation<'_>, commands: &mut Vec<SeedCommand>);
 
     /// What a checkpoint has to keep of it.
     fn save(&self) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! `random`: chance among the legal actions, the control that any judgement has to beat.
+//! `random`: chance among the legal actions, the control that any gate_state has to beat.
 
 use esper_engine::world::{
     gate::Gate,
@@ -6,7 +6,7 @@ use esper_engine::world::{
     stage::Stage,
 };
 
-use super::{Policy, components::View, config::TamiyoConfig};
+use super::{Policy, components::Observation, config::TamiyoConfig};
 use crate::oona::{SeedAction, SeedCommand, SeedReport};
 
 /// Acts on each seed with a fixed probability a tick, each legal action alike.
@@ -29,7 +29,7 @@ impl Random {
     }
 
     fn legal(&self, seed: &SeedReport) -> Vec<SeedAction> {
-        let passed = |gate| seed.judgement.has_passed(gate);
+        let passed = |gate| seed.gate_state.has_passed(gate);
         match seed.stage {
             Stage::Germinated => vec![SeedAction::Cancel],
             Stage::Training if passed(Gate::G2) || self.is_direct => {
@@ -48,7 +48,7 @@ impl Random {
 }
 
 impl Policy for Random {
-    fn decide(&mut self, view: &View<'_>, commands: &mut Vec<SeedCommand>) {
+    fn decide(&mut self, view: &Observation<'_>, commands: &mut Vec<SeedCommand>) {
         for seed in view.seeds {
             let key = stream_key(self.run_seed, Purpose::Policy, seed.seed.0);
             if draw_unit(key, 2 * view.tick) < self.action_rate {

@@ -7,14 +7,16 @@ use esper_engine::{
     runtime::Runtimes,
     world::{
         catalog::{Blueprint, BlueprintStatus},
-        components::{Active, Contract, Embargo, Runtime, SeedOf, Site},
+        components::{Active, Embargo, ModuleContract, Runtime, SeedOf, Site},
         ids::{BlueprintId, HostId, SeedId},
         plugin::{Clock, RunStatus},
         stage::Stage,
     },
 };
 
-use super::components::{ActivePolicy, DormantSeed, Memory, Offer, SavedPolicy, Verdict, View};
+use super::components::{
+    ActivePolicy, Candidate, DormantSeed, Memory, Observation, SavedPolicy, Verdict,
+};
 use crate::oona::{EpochEnded, HostReport, SeedCommand, SeedReport, StageChanged};
 
 /// The dormant seeds of the world, without those that live or have ended.
@@ -37,7 +39,7 @@ pub(super) fn decide(
     mut seed_reports: MessageReader<SeedReport>,
     dormant: Dormant<'_, '_>,
     hosts: Query<(&HostId, &Runtime)>,
-    blueprints: Query<(&BlueprintId, &Blueprint, &Contract, &BlueprintStatus)>,
+    blueprints: Query<(&BlueprintId, &Blueprint, &ModuleContract, &BlueprintStatus)>,
     runtimes: Res<Runtimes>,
     mut status: ResMut<RunStatus>,
     mut commands: MessageWriter<SeedCommand>,
@@ -61,7 +63,7 @@ pub(super) fn decide(
             return;
         }
     }
-    let view = View {
+    let view = Observation {
         tick: clock.0,
         hosts: host_inbox,
         epochs: epoch_inbox,
@@ -107,15 +109,15 @@ fn find_dormant(
 }
 
 fn find_offers(
-    blueprints: &Query<(&BlueprintId, &Blueprint, &Contract, &BlueprintStatus)>,
-) -> Vec<Offer> {
-    let mut offers: Vec<Offer> = blueprints
+    blueprints: &Query<(&BlueprintId, &Blueprint, &ModuleContract, &BlueprintStatus)>,
+) -> Vec<Candidate> {
+    let mut offers: Vec<Candidate> = blueprints
         .iter()
         .filter(|(_, _, _, status)| **status != BlueprintStatus::Invalid)
-        .map(|(id, blueprint, contract, status)| Offer {
+        .map(|(id, blueprint, contract, status)| Candidate {
             blueprint: *id,
             family: blueprint.family.clone(),
-            contract: *contract,
+            contract: contract.0,
             params_elems: blueprint.params_elems,
             flops_per_example: blueprint.flops_per_example,
             is_ready: *status == BlueprintStatus::Compiled,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use esper_engine::{
     graph::{GraphError, NetworkGraph},
-    program::{CompileOptions, INPUT_GRADIENT, Need, Program, Variant},
+    program::{CompileOptions, GradMask, INPUT_GRADIENT, Program, Variant},
     world::{
         catalog::{HostRecompile, Kernel},
         digest::Digest,
@@ -60,7 +60,7 @@ fn compile(
         params_elems: program.params_elems(),
         workspace_bytes: (program.workspace_elems * size_of::<f32>()) as u64,
         flops_forward: program.flops_forward(),
-        flops_backward: program.flops_backward(Need { params: true, sites: INPUT_GRADIENT }),
+        flops_backward: program.flops_backward(GradMask { params: true, sites: INPUT_GRADIENT }),
         program: Digest::of(&bytes),
     };
     let id = Kernel::id(blueprint, DEVICE, variant.name());

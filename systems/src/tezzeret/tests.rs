@@ -9,7 +9,7 @@ use esper_engine::{
             Attempts, Blueprint, BlueprintStatus, HostRecompile, HostRecompiles, Kernel,
             KernelCache, KernelStatus, Kernels,
         },
-        components::Contract,
+        components::{Contract, ModuleContract},
         digest::Digest,
         ids::{BlueprintId, HostId, Index, KernelId, SeedId},
         plugin::{Engine, Tick, TickSystems},
@@ -47,7 +47,10 @@ fn module(width: usize) -> NetworkGraph {
 fn spawn(engine: &mut Engine, blueprint: Blueprint, contract: Contract) -> Entity {
     let id = blueprint.id(contract);
     let status = BlueprintStatus::Unvalidated;
-    engine.world_mut().spawn((id, blueprint, contract, status, Attempts::default())).id()
+    engine
+        .world_mut()
+        .spawn((id, blueprint, ModuleContract(contract), status, Attempts::default()))
+        .id()
 }
 
 fn contract(width: usize) -> Contract {

@@ -14,7 +14,7 @@ use std::{
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
-    runtime::{Runtimes, TensorBook},
+    runtime::{Runtimes, TensorMap},
     world::{
         catalog::Library,
         components::{HostRole, Runtime},
@@ -151,7 +151,7 @@ pub fn write_checkpoint(world: &mut World, folder: &Path) -> Result<PathBuf, Che
     if let Some(library) = world.get_resource::<Library>() {
         library.0.settle().map_err(CheckpointError::Library)?;
     }
-    let mut book = TensorBook::default();
+    let mut book = TensorMap::default();
     let record = WorldRecord::capture(world, journal, &mut book);
     let weights = book.to_bytes();
     let state = postcard::to_stdvec(&record).expect("plain data serialises");
@@ -289,14 +289,14 @@ fn read(path: &Path) -> Result<(CheckpointInfo, Vec<u8>, Vec<u8>), CheckpointErr
 /// Reads the checkpoint at `path`: what it says of itself, the world, and the world's tensors.
 pub(super) fn decode(
     path: &Path,
-) -> Result<(CheckpointInfo, WorldRecord, TensorBook), CheckpointError> {
+) -> Result<(CheckpointInfo, WorldRecord, TensorMap), CheckpointError> {
     let (info, weights, state) = read(path)?;
     let damaged =
         |name: &str, what: String| CheckpointError::Damaged { path: path.join(name), what };
     let record: WorldRecord =
         postcard::from_bytes(&state).map_err(|error| damaged(STATE, error.to_string()))?;
     let book =
-        TensorBook::from_bytes(&weights).map_err(|error| damaged(WEIGHTS, error.to_string()))?;
+        TensorMap::from_bytes(&weights).map_err(|error| damaged(WEIGHTS, error.to_string()))?;
     Ok((info, record, book))
 }
 

@@ -2,7 +2,7 @@
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
-    runtime::{Bucket, Evaluation, Flops, Part, Runtimes},
+    runtime::{Evaluation, Flops, FlopsAccount, Runtimes, Split},
     world::{
         components::{HostRole, Runtime},
         digest::Digest,
@@ -47,9 +47,10 @@ pub fn end_state(world: &mut World, is_over: bool) -> Vec<HostEnd> {
         .into_iter()
         .map(|(host, Runtime(handle))| {
             let runtime = runtimes.get_mut(handle).expect("the handle is live");
-            let mut evaluate =
-                |part| is_over.then(|| runtime.evaluate(part, Bucket::Validation, None, None));
-            let (validation, test) = (evaluate(Part::Validation), evaluate(Part::Test));
+            let mut evaluate = |part| {
+                is_over.then(|| runtime.evaluate(part, FlopsAccount::Validation, None, None))
+            };
+            let (validation, test) = (evaluate(Split::Validation), evaluate(Split::Test));
             let state = &runtime.state;
             let examples = state.epoch_examples;
             HostEnd {

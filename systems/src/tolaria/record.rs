@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
-    runtime::{HostRuntime, LoadHostError, Runtimes, SavedHost, TensorBook},
+    runtime::{HostRuntime, LoadHostError, Runtimes, SavedHost, TensorMap},
     world::{
         catalog::{
             Attempts, Blueprint, BlueprintStatus, DeploymentCount, Kernel, KernelOf, KernelStatus,
             Measured, Penalties, SafetySheet,
         },
         components::{
-            Active, Alpha, Contract, Embargo, Fork, Germ, HostRole, Rollbacks, Runtime, SeedOf,
-            Site, StageClock, Telemetry, Withdrawing,
+            Active, Alpha, Embargo, Fork, HostRole, ModuleContract, Rollbacks, Runtime, SeedModule,
+            SeedOf, Site, StageClock, Telemetry, Withdrawing,
         },
-        gate::Judgement,
+        gate::GateState,
         ids::{BlueprintId, HostId, Index, KernelId, SeedId},
         journal::JournalPosition,
         plugin::{Clock, RunSeed, RunStatus},
@@ -59,10 +59,10 @@ struct SeedRecord {
     stage: Stage,
     is_active: bool,
     clock: Option<StageClock>,
-    germ: Option<Germ>,
+    seed_module: Option<SeedModule>,
     alpha: Option<Alpha>,
     telemetry: Option<Telemetry>,
-    judgement: Option<Judgement>,
+    gate_state: Option<GateState>,
     embargo: Option<Embargo>,
     withdrawing: Option<Withdrawing>,
 }
@@ -71,7 +71,7 @@ struct SeedRecord {
 struct BlueprintRecord {
     id: BlueprintId,
     blueprint: Blueprint,
-    contract: Contract,
+    contract: ModuleContract,
     status: BlueprintStatus,
     attempts: Option<Attempts>,
 }
@@ -116,7 +116,7 @@ impl WorldRecord {
     pub(super) fn capture(
         world: &mut World,
         journal: JournalPosition,
-        book: &mut TensorBook,
+        book: &mut TensorMap,
     ) -> Self {
         Self {
             tick: world.resource::<Clock>().0,
@@ -139,7 +139,7 @@ impl WorldRecord {
     }
 
     /// Fills a world that has plugins and nothing else.
-    pub(super) fn restore(self, world: &mut World, book: &TensorBook) -> Result<(), RecordError> {
+    pub(super) fn restore(self, world: &mut World, book: &TensorMap) -> Result<(), RecordError> {
         world.resource_mut::<Clock>().0 = self.tick;
         if self.is_over {
             world.insert_resource(RunStatus::Completed);
@@ -161,7 +161,7 @@ impl WorldRecord {
     }
 }
 
-fn capture_hosts(world: &mut World, book: &mut TensorBook) -> Vec<HostRecord> {
+fn capture_hosts(world: &mut World, book: &mut TensorMap) -> Vec<HostRecord> {
     let mut query =
         world.query::<(&HostId, &HostRole, &Runtime, Option<&Fork>, Option<&Rollbacks>)>();
     let mut hosts: Vec<HostRecord> = query
@@ -182,7 +182,7 @@ fn capture_hosts(world: &mut World, book: &mut TensorBook) -> Vec<HostRecord> {
     hosts
 }
 
-fn capture_rings(world: &World, book: &mut TensorBook) -> Vec<(HostId, bool, Vec<SavedHost>)> {
+fn capture_rings(world: &World, book: &mut TensorMap) -> Vec<(HostId, bool, Vec<SavedHost>)> {
     let rings = world.resource::<Snapshots>().0.iter();
     rings
         .map(|(id, ring)| {
@@ -212,10 +212,10 @@ fn capture_seeds(world: &mut World) -> Vec<SeedRecord> {
             stage: *stage,
             is_active: entity.contains::<Active>(),
             clock: entity.get().copied(),
-            germ: entity.get().copied(),
+            seed_module: entity.get().copied(),
             alpha: entity.get().copied(),
             telemetry: entity.get().copied(),
-            judgement: entity.get().copied(),
+            gate_state: entity.get().copied(),
             embargo: entity.get().copied(),
             withdrawing: entity.get().copied(),
         })
@@ -225,8 +225,13 @@ fn capture_seeds(world: &mut World) -> Vec<SeedRecord> {
 }
 
 fn capture_blueprints(world: &mut World) -> Vec<BlueprintRecord> {
-    let mut query =
-        world.query::<(&BlueprintId, &Blueprint, &Contract, &BlueprintStatus, Option<&Attempts>)>();
+    let mut query = world.query::<(
+        &BlueprintId,
+        &Blueprint,
+        &ModuleContract,
+        &BlueprintStatus,
+        Option<&Attempts>,
+    )>();
     let mut blueprints: Vec<BlueprintRecord> = query
         .iter(world)
         .map(|(id, blueprint, contract, status, attempts)| BlueprintRecord {
@@ -265,7 +270,7 @@ fn load_host(
     id: HostId,
     saved: SavedHost,
     owner: &str,
-    book: &TensorBook,
+    book: &TensorMap,
 ) -> Result<HostRuntime, RecordError> {
     let stream = saved.stream();
     let config = world.resource::<HostConfigs>().0.get(&stream).cloned();
@@ -278,7 +283,7 @@ fn load_host(
 fn restore_hosts(
     world: &mut World,
     hosts: Vec<HostRecord>,
-    book: &TensorBook,
+    book: &TensorMap,
 ) -> Result<(), RecordError> {
     for HostRecord { id, role, fork, rollbacks, saved } in hosts {
         let runtime = load_host(world, id, saved, &host_owner(id), book)?;
@@ -297,7 +302,7 @@ fn restore_hosts(
 fn restore_rings(
     world: &mut World,
     rings: Vec<(HostId, bool, Vec<SavedHost>)>,
-    book: &TensorBook,
+    book: &TensorMap,
 ) -> Result<(), RecordError> {
     let mut restored = BTreeMap::new();
     for (id, is_used, saved) in rings {
@@ -346,7 +351,7 @@ fn restore_seed(world: &mut World, record: SeedRecord) -> Result<(), RecordError
             $(if let Some(component) = record.$field { entity.insert(component); })*
         };
     }
-    put!(clock, germ, alpha, telemetry, judgement, embargo, withdrawing);
+    put!(clock, seed_module, alpha, telemetry, gate_state, embargo, withdrawing);
     Ok(())
 }
 

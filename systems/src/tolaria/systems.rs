@@ -2,7 +2,7 @@
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
-    runtime::{Bucket, HostRuntime, Part, Runtimes, learning_rate},
+    runtime::{FlopsAccount, HostRuntime, Runtimes, Split, learning_rate},
     world::{
         catalog::HostRecompiles,
         components::{Active, HostRole, Runtime, SeedOf},
@@ -97,7 +97,7 @@ pub(super) fn validate_epochs(
     ended.sort_unstable_by_key(|(id, ..)| *id);
     let principals = runtimes.select_mut(ended.iter().map(|(_, _, runtime)| runtime.0));
     threads.for_each(principals, |host| {
-        let found = host.evaluate(Part::Validation, Bucket::Validation, None, None);
+        let found = host.evaluate(Split::Validation, FlopsAccount::Validation, None, None);
         host.last_validation = Some(found);
     });
     for (id, entity, Runtime(handle)) in ended {

@@ -1,9 +1,9 @@
 //! A module on the bench: a program with memory of its own, run on chosen inputs.
 
 use esper_engine::{
+    device::{Batch, Targets},
     device::{Cpu, Device, NoSeeds, Pass, Tensors},
-    program::{INPUT_GRADIENT, Need, Program, TensorId},
-    runtime::{Batch, Targets},
+    program::{GradMask, INPUT_GRADIENT, Program, TensorId},
     world::rng::{Purpose, stream_key},
 };
 use esper_kernels::philox::{fill_normal, fill_uniform};
@@ -39,7 +39,7 @@ pub(super) fn rows_of(program: &Program) -> usize {
 }
 
 /// Every gradient of a module.
-pub(super) const WANTED: Need = Need { params: true, sites: INPUT_GRADIENT };
+pub(super) const WANTED: GradMask = GradMask { params: true, sites: INPUT_GRADIENT };
 
 /// A program with room for `rows` examples.
 pub(super) struct Probe<'a> {

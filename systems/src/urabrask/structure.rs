@@ -2,7 +2,7 @@
 
 use esper_engine::{
     graph::{NetworkGraph, check_contract},
-    program::{PlacedParam, Program, Step},
+    program::{PlacedParam, Program, ScheduledInstr},
     world::components::Contract,
 };
 
@@ -58,7 +58,7 @@ fn is_sound(program: &Program) -> bool {
         program.input_gradient,
         program.output_gradient,
     ];
-    let operands = |step: &Step| step.instr.tensors();
+    let operands = |step: &ScheduledInstr| step.instr.tensors();
     program.regions.iter().all(|it| fits(it.offset, it.elems, program.workspace_elems))
         && are_placed(&program.params, program.params_len_elems)
         && are_placed(&program.buffers, program.buffers_len_elems)

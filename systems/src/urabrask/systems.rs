@@ -10,7 +10,7 @@ use esper_engine::{
             Blueprint, BlueprintStatus, Kernel, KernelCache, KernelOf, KernelStatus, Measured,
             SafetySheet,
         },
-        components::Contract,
+        components::{Contract, ModuleContract},
         forge::{Admission, Outcome, Workers},
         ids::{BlueprintId, Index, KernelId},
     },
@@ -29,7 +29,7 @@ use crate::oona::{JobAdmitted, KernelJudged};
 pub(super) struct Catalogued<'w, 's> {
     blueprint_index: Res<'w, Index<BlueprintId>>,
     kernel_index: Res<'w, Index<KernelId>>,
-    blueprints: Query<'w, 's, (&'static Blueprint, &'static Contract)>,
+    blueprints: Query<'w, 's, (&'static Blueprint, &'static ModuleContract)>,
     kernels: Query<'w, 's, (&'static Kernel, &'static KernelOf, Option<&'static Measured>)>,
 }
 
@@ -42,7 +42,7 @@ impl Catalogued<'_, '_> {
     fn kernel(&self, id: KernelId) -> Option<(Entity, &Kernel, Contract)> {
         let entity = self.kernel_index.entity(id)?;
         let (kernel, KernelOf(blueprint), _) = self.kernels.get(entity).ok()?;
-        Some((entity, kernel, *self.blueprints.get(*blueprint).ok()?.1))
+        Some((entity, kernel, self.blueprints.get(*blueprint).ok()?.1.0))
     }
 
     /// What was measured before, by the sites it is for: those of other shapes are no yardstick.
@@ -51,7 +51,7 @@ impl Catalogued<'_, '_> {
         for (kernel, KernelOf(blueprint), measured) in &self.kernels {
             if let (Some(measured), Ok((_, contract))) = (measured, self.blueprints.get(*blueprint))
             {
-                populations.entry(*contract).or_default().push(Figures::new(kernel, measured));
+                populations.entry(contract.0).or_default().push(Figures::new(kernel, measured));
             }
         }
         populations
@@ -126,7 +126,7 @@ pub(super) fn send_kernels(
     rules: Res<Rules>,
     cache: Res<KernelCache>,
     kernels: Query<(&KernelId, &Kernel, &KernelStatus, &KernelOf)>,
-    blueprints: Query<(&BlueprintId, &Blueprint, &Contract)>,
+    blueprints: Query<(&BlueprintId, &Blueprint, &ModuleContract)>,
 ) {
     let mut waiting: BTreeMap<BlueprintId, ValidateJob> = BTreeMap::new();
     let is_out = |workers: &Workers<ValidateJob>, id| {
@@ -140,7 +140,7 @@ pub(super) fn send_kernels(
         {
             let job = waiting.entry(*id).or_insert_with(|| ValidateJob {
                 blueprint: *id,
-                contract: *contract,
+                contract: contract.0,
                 graph: blueprint.graph.clone(),
                 must_grow: blueprint.is_trainable && !blueprint.is_control(),
                 rules: *rules,

@@ -17,7 +17,7 @@ struct Scale {
 const SCALES: [Scale; 4] = [
     Scale { figure: |it| it.latency_ns, little: "fast", much: "slow" },
     Scale { figure: |it| it.params_elems, little: "small", much: "large" },
-    Scale { figure: |it| it.workspace_bytes, little: "lean", much: "hungry" },
+    Scale { figure: |it| it.workspace_bytes, little: "low_memory", much: "high_memory" },
     Scale { figure: |it| it.flops, little: "light", much: "heavy" },
 ];
 

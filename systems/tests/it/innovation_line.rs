@@ -13,8 +13,8 @@ use esper_engine::{
             Attempts, Blueprint, BlueprintStatus, Kernel, KernelOf, KernelStatus, Measured,
             SafetySheet, SiteContracts,
         },
-        components::Contract,
-        forge::{Handicap, Script, Scripts, Ticket},
+        components::{Contract, ModuleContract},
+        forge::{InjectedDelay, Script, Scripts, Ticket},
         ids::KernelId,
         plugin::{Clock, Engine, Tick, TickSystems},
     },
@@ -54,7 +54,7 @@ fn keep(
 struct Line {
     scenario: Scenario,
     contracts: Vec<Contract>,
-    handicap: Option<Handicap>,
+    handicap: Option<InjectedDelay>,
     /// Present in a replay; a forge without a script in it then admits nothing.
     scripts: Option<Scripts>,
     shuffle_seed: Option<u64>,
@@ -124,7 +124,7 @@ fn verdicts(engine: &mut Engine) -> Verdicts {
     let each = kernels.iter(world).map(|(kernel, of, status, sheet, measured)| {
         let family = world.get::<Blueprint>(of.0).unwrap().family.clone();
         let reasons = sheet.map(|sheet| sheet.reasons.clone()).unwrap_or_default();
-        let contract = *world.get::<Contract>(of.0).unwrap();
+        let contract = world.get::<ModuleContract>(of.0).unwrap().0;
         ((family, kernel.variant.clone(), contract), (*status, reasons, measured.is_some()))
     });
     each.collect()
@@ -164,7 +164,7 @@ fn count_validated(contracts: Vec<Contract>) -> usize {
     let mut n_validated = 0;
     for (status, sheet, of, kernel) in kernels.iter(world) {
         let blueprint = world.get::<Blueprint>(of.0).unwrap();
-        let contract = world.get::<Contract>(of.0).unwrap();
+        let contract = &world.get::<ModuleContract>(of.0).unwrap().0;
         let what = format!("{} of {} for {contract:?}", kernel.variant, blueprint.family);
         assert_eq!(*status, KernelStatus::Validated, "{what}: {sheet:?}");
         assert!(sheet.gradient_error.is_some(), "{what}: held to the interpreter");
@@ -254,7 +254,7 @@ fn workers_and_system_order_change_neither_verdicts_nor_journal() {
     let uneven = |_: &str, ticket: Ticket| Duration::from_millis(ticket.0 * 7 % 5);
     for shuffle_seed in 0..32 {
         line.shuffle_seed = Some(shuffle_seed);
-        line.handicap = (shuffle_seed < 4).then_some(Handicap(uneven));
+        line.handicap = (shuffle_seed < 4).then_some(InjectedDelay(uneven));
         line.scenario.tezzeret.n_workers = 1 + shuffle_seed as usize % 4;
         line.scenario.urabrask.n_workers = 1 + shuffle_seed as usize % 3;
         let mut found = line.run(12);
@@ -267,7 +267,7 @@ fn workers_and_system_order_change_neither_verdicts_nor_journal() {
 fn a_free_run_is_repeated_from_its_journal() {
     let mut line = Line { contracts: vectors([5, 8]), ..Line::default() };
     line.scenario.tezzeret.mode = Mode::Free;
-    line.handicap = Some(Handicap(|_, ticket| Duration::from_micros(300 * (ticket.0 % 4))));
+    line.handicap = Some(InjectedDelay(|_, ticket| Duration::from_micros(300 * (ticket.0 % 4))));
     let mut free = line.build();
     let mut n_ticks = 0;
     while verdicts(&mut free)
@@ -288,7 +288,7 @@ fn a_free_run_is_repeated_from_its_journal() {
         scripts.get_mut(&it.forge).unwrap().push(*tick, Ticket(it.ticket), &it.outcome);
     }
     line.scripts = Some(Scripts(scripts));
-    line.handicap = Some(Handicap(|_, ticket| Duration::from_millis(ticket.0 % 3)));
+    line.handicap = Some(InjectedDelay(|_, ticket| Duration::from_millis(ticket.0 % 3)));
     let mut replay = line.run(n_ticks);
     assert_eq!(lines(&free), lines(&replay));
     assert_eq!(verdicts(&mut free), verdicts(&mut replay));
@@ -313,7 +313,7 @@ fn a_kernels_name_does_not_depend_on_the_run() {
 fn workers_that_hang_cost_the_blueprints_and_not_the_run() {
     let mut line = Line::default();
     line.scenario.tezzeret.timeout_ms = 20;
-    line.handicap = Some(Handicap(|forge, _| match forge {
+    line.handicap = Some(InjectedDelay(|forge, _| match forge {
         "compile" => Duration::from_secs(60),
         _ => Duration::ZERO,
     }));
@@ -324,7 +324,7 @@ fn workers_that_hang_cost_the_blueprints_and_not_the_run() {
     for (status, attempts) in blueprints.iter(world) {
         assert_eq!((*status, *attempts), (BlueprintStatus::Invalid, Attempts(3)));
     }
-    line.handicap = Some(Handicap(|forge, _| match forge {
+    line.handicap = Some(InjectedDelay(|forge, _| match forge {
         "validate" => Duration::from_secs(60),
         _ => Duration::ZERO,
     }));

@@ -5,7 +5,7 @@ use std::time::Instant;
 use bevy_ecs::{prelude::*, system::SystemParam};
 
 use super::{
-    Forge, ForgeConfig, Full, Handicap, Job, JobsOut, Lateness, Outcome, Script, Sent, Ticket,
+    Forge, ForgeConfig, Full, InjectedDelay, Job, JobsOut, Lateness, Outcome, Script, Sent, Ticket,
     pool::Pool,
 };
 use crate::{scenario::Mode, world::plugin::Clock};
@@ -75,7 +75,7 @@ impl<J: Job> Forge<J> {
     pub(super) fn new(
         config: ForgeConfig,
         script: Option<Script>,
-        handicap: Option<Handicap>,
+        handicap: Option<InjectedDelay>,
     ) -> Self {
         Self { pool: Pool::new(&config), config, script, handicap }
     }

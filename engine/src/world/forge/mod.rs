@@ -139,7 +139,7 @@ pub struct Full<J>(pub J);
 pub struct Forge<J: Job> {
     config: ForgeConfig,
     script: Option<Script>,
-    handicap: Option<Handicap>,
+    handicap: Option<InjectedDelay>,
     pool: Pool<J>,
 }
 
@@ -220,7 +220,7 @@ pub struct Scripts(pub BTreeMap<String, Script>);
 /// For how long workers hold each job of a forge back before they run it. Insert it before the plugins to find out
 /// whether timing leaks into a run.
 #[derive(Resource, Clone, Copy, Debug)]
-pub struct Handicap(pub fn(forge: &str, Ticket) -> Duration);
+pub struct InjectedDelay(pub fn(forge: &str, Ticket) -> Duration);
 
 /// How often, and for how long, a tick waited for a worker: all forges together.
 ///
@@ -279,7 +279,7 @@ impl Engine {
         // In a replay, a forge without a script is one none of whose jobs came back.
         let script = scripts.map(|it| it.0.get(config.name).cloned().unwrap_or_default());
         world.get_resource_or_init::<Lateness>();
-        let handicap = world.get_resource::<Handicap>().copied();
+        let handicap = world.get_resource::<InjectedDelay>().copied();
         world.insert_resource(Forge::<J>::new(config, script, handicap));
         world.insert_resource(JobsOut::<J>::default());
         let mut schedules = world.resource_mut::<Schedules>();

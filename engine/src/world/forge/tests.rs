@@ -38,7 +38,7 @@ fn drive(
     handicap: fn(&str, Ticket) -> Duration,
     n_ticks: u64,
 ) -> (Log, JobsOut<Nap>, u64) {
-    let mut forge = Forge::new(config, script, Some(Handicap(handicap)));
+    let mut forge = Forge::new(config, script, Some(InjectedDelay(handicap)));
     let (mut jobs, lateness) = (JobsOut::default(), Lateness::default());
     let mut log = Log::new();
     for now in 1..=n_ticks {

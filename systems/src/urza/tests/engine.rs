@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bevy_ecs::prelude::*;
 use esper_engine::world::{
     catalog::{BlueprintStatus, KernelCache, KernelOf, KernelStatus, Library, SafetySheet},
-    components::{Germ, Telemetry},
+    components::{ModuleContract, SeedModule, Telemetry},
     digest::Digest,
     ids::{BlueprintId, HostId, KernelId, SeedId},
     plugin::{BuildError, Engine, RunStatus},
@@ -42,7 +42,8 @@ fn spawn(world: &mut World, family: &str) -> (Entity, BlueprintId, KernelId) {
     let id = plan.id(contract(8));
     let name = super::Kernel::id(id, "cpu", "fused");
     world.resource_mut::<KernelCache>().insert(name, Arc::new(program));
-    let parent = world.spawn((id, plan, contract(8), BlueprintStatus::Compiling)).id();
+    let parent =
+        world.spawn((id, plan, ModuleContract(contract(8)), BlueprintStatus::Compiling)).id();
     let entity =
         world.spawn((name, made, KernelStatus::PendingBenchmarking, KernelOf(parent))).id();
     (entity, id, name)
@@ -69,7 +70,7 @@ fn end_seed(world: &mut World, blueprint: BlueprintId, kernel: Option<Digest>, t
         ..Telemetry::default()
     };
     let seed = SeedId(world.query::<&SeedId>().iter(world).count() as u64);
-    world.spawn((seed, Germ { blueprint, kernel }, seen));
+    world.spawn((seed, SeedModule { blueprint, kernel }, seen));
     world.write_message(StageChanged {
         seed,
         host: HostId(0),

@@ -1,0 +1,54 @@
+//! What the randomness of a batch is keyed by.
+
+use esper_kernels::philox::Philox;
+
+use esper_nn::rng::{Purpose, draw_below, stream_key};
+
+/// Says of which host and epoch a batch is, for whatever is drawn when it is gathered.
+///
+/// Nothing else enters: a twin, a run resumed and any number of threads draw the same bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draw {
+    /// The seed of the run.
+    pub run_seed: u64,
+    /// Which of the run's random streams are the host's.
+    pub stream: u64,
+    /// The epoch of the batch, from zero.
+    pub epoch: u64,
+    /// Whether gradients are computed on the batch; without, nothing is drawn at all.
+    pub is_training: bool,
+}
+
+impl Draw {
+    /// A number below `bound`, the same for the whole epoch: where its windows of text begin.
+    pub(super) fn cut(self, bound: usize) -> usize {
+        let key = stream_key(self.run_seed, Purpose::Cut, self.stream);
+        draw_below(key, self.epoch, bound as u64) as usize
+    }
+
+    /// What examples are varied by.
+    pub(super) fn examples(self) -> ExampleDraws {
+        let key = stream_key(self.run_seed, Purpose::Augment, self.stream);
+        ExampleDraws { philox: Philox::new(key), epoch: self.epoch }
+    }
+}
+
+/// The numbers of one epoch, a few for each example.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ExampleDraws {
+    philox: Philox,
+    epoch: u64,
+}
+
+impl ExampleDraws {
+    /// Four random words of `example`; each `block` has others.
+    pub(super) fn words(self, example: u32, block: u32) -> [u32; 4] {
+        self.philox.block([example, self.epoch as u32, (self.epoch >> 32) as u32, block])
+    }
+}
+
+/// A number below `bound`: the high half of a product, whose bias is below `bound / 2^32` (Lemire,
+/// "Fast random integer generation in an interval", 2019, section 3).
+pub(super) fn below(word: u32, bound: usize) -> usize {
+    ((u64::from(word) * bound as u64) >> 32) as usize
+}
