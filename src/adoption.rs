@@ -10,6 +10,7 @@ use std::{
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
+    forge::Job,
     program::{Program, Variant},
     runtime::Runtimes,
     scenario::Scenario,
@@ -18,11 +19,11 @@ use esper_engine::{
             Attempts, Blueprint, BlueprintStatus, DeploymentCount, Kernel, KernelCache, KernelOf,
             KernelStatus, Measured, SafetySheet,
         },
-        components::{Contract, ModuleContract},
-        forge::Job,
+        components::ModuleContract,
         ids::{BlueprintId, KernelId},
     },
 };
+use esper_nn::contract::Contract;
 use esper_systems::{
     karn,
     nissa::KernelAdopted,

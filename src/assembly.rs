@@ -8,19 +8,19 @@ use std::{
 use esper_engine::{
     data::{self, DataConfig, SplitData},
     device::{Cpu, Device},
+    forge::Scripts,
     graph::NetworkGraph,
     program::Program,
+    run_dir::RunDir,
     runtime::{HostConfig, HostRuntime, Runtimes, StateDict},
     scenario::{self, Scenario},
     world::{
         components::{HostRole, Runtime},
-        digest::Digest,
-        forge::Scripts,
         ids::HostId,
         plugin::{BuildError, Engine, Plugin, RunSeed},
-        run_dir::RunDir,
     },
 };
+use esper_nn::digest::Digest;
 use esper_systems::{
     karn::{BlueprintFamily, Catalogue, KarnConfig, KarnExt, KarnPlugin},
     kasmina::{KasminaConfig, KasminaPlugin},

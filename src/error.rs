@@ -3,8 +3,9 @@
 use esper_engine::{
     data::{DataError, DataFault},
     graph::GraphError,
+    run_dir::RunDirError,
     scenario::ScenarioError,
-    world::{plugin::BuildError, run_dir::RunDirError},
+    world::plugin::BuildError,
 };
 use esper_systems::{
     karn::CatalogueError, nissa::NissaError, tolaria::CheckpointError, urza::LibraryError,

@@ -48,7 +48,7 @@ pub mod prelude {
         scenario::{self, Scenario},
         world::{
             catalog::Blueprint,
-            components::{Contract, HostRole, Runtime, SeedOf, Site, Telemetry},
+            components::{HostRole, Runtime, SeedOf, Site, Telemetry},
             gate::{Gate, GateVerdict},
             ids::{BlueprintId, HostId, Index, SeedId},
             plugin::{BuildError, Clock, Engine, Plugin, RunStatus, Tick, TickSystems},
@@ -56,6 +56,7 @@ pub mod prelude {
         },
     };
     pub use esper_kernels::cpu::Activation;
+    pub use esper_nn::contract::Contract;
     pub use esper_systems::{
         karn::{BlueprintFamily, KarnExt},
         nissa::{ProgressMode, Summary},

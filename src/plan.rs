@@ -8,8 +8,8 @@ use esper_engine::{
     program::GradMask,
     runtime::HostConfig,
     scenario::Scenario,
-    world::components::Contract,
 };
+use esper_nn::contract::Contract;
 use serde::Serialize;
 
 use crate::hosts::Built;

@@ -1,12 +1,10 @@
 //! A run in progress: tick it, stop it, finish it.
 
 use esper_engine::{
+    forge::Lateness,
+    run_dir::RunDir,
     scenario::Scenario,
-    world::{
-        forge::Lateness,
-        plugin::{Clock, Engine, RunStatus},
-        run_dir::RunDir,
-    },
+    world::plugin::{Clock, Engine, RunStatus},
 };
 use esper_systems::{
     nissa::{self, HostSummary, NissaState, Progress, RunEnd, RunEnded, RunFacts, Scores, Summary},

@@ -3,12 +3,10 @@
 use std::path::Path;
 
 use esper::{
-    engine::world::{
-        digest::Digest,
-        journal::{self, Journal},
-    },
+    engine::journal::{self, Journal},
     prelude::*,
 };
+use esper_nn::digest::Digest;
 
 use crate::{
     row::Row,

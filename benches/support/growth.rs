@@ -8,14 +8,13 @@ use esper::{
         program::{CompileOptions, Program},
         world::{
             catalog::{Blueprint, BlueprintStatus, Kernel, KernelCache, KernelStatus},
-            components::Contract,
-            digest::Digest,
             ids::KernelId,
         },
     },
     kernels::cpu::Activation,
     systems::urza::{Batch, BlueprintRecord, KernelRecord, LibraryStore},
 };
+use esper_nn::{contract::Contract, digest::Digest};
 
 use super::modules::residual_mlp;
 

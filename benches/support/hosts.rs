@@ -7,11 +7,9 @@ use esper::engine::{
     program::{CompileOptions, Program},
     runtime::{HostRuntime, Ramp, SeedMode, SeedState},
     scenario::{Curve, Incubation},
-    world::{
-        digest::Digest,
-        ids::{KernelId, SeedId},
-    },
+    world::ids::{KernelId, SeedId},
 };
+use esper_nn::digest::Digest;
 
 /// The seed that [`plant`] plants.
 pub const SEED: SeedId = SeedId(1);

@@ -7,6 +7,9 @@ pub use esper_data as data;
 pub use esper_nn as nn;
 pub use esper_nn::{device, graph, program};
 
+pub mod forge;
+pub mod journal;
+pub mod run_dir;
 pub mod runtime;
 pub mod scenario;
 pub mod world;

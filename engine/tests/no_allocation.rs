@@ -14,12 +14,10 @@ use esper_engine::{
     program::{CompileOptions, Program},
     runtime::{HostConfig, HostRuntime, Ramp, SeedMode, SeedState},
     scenario::{Curve, Incubation, Scenario},
-    world::{
-        digest::Digest,
-        ids::{KernelId, SeedId},
-    },
+    world::ids::{KernelId, SeedId},
 };
 use esper_kernels::cpu::Activation;
+use esper_nn::digest::Digest;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };

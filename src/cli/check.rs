@@ -5,11 +5,9 @@ use std::fmt::Write;
 use clap::Args as ClapArgs;
 use esper::{
     Plan,
-    engine::{
-        data::{Dataset, Targets},
-        world::components::Contract,
-    },
+    engine::data::{Dataset, Targets},
 };
+use esper_nn::contract::Contract;
 use serde::Serialize;
 
 use super::{failure::Failure, source::ScenarioArgs, voice::Voice};

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Args;
 use esper::{
     Run,
-    engine::world::{plugin::Clock, run_dir::RunDir},
+    engine::{run_dir::RunDir, world::plugin::Clock},
     systems::nissa::RunEnd,
 };
 use serde::Serialize;

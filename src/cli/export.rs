@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, ValueEnum};
 use esper::{
-    engine::world::run_dir::{RunDir, write_atomic},
+    engine::run_dir::{RunDir, write_atomic},
     systems::tolaria::{self, CheckpointError, Exported},
 };
 use serde::Serialize;

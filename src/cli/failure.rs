@@ -5,8 +5,8 @@ use std::{error::Error, fmt::Display};
 use esper::{
     RunError,
     engine::{
+        run_dir::{FileError, RunDirError},
         scenario::{Place, Problem, ScenarioError, ScenarioFile},
-        world::run_dir::{FileError, RunDirError},
     },
 };
 use miette::{LabeledSpan, MietteDiagnostic, NamedSource, Report};

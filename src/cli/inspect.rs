@@ -4,7 +4,7 @@ use std::{fmt::Write, path::PathBuf};
 
 use clap::Args as ClapArgs;
 use esper::{
-    engine::world::run_dir::{Manifest, RunDir},
+    engine::run_dir::{Manifest, RunDir},
     systems::nissa::{Inspection, Summary},
 };
 use serde::Serialize;

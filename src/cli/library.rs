@@ -8,7 +8,7 @@ use std::{
 
 use clap::{Args as ClapArgs, Subcommand};
 use esper::{
-    engine::world::{components::Contract, digest::Digest, run_dir::RunDir},
+    engine::run_dir::RunDir,
     seal_library,
     systems::{
         nissa::table,
@@ -18,6 +18,7 @@ use esper::{
         },
     },
 };
+use esper_nn::{contract::Contract, digest::Digest};
 
 use super::{failure::Failure, voice::Voice};
 

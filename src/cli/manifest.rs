@@ -5,11 +5,12 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 use esper::{
     engine::{
         data::SplitData,
+        run_dir::Manifest,
         scenario::{Network, Scenario},
-        world::{digest::Digest, run_dir::Manifest},
     },
     kernels::cpu::simd_level,
 };
+use esper_nn::digest::Digest;
 
 /// The manifest of a run of `scenario` on `data` that begins now.
 pub fn describe(scenario: &Scenario, data: &SplitData) -> Manifest {

@@ -4,13 +4,13 @@ use std::{fs, path::PathBuf};
 
 use clap::Args as ClapArgs;
 use esper::{
-    engine::world::{
-        digest::Digest,
+    engine::{
         forge::{Scripts, Ticket},
         journal::{self, Journal},
     },
     systems::nissa::{KernelAdopted, Recorded, RunEnded},
 };
+use esper_nn::digest::Digest;
 use serde::Serialize;
 
 use super::{failure::Failure, run_folder::RunFolder, voice::Voice};

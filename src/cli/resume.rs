@@ -9,7 +9,7 @@ use std::{
 use clap::Args as ClapArgs;
 use esper::{
     Run, RunBuilder,
-    engine::world::{
+    engine::{
         journal,
         run_dir::{FileError, RunDir},
     },

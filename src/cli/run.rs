@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use clap::Args as ClapArgs;
-use esper::{Run, RunBuilder, engine::world::run_dir::RunDir};
+use esper::{Run, RunBuilder, engine::run_dir::RunDir};
 
 use super::{
     drive::{self, DriveArgs},

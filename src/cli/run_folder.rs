@@ -5,14 +5,12 @@ use std::path::Path;
 use esper::{
     RunBuilder,
     engine::{
+        run_dir::{Manifest, RunDir},
         scenario::ScenarioFile,
-        world::{
-            digest::Digest,
-            run_dir::{Manifest, RunDir},
-        },
     },
     load_data,
 };
+use esper_nn::digest::Digest;
 
 use super::{failure::Failure, manifest, source::read_text};
 

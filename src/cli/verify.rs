@@ -4,8 +4,7 @@ use std::{fmt::Display, fs, path::PathBuf};
 
 use clap::Args as ClapArgs;
 use esper::{
-    engine::world::{
-        digest::Digest,
+    engine::{
         journal,
         run_dir::{Manifest, RunDir},
     },
@@ -14,6 +13,7 @@ use esper::{
         tolaria, urza,
     },
 };
+use esper_nn::digest::Digest;
 use serde::Serialize;
 
 use super::{failure::Failure, voice::Voice};

@@ -8,9 +8,9 @@ use std::{
 
 use esper_engine::{
     graph::{FILE_LEN_MAX_BYTES, GraphFormat, Loss, NetworkGraph, Node, Op},
+    run_dir::FileError,
     runtime::{ExchangeError, StateDict},
     scenario::nearest,
-    world::run_dir::FileError,
 };
 
 use super::examples::Examples;

@@ -1,12 +1,11 @@
 //! What the subsystems' own tests share.
 
 use esper_engine::{
-    device::{Batch, Targets},
-    device::{Cpu, Device, NoSeeds, Pass, Tensors},
+    device::{Batch, Cpu, Device, NoSeeds, Pass, Targets, Tensors},
     program::{GradMask, INPUT_GRADIENT, Program},
-    world::rng::Purpose,
 };
 use esper_kernels::philox::fill_normal;
+use esper_nn::rng::Purpose;
 
 /// What a module computes on inputs and output gradients of unit variance.
 pub struct Bench {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bevy_ecs::schedule::{ScheduleBuildSettings, Schedules};
 use esper::{
-    engine::world::forge::{InjectedDelay, Ticket},
+    engine::forge::{InjectedDelay, Ticket},
     prelude::*,
 };
 

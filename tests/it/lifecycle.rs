@@ -6,10 +6,11 @@ use bevy_ecs::prelude::*;
 use esper::{
     engine::{
         scenario::{Composition, Counterfactual, Incubation},
-        world::{digest::Digest, ids::HostId},
+        world::ids::HostId,
     },
     prelude::*,
 };
+use esper_nn::digest::Digest;
 use proptest::prelude::*;
 
 use crate::support::{Family, brief, brief_of, run, state_digest};

@@ -2,10 +2,11 @@
 
 use bevy_ecs::prelude::*;
 use esper::{
-    engine::world::{digest::Digest, ids::HostId},
+    engine::world::ids::HostId,
     prelude::*,
     systems::oona::{FaultReported, HostRolledBack},
 };
+use esper_nn::digest::Digest;
 
 use crate::support::{Family, brief_of, state_digest};
 

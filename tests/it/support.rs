@@ -4,10 +4,10 @@ use esper::{
     engine::{
         data::Augment,
         scenario::{Adam, Cnn, Host, Network, Optimizer, Standardize, Transformer},
-        world::digest::Digest,
     },
     prelude::*,
 };
+use esper_nn::digest::Digest;
 
 /// What people train.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,12 +21,11 @@ use crate::{
     graph::NetworkGraph,
     program::{GradMask, Program, Region},
     scenario::Incubation,
-    world::{
-        digest::Digest,
-        fault::Fault,
-        ids::SeedId,
-        rng::{Purpose, stream_key},
-    },
+    world::{fault::Fault, ids::SeedId},
+};
+use esper_nn::{
+    digest::Digest,
+    rng::{Purpose, stream_key},
 };
 
 /// What of a host a snapshot restores, seeds apart.

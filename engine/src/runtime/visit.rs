@@ -15,11 +15,9 @@ use crate::{
     device::{Batch, Device, NoSeeds, Pass, SiteVisitor, Targets, Tensors},
     program::{GradMask, Region},
     scenario::{Composition, Incubation},
-    world::{
-        ids::SeedId,
-        rng::{Purpose, stream_key},
-    },
+    world::ids::SeedId,
 };
+use esper_nn::rng::{Purpose, stream_key};
 
 /// Why the pass is run.
 #[derive(Clone, Copy, Debug, PartialEq)]

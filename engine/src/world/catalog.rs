@@ -9,14 +9,12 @@ use bevy_ecs::prelude::*;
 use esper_nn::contract::Contract;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    digest::Digest,
-    ids::{BlueprintId, HostId, KernelId, SeedId},
-};
+use super::ids::{BlueprintId, HostId, KernelId, SeedId};
 use crate::{
     graph::{GraphError, NetworkGraph},
     program::{CompileOptions, PIPELINE_VERSION, Program},
 };
+use esper_nn::digest::Digest;
 
 /// The blueprint a kernel was compiled from.
 #[derive(Component, Clone, Copy, Debug, PartialEq, Eq)]

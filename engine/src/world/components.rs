@@ -1,14 +1,12 @@
 //! What hosts and seeds carry: small, plain facts.
 
 use bevy_ecs::{lifecycle::HookContext, prelude::*, world::DeferredWorld};
-pub use esper_nn::contract::Contract;
+use esper_nn::contract::Contract;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    digest::Digest,
-    ids::{BlueprintId, HostId},
-};
+use super::ids::{BlueprintId, HostId};
 use crate::runtime::{RuntimeHandle, Runtimes};
+use esper_nn::digest::Digest;
 
 /// The host a seed is planted in.
 #[derive(Component, Clone, Copy, Debug, PartialEq, Eq)]

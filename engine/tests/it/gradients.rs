@@ -1,16 +1,15 @@
 //! Every parameter of whole hosts, against central differences of the reference interpreter.
 
 use esper_engine::{
-    device::{Batch, Targets},
-    device::{Cpu, Device, NoSeeds, Pass, Tensors},
+    device::{Batch, Cpu, Device, NoSeeds, Pass, Targets, Tensors},
     graph::NetworkGraph,
     program::{
         CompileOptions, GradMask, Program,
         reference::{ReferenceParams, forward_training, widen_params},
     },
-    world::rng::{Purpose, draw_below},
 };
 use esper_kernels::cpu::fill_normal;
+use esper_nn::rng::{Purpose, draw_below};
 
 use crate::support::Family;
 

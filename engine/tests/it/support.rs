@@ -11,12 +11,10 @@ use esper_engine::{
     program::{CompileOptions, Program},
     runtime::{HostConfig, HostRuntime, SeedState},
     scenario::{Adam, Incubation, Optimizer, Scenario},
-    world::{
-        digest::Digest,
-        ids::{KernelId, SeedId},
-    },
+    world::ids::{KernelId, SeedId},
 };
 use esper_kernels::cpu::Activation;
+use esper_nn::digest::Digest;
 
 /// What people train.
 #[derive(Clone, Copy, Debug, PartialEq)]

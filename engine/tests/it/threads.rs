@@ -1,6 +1,7 @@
 //! A large host uses every thread of its pool, and none of its bits know.
 
-use esper_engine::{runtime::HostRuntime, scenario::Incubation, world::digest::Digest};
+use esper_engine::{runtime::HostRuntime, scenario::Incubation};
+use esper_nn::digest::Digest;
 
 use crate::support::{Family, bind, host_of, scenario};
 

@@ -3,9 +3,9 @@
 use esper_engine::{
     graph::{GraphError, Init, NetworkGraph, Op},
     scenario::Karn,
-    world::components::Contract,
 };
 use esper_kernels::cpu::Activation;
+use esper_nn::contract::Contract;
 
 use super::{
     catalogue::BlueprintFamily,

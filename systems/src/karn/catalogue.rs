@@ -8,10 +8,10 @@ use esper_engine::{
     scenario::Karn,
     world::{
         catalog::Blueprint,
-        components::Contract,
         plugin::{BuildError, Engine},
     },
 };
+use esper_nn::contract::Contract;
 
 use super::{
     adversarial::adversarial_family, controls::CONTROLS, diagnostics::CatalogueError,

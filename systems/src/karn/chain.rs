@@ -1,10 +1,8 @@
 //! Modules that are one op after another.
 
-use esper_engine::{
-    graph::{GraphError, Init, NetworkGraph, NodeIndex, Op, features},
-    world::components::Contract,
-};
+use esper_engine::graph::{GraphError, Init, NetworkGraph, NodeIndex, Op, features};
 use esper_kernels::cpu::Activation;
+use esper_nn::contract::Contract;
 
 /// A graph and its last node.
 pub(super) struct Chain {

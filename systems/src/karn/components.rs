@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::components::Contract;
+use esper_nn::contract::Contract;
 use serde::{Deserialize, Serialize};
 
 /// What has been designed, and what could not be.

@@ -2,9 +2,10 @@
 
 use esper_engine::{
     graph::{GraphError, Init, NetworkGraph, Op},
-    world::{catalog::Blueprint, components::Contract},
+    world::catalog::Blueprint,
 };
 use esper_kernels::cpu::Activation;
+use esper_nn::contract::Contract;
 
 use super::{
     chain::Chain,

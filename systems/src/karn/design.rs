@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use bevy_ecs::prelude::*;
 use esper_engine::{
     graph::{GraphError, Op},
-    world::{catalog::Blueprint, components::Contract, ids::BlueprintId},
+    world::{catalog::Blueprint, ids::BlueprintId},
 };
+use esper_nn::contract::Contract;
 
 use super::{
     catalogue::{BlueprintFamily, Catalogue},

@@ -2,11 +2,9 @@
 //!
 //! None of them holds a batch norm: what a module adds to an example must not depend on the others of its batch.
 
-use esper_engine::{
-    graph::{GraphError, Init, NetworkGraph, Op},
-    world::components::Contract,
-};
+use esper_engine::graph::{GraphError, Init, NetworkGraph, Op};
 use esper_kernels::cpu::Activation;
+use esper_nn::contract::Contract;
 
 use super::{
     chain::Chain,

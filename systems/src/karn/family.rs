@@ -2,8 +2,9 @@
 
 use esper_engine::{
     graph::{GraphError, NetworkGraph, features},
-    world::{catalog::Blueprint, components::Contract},
+    world::catalog::Blueprint,
 };
+use esper_nn::contract::Contract;
 
 use super::catalogue::BlueprintFamily;
 

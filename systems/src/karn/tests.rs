@@ -6,11 +6,12 @@ use esper_engine::{
     scenario::Karn,
     world::{
         catalog::{Blueprint, BlueprintStatus, SiteContracts},
-        components::{Contract, ModuleContract},
+        components::ModuleContract,
         ids::BlueprintId,
         plugin::Engine,
     },
 };
+use esper_nn::contract::Contract;
 
 use super::{controls::CONTROLS, families::FAMILIES, *};
 use crate::{oona::OonaPlugin, testing::Bench};

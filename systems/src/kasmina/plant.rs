@@ -5,11 +5,12 @@ use esper_engine::{
     runtime::Runtimes,
     world::{
         catalog::SiteContracts,
-        components::{Contract, Embargo, HostRole, Runtime, SeedOf, Site},
+        components::{Embargo, HostRole, Runtime, SeedOf, Site},
         ids::{HostId, SeedId},
         stage::Stage,
     },
 };
+use esper_nn::contract::Contract;
 
 use super::{
     components::{NextSeed, Withdrawals},

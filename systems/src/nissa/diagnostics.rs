@@ -3,9 +3,8 @@
 use std::{fmt::Display, path::PathBuf};
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
-    digest::Digest, journal::JournalError, plugin::RunStatus, run_dir::FileError,
-};
+use esper_engine::{journal::JournalError, run_dir::FileError, world::plugin::RunStatus};
+use esper_nn::digest::Digest;
 
 /// Why a run's record can not be kept or read.
 #[derive(Debug, thiserror::Error)]

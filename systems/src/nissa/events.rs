@@ -1,11 +1,11 @@
 //! Messages as events of the audit chain: their kinds, and the one order they are written in.
 
 use bevy_ecs::{prelude::*, system::SystemParam};
-use esper_engine::world::{
-    digest::Digest,
-    ids::{BlueprintId, KernelId},
+use esper_engine::{
     journal::{JOB_ADMITTED, Journal, JournalError},
+    world::ids::{BlueprintId, KernelId},
 };
+use esper_nn::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::oona::{

@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeMap, io::BufRead, path::Path};
 
-use esper_engine::world::{
-    ids::{BlueprintId, HostId, SeedId},
+use esper_engine::{
     journal::{self, Event, Events},
-    stage::Stage,
+    world::{
+        ids::{BlueprintId, HostId, SeedId},
+        stage::Stage,
+    },
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 

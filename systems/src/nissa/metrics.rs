@@ -8,10 +8,10 @@ use std::{
 };
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
-    ids::HostId,
+use esper_engine::{
     journal,
     run_dir::{FileError, write_atomic},
+    world::ids::HostId,
 };
 use serde::Deserialize;
 

@@ -30,9 +30,9 @@ pub use summary::{HostSummary, RunEnd, RunFacts, Scores, Summary};
 pub use table::table;
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
+use esper_engine::{
     journal::Journal,
-    plugin::{BuildError, Engine, Plugin, Tick, TickSystems},
+    world::plugin::{BuildError, Engine, Plugin, Tick, TickSystems},
 };
 
 /// Adds [Nissa](self), with a journal in memory until [`start`] or [`resume`] gives it a file.

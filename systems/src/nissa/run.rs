@@ -1,12 +1,12 @@
 //! How a run's record begins, goes on and ends.
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
-    digest::Digest,
+use esper_engine::{
     journal::{Journal, JournalError, Repair},
-    plugin::{Clock, RunStatus},
     run_dir::RunDir,
+    world::plugin::{Clock, RunStatus},
 };
+use esper_nn::digest::Digest;
 
 use super::{
     KernelAdopted, NissaConfig, NissaError, NissaState, Recorded, RunEnded, RunStarted,

@@ -1,7 +1,7 @@
 //! What Nissa does in `Record`, in the order it does it.
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::{journal::Journal, plugin::Clock};
+use esper_engine::{journal::Journal, world::plugin::Clock};
 
 use super::{
     NissaConfig, NissaState, Progress, diagnostics::fail, events::Inbox, metrics::Metrics,

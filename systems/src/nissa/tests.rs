@@ -6,18 +6,19 @@ use std::{
 };
 
 use bevy_ecs::{prelude::*, schedule::ScheduleBuildSettings};
-use esper_engine::world::{
-    catalog::KernelStatus,
-    components::Contract,
-    digest::Digest,
-    fault::Fault,
-    ids::{BlueprintId, HostId, KernelId, SeedId},
+use esper_engine::{
     journal::{self, Event, Journal},
-    plugin::{Clock, Engine, RunStatus, Tick, TickSystems},
     run_dir::{Manifest, RunDir},
-    save::{load_resources, save_resources},
-    stage::Stage,
+    world::{
+        catalog::KernelStatus,
+        fault::Fault,
+        ids::{BlueprintId, HostId, KernelId, SeedId},
+        plugin::{Clock, Engine, RunStatus, Tick, TickSystems},
+        save::{load_resources, save_resources},
+        stage::Stage,
+    },
 };
+use esper_nn::{contract::Contract, digest::Digest};
 use serde_json::Value;
 
 use super::*;

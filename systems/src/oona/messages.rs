@@ -3,12 +3,13 @@
 use bevy_ecs::prelude::*;
 use esper_engine::world::{
     catalog::KernelStatus,
-    components::{Contract, Telemetry},
+    components::Telemetry,
     fault::Fault,
     gate::{Gate, GateState, GateVerdict},
     ids::{BlueprintId, HostId, KernelId, SeedId},
     stage::Stage,
 };
+use esper_nn::contract::Contract;
 use serde::{Deserialize, Serialize};
 
 /// A worker's result entered the world. Tezzeret and Urabrask write it in `Admit`; replay reads it from the journal.

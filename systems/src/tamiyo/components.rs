@@ -4,10 +4,10 @@ use std::{cell::OnceCell, collections::BTreeMap};
 
 use bevy_ecs::prelude::*;
 use esper_engine::world::{
-    components::Contract,
     ids::{BlueprintId, HostId, SeedId},
     stage::Stage,
 };
+use esper_nn::contract::Contract;
 use serde::{Deserialize, Serialize};
 
 use super::Policy;

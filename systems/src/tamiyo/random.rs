@@ -1,10 +1,7 @@
 //! `random`: chance among the legal actions, the control that any gate_state has to beat.
 
-use esper_engine::world::{
-    gate::Gate,
-    rng::{Purpose, draw_below, draw_unit, stream_key},
-    stage::Stage,
-};
+use esper_engine::world::{gate::Gate, stage::Stage};
+use esper_nn::rng::{Purpose, draw_below, draw_unit, stream_key};
 
 use super::{Policy, components::Observation, config::TamiyoConfig};
 use crate::oona::{SeedAction, SeedCommand, SeedReport};

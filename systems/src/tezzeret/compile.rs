@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use esper_engine::{
+    forge::Job,
     graph::{GraphError, NetworkGraph},
     program::{CompileOptions, GradMask, INPUT_GRADIENT, Program, Variant},
     world::{
         catalog::{HostRecompile, Kernel},
-        digest::Digest,
-        forge::Job,
         ids::{BlueprintId, KernelId},
     },
 };
+use esper_nn::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::components::DEVICE;

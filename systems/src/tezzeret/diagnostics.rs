@@ -1,6 +1,6 @@
 //! What Tezzeret tells the journal.
 
-use esper_engine::world::forge::{Admission, Job};
+use esper_engine::forge::{Admission, Job};
 
 use crate::oona::JobAdmitted;
 

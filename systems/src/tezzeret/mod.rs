@@ -21,9 +21,9 @@ pub use config::TezzeretConfig;
 pub use diagnostics::{COMPILE, COMPILE_HOST};
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
+use esper_engine::{
     forge::{AdmitSystems, ForgeConfig},
-    plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
+    world::plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
 };
 
 /// Adds [Tezzeret](self).

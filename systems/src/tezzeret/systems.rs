@@ -1,10 +1,12 @@
 //! Jobs leave in `Dispatch` and come back in `Admit`.
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
-    catalog::{Attempts, Blueprint, BlueprintStatus, HostRecompiles, KernelCache},
+use esper_engine::{
     forge::{Outcome, Workers},
-    ids::{BlueprintId, Index},
+    world::{
+        catalog::{Attempts, Blueprint, BlueprintStatus, HostRecompiles, KernelCache},
+        ids::{BlueprintId, Index},
+    },
 };
 
 use super::{

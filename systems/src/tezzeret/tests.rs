@@ -9,12 +9,12 @@ use esper_engine::{
             Attempts, Blueprint, BlueprintStatus, HostRecompile, HostRecompiles, Kernel,
             KernelCache, KernelStatus, Kernels,
         },
-        components::{Contract, ModuleContract},
-        digest::Digest,
+        components::ModuleContract,
         ids::{BlueprintId, HostId, Index, KernelId, SeedId},
         plugin::{Engine, Tick, TickSystems},
     },
 };
+use esper_nn::{contract::Contract, digest::Digest};
 
 use super::{config::TezzeretConfig, *};
 use crate::oona::{JobAdmitted, OonaPlugin};

@@ -14,17 +14,17 @@ use std::{
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
+    journal::{Journal, JournalPosition},
+    run_dir::{FileError, sync_folder, to_json, write_atomic},
     runtime::{Runtimes, TensorMap},
     world::{
         catalog::Library,
         components::{HostRole, Runtime},
-        digest::Digest,
         ids::HostId,
-        journal::{Journal, JournalPosition},
         plugin::{Clock, RunStatus},
-        run_dir::{FileError, sync_folder, to_json, write_atomic},
     },
 };
+use esper_nn::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -84,7 +84,7 @@ pub enum CheckpointError {
     },
     /// The journal can not be saved with it.
     #[error(transparent)]
-    Journal(#[from] esper_engine::world::journal::JournalError),
+    Journal(#[from] esper_engine::journal::JournalError),
     /// The library it leans on can not be kept.
     #[error("the library: {0}")]
     Library(String),

@@ -5,10 +5,10 @@ use esper_engine::{
     runtime::{Evaluation, Flops, FlopsAccount, Runtimes, Split},
     world::{
         components::{HostRole, Runtime},
-        digest::Digest,
         ids::HostId,
     },
 };
+use esper_nn::digest::Digest;
 
 /// A host at the end of its run.
 #[derive(Clone, Copy, Debug, PartialEq)]

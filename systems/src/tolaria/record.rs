@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
+    journal::JournalPosition,
     runtime::{HostRuntime, LoadHostError, Runtimes, SavedHost, TensorMap},
     world::{
         catalog::{
@@ -16,7 +17,6 @@ use esper_engine::{
         },
         gate::GateState,
         ids::{BlueprintId, HostId, Index, KernelId, SeedId},
-        journal::JournalPosition,
         plugin::{Clock, RunSeed, RunStatus},
         save::{self, LoadError},
         stage::Stage,

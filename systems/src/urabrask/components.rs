@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use esper_engine::{
+    forge::Job,
     graph::NetworkGraph,
     program::Program,
     world::{
         catalog::{KernelStatus, Measured, SafetySheet},
-        components::Contract,
-        forge::Job,
         ids::{BlueprintId, KernelId},
     },
 };
+use esper_nn::contract::Contract;
 use serde::{Deserialize, Serialize};
 
 use super::{config::Rules, validate::validate};

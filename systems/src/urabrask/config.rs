@@ -2,8 +2,8 @@
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
+    forge::ForgeConfig,
     scenario::{Mode, Scenario, Urabrask},
-    world::forge::ForgeConfig,
 };
 use serde::{Deserialize, Serialize};
 

@@ -1,9 +1,11 @@
 //! What Urabrask tells the journal.
 
-use esper_engine::world::{
-    catalog::{Blueprint, Kernel},
+use esper_engine::{
     forge::Admission,
-    ids::BlueprintId,
+    world::{
+        catalog::{Blueprint, Kernel},
+        ids::BlueprintId,
+    },
 };
 
 use super::components::{ValidateJob, Verdict};

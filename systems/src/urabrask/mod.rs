@@ -28,9 +28,9 @@ pub use config::{Rules, UrabraskConfig};
 pub use diagnostics::VALIDATE;
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
+use esper_engine::{
     forge::AdmitSystems,
-    plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
+    world::plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
 };
 
 /// Adds [Urabrask](self).

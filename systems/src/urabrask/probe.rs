@@ -1,12 +1,11 @@
 //! A module on the bench: a program with memory of its own, run on chosen inputs.
 
 use esper_engine::{
-    device::{Batch, Targets},
-    device::{Cpu, Device, NoSeeds, Pass, Tensors},
+    device::{Batch, Cpu, Device, NoSeeds, Pass, Targets, Tensors},
     program::{GradMask, INPUT_GRADIENT, Program, TensorId},
-    world::rng::{Purpose, stream_key},
 };
 use esper_kernels::philox::{fill_normal, fill_uniform};
+use esper_nn::rng::{Purpose, stream_key};
 
 /// Verdicts are about kernels and not about runs: everything drawn here is keyed by this and not by the run's seed.
 const PROBE_SEED: u64 = 0;

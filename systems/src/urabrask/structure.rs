@@ -3,8 +3,8 @@
 use esper_engine::{
     graph::{NetworkGraph, check_contract},
     program::{PlacedParam, Program, ScheduledInstr},
-    world::components::Contract,
 };
+use esper_nn::contract::Contract;
 
 /// What is wrong with `program`, compiled from `graph`, as a module of `contract`; nothing, if it may be run.
 pub(super) fn check(

@@ -4,17 +4,18 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bevy_ecs::{prelude::*, system::SystemParam};
 use esper_engine::{
+    forge::{Admission, Outcome, Workers},
     program::{Program, Variant},
     world::{
         catalog::{
             Blueprint, BlueprintStatus, Kernel, KernelCache, KernelOf, KernelStatus, Measured,
             SafetySheet,
         },
-        components::{Contract, ModuleContract},
-        forge::{Admission, Outcome, Workers},
+        components::ModuleContract,
         ids::{BlueprintId, Index, KernelId},
     },
 };
+use esper_nn::contract::Contract;
 
 use super::{
     components::{Candidate, ValidateJob, Verdict},

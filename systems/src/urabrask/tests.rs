@@ -1,16 +1,15 @@
 use std::sync::Arc;
 
 use esper_engine::{
+    forge::Job,
     graph::{NetworkGraph, Op},
     program::{Instr, Program, Variant},
     world::{
         catalog::{Blueprint, KernelStatus, SafetySheet},
-        components::Contract,
-        digest::Digest,
-        forge::Job,
         ids::{BlueprintId, KernelId},
     },
 };
+use esper_nn::{contract::Contract, digest::Digest};
 
 use super::{config::UrabraskConfig, diagnostics::PASSED, *};
 

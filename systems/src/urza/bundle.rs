@@ -16,7 +16,7 @@ use std::{
     path::Path,
 };
 
-use esper_engine::world::digest::Digest;
+use esper_nn::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::{

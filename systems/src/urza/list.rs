@@ -9,12 +9,11 @@ use esper_engine::{
     graph::NetworkGraph,
     world::{
         catalog::{BlueprintStatus, KernelStatus},
-        components::Contract,
-        digest::Digest,
         ids::{BlueprintId, KernelId},
         stage::Stage,
     },
 };
+use esper_nn::{contract::Contract, digest::Digest};
 use redb::{ReadTransaction, ReadableTable};
 use serde::Serialize;
 

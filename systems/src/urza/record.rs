@@ -7,12 +7,11 @@ use esper_engine::{
     program::PIPELINE_VERSION,
     world::{
         catalog::{Blueprint, BlueprintStatus, Kernel, KernelStatus, Measured, SafetySheet},
-        components::Contract,
-        digest::Digest,
         ids::{BlueprintId, HostId, KernelId, SeedId},
         stage::Stage,
     },
 };
+use esper_nn::{contract::Contract, digest::Digest};
 use serde::{Deserialize, Serialize};
 
 use super::signature::Signature;

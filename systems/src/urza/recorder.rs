@@ -13,10 +13,10 @@ use esper_engine::{
     program::Program,
     world::{
         catalog::{Blueprint, BlueprintStatus},
-        components::Contract,
         ids::BlueprintId,
     },
 };
+use esper_nn::contract::Contract;
 
 use super::{
     record::{Batch, BlueprintRecord, DeploymentRecord, KernelRecord},

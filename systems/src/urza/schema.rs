@@ -13,7 +13,7 @@
 //! A sealed value is `BLAKE3(table, key, body) || body` with `body` in postcard form: a byte that changes, or a
 //! row that moves, is found when it is read. Versions only ever grow; [`super::gc()`] alone removes any.
 
-use esper_engine::world::digest::Digest;
+use esper_nn::digest::Digest;
 use redb::TableDefinition;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 

@@ -7,10 +7,12 @@ use std::{
     sync::Arc,
 };
 
-use esper_engine::world::{
-    catalog::{KernelStore, StoreError},
-    ids::{BlueprintId, KernelId},
+use esper_engine::{
     run_dir::sync_folder,
+    world::{
+        catalog::{KernelStore, StoreError},
+        ids::{BlueprintId, KernelId},
+    },
 };
 use redb::{Builder, Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase};
 

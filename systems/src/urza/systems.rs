@@ -8,10 +8,11 @@ use esper_engine::world::{
         Blueprint, BlueprintStatus, Kernel, KernelCache, KernelOf, KernelStatus, Measured,
         SafetySheet,
     },
-    components::{Contract, ModuleContract, SeedModule, Telemetry},
+    components::{ModuleContract, SeedModule, Telemetry},
     ids::{BlueprintId, Index, KernelId, SeedId},
     plugin::RunStatus,
 };
+use esper_nn::contract::Contract;
 
 use super::{
     components::{OpenLibrary, Unread},

@@ -6,10 +6,10 @@ use esper_engine::{
     program::PIPELINE_VERSION,
     world::{
         catalog::KernelStatus,
-        digest::Digest,
         ids::{BlueprintId, KernelId},
     },
 };
+use esper_nn::digest::Digest;
 use redb::ReadTransaction;
 use serde::Serialize;
 

@@ -1,10 +1,7 @@
 //! Writing: what is news, and the tables that have to agree about it.
 
-use esper_engine::world::{
-    catalog::{BlueprintStatus, KernelStatus},
-    components::Contract,
-    digest::Digest,
-};
+use esper_engine::world::catalog::{BlueprintStatus, KernelStatus};
+use esper_nn::{contract::Contract, digest::Digest};
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::{

@@ -7,18 +7,19 @@ use bevy_ecs::{
     schedule::{ScheduleBuildSettings, Schedules},
 };
 use esper_engine::{
+    forge::{InjectedDelay, Script, Scripts, Ticket},
     scenario::{Karn, Mode, Scenario},
     world::{
         catalog::{
             Attempts, Blueprint, BlueprintStatus, Kernel, KernelOf, KernelStatus, Measured,
             SafetySheet, SiteContracts,
         },
-        components::{Contract, ModuleContract},
-        forge::{InjectedDelay, Script, Scripts, Ticket},
+        components::ModuleContract,
         ids::KernelId,
         plugin::{Clock, Engine, Tick, TickSystems},
     },
 };
+use esper_nn::contract::Contract;
 use esper_systems::{
     karn::{KarnConfig, KarnPlugin},
     oona::{BlueprintDesigned, JobAdmitted, KernelJudged, OonaPlugin},

@@ -20,8 +20,9 @@ use super::host::HostRuntime;
 use crate::{
     graph::{NetworkGraph, Op, ParamSpec},
     program::{PlacedParam, Program},
-    world::{digest::Digest, run_dir::FileError},
+    run_dir::FileError,
 };
+use esper_nn::digest::Digest;
 
 pub use error::{ExchangeError, Mismatch, Unfit};
 

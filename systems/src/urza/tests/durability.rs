@@ -8,9 +8,9 @@ use std::{
 
 use esper_engine::world::{
     catalog::{KernelStatus, KernelStore},
-    digest::Digest,
     ids::KernelId,
 };
+use esper_nn::digest::Digest;
 
 use super::{batch_of, blueprint, contract, filled, measured, place, validated};
 use crate::urza::{

@@ -6,11 +6,11 @@ use bevy_ecs::prelude::*;
 use esper_engine::world::{
     catalog::{BlueprintStatus, KernelCache, KernelOf, KernelStatus, Library, SafetySheet},
     components::{ModuleContract, SeedModule, Telemetry},
-    digest::Digest,
     ids::{BlueprintId, HostId, KernelId, SeedId},
     plugin::{BuildError, Engine, RunStatus},
     stage::Stage,
 };
+use esper_nn::digest::Digest;
 
 use super::{blueprint, contract, kernel, measured, place};
 use crate::{

@@ -14,12 +14,11 @@ use esper_engine::{
     program::{CompileOptions, Program},
     world::{
         catalog::{Blueprint, BlueprintStatus, Kernel, KernelStatus, Measured, SafetySheet},
-        components::Contract,
-        digest::Digest,
         ids::{HostId, KernelId, SeedId},
         stage::Stage,
     },
 };
+use esper_nn::{contract::Contract, digest::Digest};
 use tempfile::TempDir;
 
 use super::{

@@ -2,10 +2,8 @@
 
 use std::fs;
 
-use esper_engine::world::{
-    catalog::{KernelStatus, KernelStore},
-    digest::Digest,
-};
+use esper_engine::world::catalog::{KernelStatus, KernelStore};
+use esper_nn::digest::Digest;
 
 use proptest::prelude::*;
 

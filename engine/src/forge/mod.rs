@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use admit::{Admission, Workers};
 
-use super::plugin::{BuildError, Engine, Tick, TickSystems};
 use crate::scenario::Mode;
+use crate::world::plugin::{BuildError, Engine, Tick, TickSystems};
 use pool::Pool;
 
 /// A job's place in the order in which a forge's jobs were sent, from zero.

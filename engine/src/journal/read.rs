@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use super::{ChainFault, Digest, JournalError, JournalPosition, ScanError, line::Scanner};
-use crate::world::run_dir::FileError;
+use crate::run_dir::FileError;
 
 /// The kind of the events that say when a worker's result entered the world; replay reads them.
 pub const JOB_ADMITTED: &str = "job_admitted";

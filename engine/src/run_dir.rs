@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::digest::Digest;
+use esper_nn::digest::Digest;
 
 /// Runs of one scenario that may begin in the same second with the same seed.
 const SAME_NAME_MAX: u32 = 10_000;

@@ -62,10 +62,8 @@ use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use self::{line::Hex, tail::ExpectedTail};
-use super::{
-    digest::Digest,
-    run_dir::{FileError, sync_folder},
-};
+use crate::run_dir::{FileError, sync_folder};
+use esper_nn::digest::Digest;
 
 /// Lines gather up to this size before they are handed to the operating system, unless [`Journal::flush`] comes
 /// first. From 16 KiB to 1 MiB the size made no difference to the rate of events written.

@@ -10,7 +10,7 @@ use super::{
     JournalError, JournalPosition, ScanError,
     line::{self, Break, Scanner},
 };
-use crate::world::run_dir::FileError;
+use crate::run_dir::FileError;
 
 /// A line torn by a crash was cut off the end of a journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
