@@ -1,130 +1,137 @@
-//! Where programs run.
+//! Devices: where numbers live, and where plans run.
+//!
+//! A device is a handful of verbs: [`alloc`](Device::alloc), upload, download, [`copy`](Device::copy),
+//! [`prepare`](Device::prepare) and [`run`](Device::run). Nothing outside a device sees its memory but by upload and
+//! download. [`Cpu`] is the default; [`Oracle`] is plain loops, slow, there to check every other device.
+//!
+//! # A device of one's own
+//!
+//! Implement [`Device`] for buffers made by [`Buffer::foreign`], run every instruction of
+//! [`StepPlan`](crate::plan::StepPlan) (the enums are exhaustive, so the compiler lists what is missing), add it to a
+//! [`DeviceSet`], and hold it to [`conformance::check`].
 
+mod buffer;
+pub mod conformance;
 mod cpu;
+mod error;
+mod examples;
+mod kernel_set;
+mod memory;
+mod oracle;
+mod pass;
+mod run;
+mod set;
 
+pub use buffer::{Buffer, DType, ForeignMemory};
 pub use cpu::Cpu;
+pub use error::DeviceError;
+pub use examples::{ExampleFeatures, ExampleTargets, Examples};
+pub use memory::{ModuleSample, SiteSample, StepMemory, UnitMemory, UnitState, UnitWork};
+pub use oracle::Oracle;
+pub use set::DeviceSet;
 
-use crate::program::{GradMask, Program, TensorId};
+use std::sync::Arc;
 
-/// Examples of one pass.
-#[derive(Clone, Copy, Debug)]
-pub struct Batch<'a> {
-    /// How many.
-    pub rows: usize,
-    /// What they should give.
-    pub targets: Targets<'a>,
-}
+use crate::plan::{StepArgs, StepOutcome, StepPlan, Variant};
+use buffer::Memory;
 
-/// Targets of one pass.
-#[derive(Clone, Copy, Debug)]
-pub enum Targets<'a> {
-    /// A module's pass has none.
-    None,
-    /// `u32[rows]`.
-    Classes(&'a [u32]),
-    /// `f32[rows, width]`.
-    Values(&'a [f32]),
-}
-
-/// The numbers a program works on, borrowed for one pass.
-pub struct Tensors<'a> {
-    /// `f32[params_len_elems]`.
-    pub params: &'a [f32],
-    /// `f32[params_len_elems]`; parameter gradients are overwritten, not added to.
-    pub gradients: &'a mut [f32],
-    /// `f32[buffers_len_elems]`; read in evaluation, written in a pass that [updates](Pass::updates_buffers) them.
-    pub buffers: &'a mut [f32],
-    /// `f32[workspace_len_elems(batch_max)]`.
-    pub workspace: &'a mut [f32],
-    /// Room for kernels: `f32[parts_max * scratch_len_elems(batch_max)]`.
-    pub scratch: &'a mut [f32],
-    /// Into how many parts an instruction may be cut for threads.
-    pub parts_max: usize,
-    /// Loss of each example: `f32[batch_max]`; empty for a module.
-    pub losses: &'a mut [f32],
-    /// Examples the workspace was made for.
-    pub batch_max: usize,
-}
-
-/// What one pass is about.
-#[derive(Clone, Copy, Debug)]
-pub struct Pass<'a> {
-    /// Examples and their targets; a module's pass has no targets.
-    pub batch: Batch<'a>,
-    /// Whether this is a training step: dropout acts, and the loss writes its gradient.
-    pub is_training: bool,
-    /// Whether running statistics take this batch in: once a step, and not in a second pass over the same batch.
-    pub updates_buffers: bool,
-    /// Key of the dropout stream.
-    pub dropout_key: u64,
-    /// Step of the dropout stream.
-    pub step: u64,
-    /// Which gradients are wanted.
-    pub wanted: GradMask,
-}
-
-/// What happens at a program's sites. The workspace is handed over whole.
-pub trait SiteVisitor {
-    /// The forward pass has written `x` and has read nothing after it.
-    fn forward(&mut self, site: usize, x: std::ops::Range<usize>, workspace: &mut [f32]);
-
-    /// The backward pass has written the gradient at the site and has read nothing before it.
-    fn backward(
-        &mut self,
-        site: usize,
-        x: std::ops::Range<usize>,
-        gradient: std::ops::Range<usize>,
-        workspace: &mut [f32],
-    );
-}
-
-/// A program without seeds.
-pub struct NoSeeds;
-
-impl SiteVisitor for NoSeeds {
-    fn forward(&mut self, _: usize, _: std::ops::Range<usize>, _: &mut [f32]) {}
-
-    fn backward(
-        &mut self,
-        _: usize,
-        _: std::ops::Range<usize>,
-        _: std::ops::Range<usize>,
-        _: &mut [f32],
-    ) {
-    }
-}
-
-/// Something that can run every instruction of a [`Program`].
+/// Memory, and something that runs plans on it.
+///
+/// Transfers do not fail: a device that loses its memory says so at the next [`run`](Device::run). The methods that
+/// have a body are right for devices that work in the processor's memory.
 pub trait Device: Send + Sync + 'static {
-    /// A short name, such as `cpu`; part of every kernel's name.
+    /// A short name, such as `cpu` or `cuda:0`; part of every kernel's name.
     fn name(&self) -> String;
 
-    /// Runs the forward pass from instruction `from` on and returns how many examples were classified right.
-    fn forward(
-        &self,
-        program: &Program,
-        from: usize,
-        tensors: &mut Tensors<'_>,
-        pass: Pass<'_>,
-        visitor: &mut dyn SiteVisitor,
-    ) -> usize;
+    /// Readies a plan that was built anew: what has to be translated or recorded is, here.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the device can not run it.
+    fn prepare(&self, _plan: &StepPlan) -> Result<(), DeviceError> {
+        Ok(())
+    }
 
-    /// Runs the backward pass up to and not including instruction `until`.
-    fn backward(
+    /// Runs one list of a plan on `memory`, over `examples`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the device does. What the network runs into is in the outcome.
+    fn run(
         &self,
-        program: &Program,
-        until: usize,
-        tensors: &mut Tensors<'_>,
-        pass: Pass<'_>,
-        visitor: &mut dyn SiteVisitor,
-    );
-}
+        plan: &StepPlan,
+        variant: Variant,
+        memory: &mut StepMemory,
+        examples: Option<&Examples>,
+        args: &StepArgs<'_>,
+    ) -> Result<StepOutcome, DeviceError>;
 
-impl Tensors<'_> {
-    /// Where the first `rows` examples of tensor `id` lie in the workspace.
-    pub fn range(&self, program: &Program, id: TensorId, rows: usize) -> std::ops::Range<usize> {
-        let region = program.regions[id.0 as usize];
-        let start = region.offset * self.batch_max;
-        start..start + region.elems * rows
+    /// A buffer of `len_elems` zeros.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there is no room.
+    fn alloc(&self, dtype: DType, len_elems: usize) -> Result<Buffer, DeviceError> {
+        Ok(Buffer(match dtype {
+            DType::F32 => Memory::F32(vec![0.0; len_elems]),
+            DType::U32 => Memory::U32(vec![0; len_elems]),
+        }))
+    }
+
+    /// Puts values that nobody changes on the device; the processor's memory is shared and not copied.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there is no room.
+    fn share_f32(&self, values: Arc<[f32]>) -> Result<Buffer, DeviceError> {
+        Ok(Buffer(Memory::SharedF32(values)))
+    }
+
+    /// As [`share_f32`](Device::share_f32), for integers.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there is no room.
+    fn share_u32(&self, values: Arc<[u32]>) -> Result<Buffer, DeviceError> {
+        Ok(Buffer(Memory::SharedU32(values)))
+    }
+
+    /// Writes `values` into `buffer` from element `at` on.
+    fn upload_f32(&self, values: &[f32], buffer: &mut Buffer, at: usize) {
+        buffer.f32_mut()[at..at + values.len()].copy_from_slice(values);
+    }
+
+    /// As [`upload_f32`](Device::upload_f32), for integers.
+    fn upload_u32(&self, values: &[u32], buffer: &mut Buffer, at: usize) {
+        buffer.u32_mut()[at..at + values.len()].copy_from_slice(values);
+    }
+
+    /// Reads `buffer` from element `at` on into `values`.
+    fn download_f32(&self, buffer: &Buffer, at: usize, values: &mut [f32]) {
+        values.copy_from_slice(&buffer.f32()[at..at + values.len()]);
+    }
+
+    /// Copies `len_elems` values of `from` into `to`.
+    fn copy(&self, from: &Buffer, from_at: usize, to: &mut Buffer, to_at: usize, len_elems: usize) {
+        let from = &from.f32()[from_at..from_at + len_elems];
+        to.f32_mut()[to_at..to_at + len_elems].copy_from_slice(from);
+    }
+
+    /// A copy of `buffer` of its own.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there is no room.
+    fn duplicate(&self, buffer: &Buffer) -> Result<Buffer, DeviceError> {
+        let mut copy = self.alloc(buffer.dtype(), buffer.len_elems())?;
+        self.copy(buffer, 0, &mut copy, 0, buffer.len_elems());
+        Ok(copy)
+    }
+
+    /// All of `buffer`: `f32[len_elems]`.
+    fn to_vec(&self, buffer: &Buffer) -> Vec<f32> {
+        let mut values = vec![0.0; buffer.len_elems()];
+        self.download_f32(buffer, 0, &mut values);
+        values
     }
 }
