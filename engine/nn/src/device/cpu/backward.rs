@@ -3,7 +3,7 @@
 use esper_kernels::cpu;
 
 use super::{
-    DISJOINT, Run,
+    DISJOINT, ProgramPass,
     split::{by_examples, by_outputs},
 };
 use crate::{
@@ -11,9 +11,9 @@ use crate::{
     program::{Instr, Param, TensorId, instr::FeatureMap},
 };
 
-impl Run<'_, '_> {
+impl ProgramPass<'_> {
     pub(super) fn backward(&mut self, instr: &Instr, visitor: &mut dyn SiteVisitor) {
-        let (rows, wants_params) = (self.rows, self.pass.wanted.params);
+        let (rows, wants_params) = (self.pass.rows, self.pass.wanted.params);
         match *instr {
             Instr::LinearGradWeight { spec, dy, x, weight, accumulate } => {
                 let (shape, n_parts) = (spec.with_rows(rows), self.n_parts(spec.flops()));
@@ -121,7 +121,7 @@ impl Run<'_, '_> {
     }
 
     fn normalise_grad(&mut self, instr: &Instr, wants_params: bool) {
-        let (rows, params) = (self.rows, self.tensors.params);
+        let (rows, params) = (self.pass.rows, self.tensors.params);
         match *instr {
             Instr::LayerNormGrad { spec, dy, x, weight, bias, mean, rstd, dx, accumulate } => {
                 let gamma = &params[weight.range()];
@@ -196,7 +196,7 @@ impl Run<'_, '_> {
 
     /// Gradients of elementwise instructions without parameters.
     fn join_grad(&mut self, instr: &Instr) {
-        let rows = self.rows;
+        let rows = self.pass.rows;
         match *instr {
             Instr::PassGrad { dy, dx, accumulate } => {
                 let n_parts = self.n_parts_moving(2 * self.width(dx));
@@ -242,7 +242,7 @@ impl Run<'_, '_> {
 
     /// Gradients of instructions that move or sum up positions.
     fn rearrange_grad(&mut self, instr: &Instr) {
-        let rows = self.rows;
+        let rows = self.pass.rows;
         match *instr {
             Instr::PatchesGrad { spec, dy, dx, accumulate } => {
                 let [dy, dx] = self.get([dy, dx]);

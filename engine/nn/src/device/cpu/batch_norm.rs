@@ -2,13 +2,13 @@
 
 use esper_kernels::cpu;
 
-use super::{DISJOINT, Run, split::by_examples};
+use super::{DISJOINT, ProgramPass, split::by_examples};
 use crate::{
     graph::Features,
     program::{Param, TensorId, instr::RunningStatistics},
 };
 
-impl Run<'_, '_> {
+impl ProgramPass<'_> {
     /// `tensors` are `x`, `mean`, `rstd` and `y`.
     pub(super) fn batch_norm(
         &mut self,
@@ -19,7 +19,7 @@ impl Run<'_, '_> {
         [eps, momentum]: [f32; 2],
         rectify: bool,
     ) {
-        let (rows, shape, params) = (self.rows, spec.channels(self.rows), self.tensors.params);
+        let (rows, shape, params) = (self.pass.rows, spec.channels(self.pass.rows), self.tensors.params);
         let n_parts = self.n_parts_moving(3 * spec.width * spec.inner);
         let (gamma, beta) = (&params[weight.range()], &params[bias.range()]);
         let ranges = tensors.map(|id| self.range(id));
@@ -66,7 +66,7 @@ impl Run<'_, '_> {
         accumulate: bool,
     ) {
         let wants_params = self.pass.wanted.params;
-        let (rows, shape, width) = (self.rows, spec.channels(self.rows), spec.width);
+        let (rows, shape, width) = (self.pass.rows, spec.channels(self.pass.rows), spec.width);
         let n_parts = self.n_parts_moving(4 * width * spec.inner);
         let gamma = &self.tensors.params[weight.range()];
         let ([dy, x, mean, rstd, dx], [dgamma, dbeta], rectified) = match rectified {

@@ -2,7 +2,7 @@
 
 use esper_kernels::cpu;
 
-use super::{Run, split::by_examples};
+use super::{ProgramPass, split::by_examples};
 use crate::{
     device::SiteVisitor,
     program::{
@@ -11,9 +11,9 @@ use crate::{
     },
 };
 
-impl Run<'_, '_> {
+impl ProgramPass<'_> {
     pub(super) fn forward(&mut self, instr: &Instr, visitor: &mut dyn SiteVisitor) -> usize {
-        let (rows, params) = (self.rows, self.tensors.params);
+        let (rows, params) = (self.pass.rows, self.tensors.params);
         match *instr {
             Instr::Linear { spec, x, weight, bias, activation, pre, y } => {
                 self.linear(spec, [x, y], weight, bias, activation, pre);
@@ -100,7 +100,7 @@ impl Run<'_, '_> {
         activation: Option<cpu::Activation>,
         pre: Option<TensorId>,
     ) {
-        let (rows, n_parts) = (self.rows, self.n_parts(spec.flops()));
+        let (rows, n_parts) = (self.pass.rows, self.n_parts(spec.flops()));
         let params = self.tensors.params;
         let bias = bias.map(|bias| &params[bias.range()]);
         let weight = &params[weight.range()];
@@ -139,7 +139,7 @@ impl Run<'_, '_> {
     }
 
     fn normalise(&mut self, instr: &Instr) {
-        let (rows, params) = (self.rows, self.tensors.params);
+        let (rows, params) = (self.pass.rows, self.tensors.params);
         match *instr {
             Instr::LayerNorm { spec, x, weight, bias, eps, mean, rstd, y } => {
                 let n_parts = self.n_parts_moving(3 * self.width(x));
@@ -188,7 +188,7 @@ impl Run<'_, '_> {
 
     /// Elementwise instructions without parameters.
     fn join(&mut self, instr: &Instr) {
-        let rows = self.rows;
+        let rows = self.pass.rows;
         match *instr {
             Instr::Add { a, b, y } => {
                 let n_parts = self.n_parts_moving(3 * self.width(y));
@@ -234,7 +234,7 @@ impl Run<'_, '_> {
 
     /// Instructions that move or sum up positions.
     fn rearrange(&mut self, instr: &Instr) {
-        let rows = self.rows;
+        let rows = self.pass.rows;
         match *instr {
             Instr::Patches { spec, x, y } => {
                 let [x, y] = self.get([x, y]);

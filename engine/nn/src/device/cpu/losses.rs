@@ -2,10 +2,10 @@
 
 use esper_kernels::cpu;
 
-use super::{DISJOINT, Run};
+use super::{DISJOINT, ProgramPass};
 use crate::{device::Targets, program::TensorId};
 
-impl Run<'_, '_> {
+impl ProgramPass<'_> {
     /// Softmax cross-entropy; returns how many positions were classified right.
     pub(super) fn cross_entropy(
         &mut self,
@@ -13,14 +13,14 @@ impl Run<'_, '_> {
         logits: TensorId,
         gradient: TensorId,
     ) -> usize {
-        let rows = self.rows * positions;
+        let rows = self.pass.rows * positions;
         let (classes, is_training) = (self.width(logits) / positions, self.pass.is_training);
-        let Targets::Classes(labels) = self.pass.batch.targets else {
+        let Targets::Classes(labels) = self.pass.targets else {
             panic!("cross-entropy needs classes");
         };
         let ranges = [self.range(logits), self.range(gradient)];
         let [logits, gradient] = self.tensors.workspace.get_disjoint_mut(ranges).expect(DISJOINT);
-        let losses = &mut self.tensors.losses[..self.rows];
+        let losses = &mut self.tensors.losses[..self.pass.rows];
         let gradient = is_training.then_some(gradient);
         if positions == 1 {
             return cpu::softmax_cross_entropy(rows, classes, logits, labels, losses, gradient);
@@ -34,8 +34,8 @@ impl Run<'_, '_> {
     }
 
     pub(super) fn mean_squared_error(&mut self, prediction: TensorId, gradient: TensorId) {
-        let (rows, width, is_training) = (self.rows, self.width(prediction), self.pass.is_training);
-        let Targets::Values(values) = self.pass.batch.targets else {
+        let (rows, width, is_training) = (self.pass.rows, self.width(prediction), self.pass.is_training);
+        let Targets::Values(values) = self.pass.targets else {
             panic!("mean squared error needs values");
         };
         let ranges = [self.range(prediction), self.range(gradient)];

@@ -1,4 +1,4 @@
-//! The processor: always there, and right by definition.
+//! The processor: always there, and what every other device is compared with.
 
 mod backward;
 mod batch_norm;
@@ -8,8 +8,18 @@ mod split;
 
 use std::ops::Range;
 
-use super::{Device, Pass, SiteVisitor, Tensors};
-use crate::program::{Program, TensorId};
+use esper_kernels::cpu::{self, AdamConfig, AugmentShape, SgdConfig};
+
+use super::{
+    Device, DeviceError, Examples, StepMemory,
+    kernel_set::KernelSet,
+    pass::{ProgramPass, range_of},
+    run,
+};
+use crate::{
+    plan::{StepArgs, StepOutcome, StepPlan, Variant},
+    program::{Backward, Forward, TensorId},
+};
 
 /// The processor: kernels choose the widest vector unit it has, and large instructions use every thread of the pool that
 /// they are called in.
@@ -21,51 +31,116 @@ impl Device for Cpu {
         "cpu".to_owned()
     }
 
-    fn forward(
+    fn run(
         &self,
-        program: &Program,
-        from: usize,
-        tensors: &mut Tensors<'_>,
-        pass: Pass<'_>,
-        visitor: &mut dyn SiteVisitor,
-    ) -> usize {
-        let mut run = Run { program, pass, rows: pass.batch.rows, tensors };
-        let mut n_correct = 0;
-        for step in &program.forward[from..] {
-            n_correct += run.forward(&step.instr, visitor);
-        }
-        n_correct
-    }
-
-    fn backward(
-        &self,
-        program: &Program,
-        until: usize,
-        tensors: &mut Tensors<'_>,
-        pass: Pass<'_>,
-        visitor: &mut dyn SiteVisitor,
-    ) {
-        let mut run = Run { program, pass, rows: pass.batch.rows, tensors };
-        for step in &program.backward[..until] {
-            if step.need.is_met_by(pass.wanted) {
-                run.backward(&step.instr, visitor);
-            }
-        }
+        plan: &StepPlan,
+        variant: Variant,
+        memory: &mut StepMemory,
+        examples: Option<&Examples>,
+        args: &StepArgs<'_>,
+    ) -> Result<StepOutcome, DeviceError> {
+        Ok(run::run::<CpuKernels>(plan, variant, memory, examples, args))
     }
 }
 
-struct Run<'a, 't> {
-    program: &'a Program,
-    pass: Pass<'a>,
-    rows: usize,
-    tensors: &'a mut Tensors<'t>,
+/// The fast kernels.
+struct CpuKernels;
+
+impl KernelSet for CpuKernels {
+    fn forward(run: &mut ProgramPass<'_>, instr: &Forward) -> usize {
+        run.forward(instr)
+    }
+
+    fn backward(run: &mut ProgramPass<'_>, instr: &Backward) {
+        run.backward(instr);
+    }
+
+    fn residual_assign(x: &mut [f32], f: &[f32], alpha: f32) {
+        cpu::residual_assign(x, f, alpha);
+    }
+
+    fn blend_assign(x: &mut [f32], m: &[f32], alpha: f32) {
+        cpu::blend_assign(x, m, alpha);
+    }
+
+    fn add(a: &[f32], b: &[f32], y: &mut [f32]) {
+        cpu::add(a, b, y);
+    }
+
+    fn add_assign(y: &mut [f32], x: &[f32]) {
+        cpu::add_assign(y, x);
+    }
+
+    fn scale(x: &[f32], factor: f32, y: &mut [f32]) {
+        cpu::scale(x, factor, y);
+    }
+
+    fn scale_assign(x: &mut [f32], factor: f32) {
+        cpu::scale_assign(x, factor);
+    }
+
+    fn rms(x: &[f32]) -> f32 {
+        cpu::rms(x)
+    }
+
+    fn sum_squares(x: &[f32]) -> f32 {
+        cpu::sum_squares(x)
+    }
+
+    fn sgd_step(
+        config: SgdConfig,
+        first_step: bool,
+        grad_scale: f32,
+        params: &mut [f32],
+        grads: &[f32],
+        momentum_buf: &mut [f32],
+    ) {
+        cpu::sgd_step(config, first_step, grad_scale, params, grads, momentum_buf);
+    }
+
+    fn adam_step(
+        config: AdamConfig,
+        step: u64,
+        grad_scale: f32,
+        params: &mut [f32],
+        grads: &[f32],
+        m: &mut [f32],
+        v: &mut [f32],
+    ) {
+        cpu::adam_step(config, step, grad_scale, params, grads, m, v);
+    }
+
+    fn gather_rows<T: Copy>(width: usize, x: &[T], indices: &[u32], y: &mut [T]) {
+        cpu::gather_rows(width, x, indices, y);
+    }
+
+    fn gather_windows(
+        context: usize,
+        shift: usize,
+        tokens: &[u32],
+        indices: &[u32],
+        y: &mut [u32],
+    ) {
+        cpu::gather_windows(context, shift, tokens, indices, y);
+    }
+
+    fn augment_images(
+        shape: AugmentShape,
+        key: u64,
+        epoch: u64,
+        x: &[f32],
+        indices: &[u32],
+        y: &mut [f32],
+    ) {
+        cpu::augment_images(shape, key, epoch, x, indices, y);
+    }
 }
 
 const DISJOINT: &str = "the plan gives live tensors memory of their own";
 
-impl Run<'_, '_> {
+impl ProgramPass<'_> {
     fn range(&self, id: TensorId) -> Range<usize> {
-        self.tensors.range(self.program, id, self.rows)
+        range_of(self.program, id, self.tensors.batch_max, self.pass.rows)
     }
 
     fn width(&self, id: TensorId) -> usize {

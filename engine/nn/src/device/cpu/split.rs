@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::Run;
+use super::ProgramPass;
 
 /// Operations that moving a value through memory counts as, where that is what an instruction does.
 const FLOPS_PER_MOVE: u64 = 16;
@@ -14,7 +14,7 @@ const FLOPS_PER_MOVE: u64 = 16;
 /// microseconds, the time that waking a sleeping thread takes.
 const PART_MIN_FLOPS: u64 = 2_000_000;
 
-impl Run<'_, '_> {
+impl ProgramPass<'_> {
     /// Into how many parts an instruction is cut that moves so many values an example.
     pub(super) fn n_parts_moving(&self, elems_per_example: usize) -> usize {
         self.n_parts(FLOPS_PER_MOVE * elems_per_example as u64)
@@ -27,9 +27,9 @@ impl Run<'_, '_> {
         if self.tensors.parts_max < 2 || rayon::current_thread_index().is_none() {
             return 1;
         }
-        let flops = flops_per_example.saturating_mul(self.rows as u64);
+        let flops = flops_per_example.saturating_mul(self.pass.rows as u64);
         let worth = usize::try_from(flops / PART_MIN_FLOPS).unwrap_or(usize::MAX);
-        worth.min(self.tensors.parts_max).min(rayon::current_num_threads()).min(self.rows).max(1)
+        worth.min(self.tensors.parts_max).min(rayon::current_num_threads()).min(self.pass.rows).max(1)
     }
 }
 
