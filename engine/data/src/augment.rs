@@ -2,10 +2,9 @@
 
 use std::ops::Range;
 
-use super::{
-    DataFault, Draw,
-    draw::{ExampleDraws, below},
-};
+use esper_kernels::random::below_u32;
+
+use super::{DataFault, Draw, draw::ExampleDraws};
 
 /// How training images are varied; the default varies nothing.
 ///
@@ -173,7 +172,7 @@ impl Variation {
 impl Crop {
     fn draw(padding: usize, axis: usize, word: u32) -> Self {
         let padding = if axis == 1 { 0 } else { padding };
-        Self { padding, offset: below(word, 2 * padding + 1) }
+        Self { padding, offset: below_u32(word, 2 * padding as u32 + 1) as usize }
     }
 
     /// What place `at` of an axis shows, unless it is padding.
@@ -190,7 +189,7 @@ impl Crop {
 
 /// What of an axis a square covers whose centre is any place of it.
 fn square_side(side: usize, axis: usize, word: u32) -> Range<usize> {
-    let centre = below(word, axis);
+    let centre = below_u32(word, axis as u32) as usize;
     centre.saturating_sub(side / 2)..(centre + side - side / 2).min(axis)
 }
 

@@ -131,7 +131,7 @@ impl Dataset {
     /// Writes the examples `indices` into `batch`, `f32[indices.len(), elems]`. Nothing is allocated.
     ///
     /// Where `draw` is of training, windows of text are shifted and images varied as `augment`
-    /// says. Tokens are written as whole numbers.
+    /// says. Of tokens the bit patterns are written.
     ///
     /// # Panics
     ///
@@ -369,16 +369,23 @@ mod tests {
         assert_eq!((set.vocabulary(), set.targets.n_outputs()), (Some(60), 60));
         for epoch in 0..20 {
             let draw = Draw { epoch, ..DRAW };
-            let (mut batch, mut labels) = ([0.0; 15], [0; 15]);
+            let (mut batch, mut labels) = ([0.0_f32; 15], [0; 15]);
             set.gather_features(&[4, 0, 9], draw, &Augment::default(), &mut batch);
             set.gather_labels(&[4, 0, 9], draw, &mut labels);
-            assert!(batch.iter().zip(&labels).all(|(token, next)| *token as u32 + 1 == *next));
-            assert_eq!(batch[0], batch[5] + 20.0, "four windows apart");
+            assert!(
+                batch
+                    .iter()
+                    .zip(&labels)
+                    .all(|(token, next): (&f32, &u32)| token.to_bits() + 1 == *next)
+            );
+            assert_eq!(batch[0].to_bits(), batch[5].to_bits() + 20, "four windows apart");
         }
         let (mut batch, mut labels) = ([0.0; 10], [0; 10]);
         set.load(3, 2, &mut batch);
         set.load_labels(3, 2, &mut labels);
-        assert!(batch.iter().map(|it| *it as u32).eq(15..25) && labels.into_iter().eq(16..26));
+        assert!(
+            batch.iter().map(|it: &f32| it.to_bits()).eq(15..25) && labels.into_iter().eq(16..26)
+        );
     }
 
     #[test]

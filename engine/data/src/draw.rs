@@ -46,9 +46,3 @@ impl ExampleDraws {
         self.philox.block([example, self.epoch as u32, (self.epoch >> 32) as u32, block])
     }
 }
-
-/// A number below `bound`: the high half of a product, whose bias is below `bound / 2^32` (Lemire,
-/// "Fast random integer generation in an interval", 2019, section 3).
-pub(super) fn below(word: u32, bound: usize) -> usize {
-    ((u64::from(word) * bound as u64) >> 32) as usize
-}

@@ -126,10 +126,10 @@ impl Windows {
         draw.cut(n_spare.min(self.context))
     }
 
-    /// Writes what window `index` sees, `f32[context]`; every token is exact in `f32`.
+    /// Writes what window `index` sees, `f32[context]`: the bit pattern of each token.
     pub(super) fn write_tokens(&self, index: usize, shift: usize, row: &mut [f32]) {
         let seen = self.at(index, shift);
-        row.iter_mut().zip(seen).for_each(|(out, token)| *out = *token as f32);
+        row.iter_mut().zip(seen).for_each(|(out, token)| *out = f32::from_bits(*token));
     }
 
     /// Writes the tokens that follow those of window `index`, `u32[context]`.
@@ -161,7 +161,7 @@ mod tests {
     fn seen(windows: &Windows, index: usize, shift: usize) -> Vec<u32> {
         let mut row = vec![0.0; windows.context()];
         windows.write_tokens(index, shift, &mut row);
-        row.into_iter().map(|token| token as u32).collect()
+        row.into_iter().map(f32::to_bits).collect()
     }
 
     fn next(windows: &Windows, index: usize, shift: usize) -> Vec<u32> {

@@ -3,11 +3,12 @@
 use super::dispatch::dispatch;
 use super::lanes::{Lanes, Vector};
 use super::sweep::map;
+use serde::{Deserialize, Serialize};
 
 /// Stochastic gradient descent, as `torch.optim.SGD`.
 ///
 /// Hyperparameters are `f64`, as in PyTorch, and rounded to `f32` where they meet a parameter.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
 pub struct SgdConfig {
     /// Learning rate.
     pub lr: f64,
@@ -62,7 +63,7 @@ pub fn sgd_step(
 ///
 /// Kingma and Ba 2015, "Adam", algorithm 1; Loshchilov and Hutter 2019, "Decoupled Weight Decay
 /// Regularization", algorithm 2. Hyperparameters are `f64`, as in PyTorch.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
 pub struct AdamConfig {
     /// Learning rate.
     pub lr: f64,
