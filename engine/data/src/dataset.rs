@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use esper_kernels::cpu::gather_rows;
+
 use super::{
     Augment, DataFault, Draw, LEN_MAX_BYTES, Targets, Task, Windows,
-    rows::{check_finite, gather_rows, select_rows},
+    rows::{check_finite, select_rows},
 };
 
 /// Features `f32[len, elems]` and one target each, shared and immutable.
@@ -148,12 +150,9 @@ impl Dataset {
             Features::Dense(features) if draw.is_training && !augment.is_off() => {
                 augment.gather(features, &self.example_shape, indices, draw, batch);
             }
-            Features::Dense(features) => gather_rows(features, self.elems(), indices, batch),
+            Features::Dense(features) => gather_rows(self.elems(), features, indices, batch),
             Features::Windows(windows) => {
-                let shift = windows.shift(draw);
-                for_each_row(windows.context(), indices, batch, |index, row| {
-                    windows.write_tokens(index as usize, shift, row);
-                });
+                windows.gather(indices, windows.shift(draw), bytemuck::cast_slice_mut(batch));
             }
         }
     }
@@ -170,13 +169,10 @@ impl Dataset {
     pub fn gather_labels(&self, indices: &[u32], draw: Draw, batch: &mut [u32]) {
         match &self.targets {
             Targets::Classes { labels, .. } => {
-                for_each_row(1, indices, batch, |index, row| row[0] = labels[index as usize]);
+                gather_rows(1, labels, indices, batch);
             }
             Targets::NextTokens(windows) => {
-                let shift = windows.shift(draw);
-                for_each_row(windows.context(), indices, batch, |index, row| {
-                    windows.write_next(index as usize, shift, row);
-                });
+                windows.gather(indices, windows.shift(draw) + 1, batch);
             }
             Targets::Values { .. } => panic!("values have no labels"),
         }
@@ -195,9 +191,8 @@ impl Dataset {
                 batch.copy_from_slice(&features[start * elems..][..rows * elems]);
             }
             Features::Windows(windows) => {
-                for (index, row) in (start..).zip(batch.chunks_exact_mut(elems)) {
-                    windows.write_tokens(index, 0, row);
-                }
+                let tokens = windows.run(start, rows, 0);
+                bytemuck::cast_slice_mut(batch).copy_from_slice(tokens);
             }
         }
     }
@@ -212,9 +207,7 @@ impl Dataset {
         match &self.targets {
             Targets::Classes { labels, .. } => batch.copy_from_slice(&labels[start..][..rows]),
             Targets::NextTokens(windows) => {
-                for (index, row) in (start..).zip(batch.chunks_exact_mut(windows.context())) {
-                    windows.write_next(index, 0, row);
-                }
+                batch.copy_from_slice(windows.run(start, rows, 1));
             }
             Targets::Values { .. } => panic!("values have no labels"),
         }
@@ -306,16 +299,6 @@ fn count_examples(features: &[f32], example_shape: &[usize]) -> Result<usize, Da
         return Err(DataFault::TooLarge { what: format!("{} features", features.len()) });
     }
     Ok(features.len() / elems)
-}
-
-fn for_each_row<T>(
-    width: usize,
-    indices: &[u32],
-    batch: &mut [T],
-    mut write: impl FnMut(u32, &mut [T]),
-) {
-    assert_eq!(batch.len(), indices.len() * width, "one row for each index");
-    batch.chunks_exact_mut(width).zip(indices).for_each(|(row, index)| write(*index, row));
 }
 
 #[cfg(test)]

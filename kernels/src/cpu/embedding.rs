@@ -1,7 +1,7 @@
 //! Embeddings: a row of a table for each token.
 
 use super::dispatch::dispatch;
-use super::sweep::map;
+use super::slice_loops::map;
 
 /// `y[i] = w[tokens[i]]`, row by row.
 ///

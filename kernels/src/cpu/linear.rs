@@ -5,7 +5,7 @@ use core::ops::Range;
 use super::activation::{Activation, apply, apply_to};
 use super::dispatch::dispatch;
 use super::gemm::{self, Extent, Finish, Left, Output, Right, finished_product};
-use super::sweep::{Columns, fold_columns, map};
+use super::slice_loops::{Columns, fold_columns, map};
 use serde::{Deserialize, Serialize};
 
 /// A dense layer on a batch.

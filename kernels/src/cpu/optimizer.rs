@@ -2,7 +2,7 @@
 
 use super::dispatch::dispatch;
 use super::lanes::{Lanes, Vector};
-use super::sweep::map;
+use super::slice_loops::map;
 use serde::{Deserialize, Serialize};
 
 /// Stochastic gradient descent, as `torch.optim.SGD`.
@@ -131,6 +131,11 @@ fn adam<L: Lanes>(
             [step_size.mul_add(m / denominator, param), m, v]
         },
     );
+}
+
+/// The factor that brings gradients of `norm` down to `clip_norm`, as `torch.nn.utils.clip_grad_norm_`.
+pub fn clip_scale(norm: f64, clip_norm: Option<f64>) -> f32 {
+    clip_norm.map_or(1.0, |clip_norm| (clip_norm / (norm + 1e-6)).min(1.0) as f32)
 }
 
 /// `base^exponent` by repeated squaring: the library's may differ between machines.

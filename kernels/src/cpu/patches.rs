@@ -1,7 +1,7 @@
 //! Images as rows of patches: a patch embedding is this and a linear map.
 
 use super::dispatch::dispatch;
-use super::sweep::map;
+use super::slice_loops::map;
 use serde::{Deserialize, Serialize};
 
 /// Images cut into square patches.

@@ -145,10 +145,10 @@ fn columns_are_copied_into_their_place_and_taken_from_it() {
             copy_columns(rows, narrow, wide, at, &x, &mut y);
             y
         });
-        assert_eq!(bits(&found), bits(&oracle::columns_copied(narrow, wide, at, &x, &y)));
+        assert_eq!(bits(&found), bits(&oracle::copy_columns(narrow, wide, at, &x, &y)));
         let dx = both_ways(x.len(), |dx, accumulate| {
             take_columns(rows, wide, at, narrow, &y, dx, accumulate);
         });
-        assert_eq!(bits(&dx), bits(&oracle::columns_taken(wide, at, narrow, &y)));
+        assert_eq!(bits(&dx), bits(&oracle::take_columns(wide, at, narrow, &y)));
     }
 }

@@ -10,7 +10,7 @@ use super::dispatch::dispatch;
 use super::elementwise;
 use super::lanes::{Lanes, Vector};
 use super::math::sigmoid;
-use super::sweep::{fold_sums, map};
+use super::slice_loops::{fold_sums, map};
 use core::ops::Range;
 use serde::{Deserialize, Serialize};
 
