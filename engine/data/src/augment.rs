@@ -77,7 +77,7 @@ impl Augment {
     }
 
     /// The images `example_shape`, varied so; none where they are no images.
-    fn shape(&self, example_shape: &[usize]) -> Option<AugmentShape> {
+    pub(super) fn shape(&self, example_shape: &[usize]) -> Option<AugmentShape> {
         let [channels, height, width] = match *example_shape {
             [width] => [1, 1, width],
             [height, width] => [1, height, width],

@@ -43,6 +43,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod text;
+mod upload;
 mod windows;
 
 use std::path::Path;
@@ -57,6 +58,7 @@ pub use order::{Order, PositionError, steps_per_epoch};
 pub use source::is_text;
 pub use standardize::{Scaling, Standardize};
 pub use targets::Targets;
+pub use upload::DeviceData;
 pub use windows::Windows;
 
 /// The most bytes a file, or the `f32` features made from it, may take: 4 GiB.

@@ -89,6 +89,11 @@ impl Windows {
         &self.tokens[self.part.clone()]
     }
 
+    /// The tokens of the whole text, and which of them are seen and predicted here.
+    pub(super) fn text(&self) -> (&Arc<[u32]>, Range<usize>) {
+        (&self.tokens, self.part.clone())
+    }
+
     /// A part of the text to train on: its windows may move.
     pub(super) fn training(&self, part: Range<usize>) -> Result<Self, DataFault> {
         // One window fewer than fit leaves room for every shift; a short text keeps one and moves less.

@@ -12,3 +12,8 @@ pub mod graph;
 pub mod program;
 pub mod rng;
 pub mod suggest;
+pub mod word;
+pub mod module;
+pub mod optim;
+pub mod plan;
+pub mod session;

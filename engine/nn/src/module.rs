@@ -31,3 +31,10 @@ words! {
         Gate = "gate",
     }
 }
+
+impl Composition {
+    /// Whether `x + f(x)` has to be kept apart before it joins the network.
+    pub const fn needs_joined(self) -> bool {
+        matches!(self, Self::Blend)
+    }
+}

@@ -90,6 +90,11 @@ pub enum Course {
 }
 
 impl Optimizer {
+    /// Whether it keeps a second moment.
+    pub const fn has_second_moment(&self) -> bool {
+        !matches!(self, Self::Sgd(_))
+    }
+
     /// The rule of that kind with its default constants.
     pub fn of(kind: OptimizerKind) -> Self {
         match kind {

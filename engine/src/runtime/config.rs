@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
-use super::loss_monitor::LossMonitorConfig;
-use crate::{
-    data::{SplitData, Targets},
-    device::Device,
+use esper_data::{DeviceData, SplitData, Targets};
+use esper_nn::{
+    device::{Device, DeviceError},
+    module::Composition,
+    optim::Train,
+    plan::LossMonitorConfig,
     program::Program,
-    scenario::{Composition, Scenario, Train},
+};
+
+use crate::{
+    scenario::Scenario,
 };
 
 /// The fixed side of a host, shared with its twins.
@@ -27,10 +32,12 @@ pub struct HostConfig {
     pub total_steps: u64,
     /// Where the examples are.
     pub data: Arc<SplitData>,
-    /// Where programs run.
+    /// Where plans run.
     pub device: Arc<dyn Device>,
+    /// The examples on that device.
+    pub on_device: Arc<DeviceData>,
     /// When a loss is a fault.
-    pub watch: LossMonitorConfig,
+    pub monitor: LossMonitorConfig,
     /// Root-mean-square output a seed is held to in TRAINING, as a share of its input's.
     pub rho: f32,
     /// How a seed's output joins the host.
@@ -73,7 +80,7 @@ impl HostConfig {
             total_steps: steps_per_epoch * scenario.run.epochs,
             data,
             device,
-            watch: LossMonitorConfig {
+            monitor: LossMonitorConfig {
                 is_enabled: governor.enabled,
                 window_checks: governor.window_checks,
                 divergence_sd: governor.divergence_sd as f32,

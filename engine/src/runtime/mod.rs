@@ -1,17 +1,16 @@
-//! Where numbers live: hosts, their seeds' modules, and what a step does with them.
+//! Where numbers live: hosts, the modules bound to them, and their plans.
 
 mod config;
 mod evaluate;
 mod exchange;
 mod flops;
+mod fork;
 mod host;
-mod loss_monitor;
 mod merge;
-mod optimizer;
+mod module;
+mod progress;
 mod saved;
 mod schedule;
-mod seed;
-mod visit;
 
 use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -20,13 +19,13 @@ pub use config::HostConfig;
 pub use evaluate::{Evaluation, FlopsAccount, Split};
 pub use exchange::{ExchangeError, Mismatch, StateDict, StateTensor, Unfit, WEIGHTS_LEN_MAX_BYTES};
 pub use flops::Flops;
-pub use host::{HostRuntime, HostState};
-pub use loss_monitor::{LossMonitor, LossMonitorConfig};
+pub use fork::{HostSnapshot, ModuleSnapshot};
+pub use host::HostRuntime;
 pub use merge::module_prefix;
-pub use optimizer::{GroupSchedule, ParamGroup, has_second_moment};
+pub use module::{BoundModule, ModuleMode};
+pub use progress::{GroupSchedule, ParamGroup, Progress};
 pub use saved::{LoadHostError, SavedHost, TensorMap};
 pub use schedule::{Ramp, learning_rate, seed_learning_rate};
-pub use seed::{SeedMode, SeedRuntime, SeedSample, SeedState, SiteSample};
 
 /// Names a host's numbers; stale once they are dropped.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

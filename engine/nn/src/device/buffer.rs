@@ -96,7 +96,7 @@ impl Buffer {
     pub(super) fn f32_mut(&mut self) -> &mut [f32] {
         match &mut self.0 {
             Memory::F32(values) => values,
-            _ => panic!("{self:?} is not writable f32 in the processor's memory"),
+            _ => panic!("the buffer is not writable f32 in the processor's memory"),
         }
     }
 
@@ -113,7 +113,7 @@ impl Buffer {
     pub(super) fn u32_mut(&mut self) -> &mut [u32] {
         match &mut self.0 {
             Memory::U32(values) => values,
-            _ => panic!("{self:?} is not writable u32 in the processor's memory"),
+            _ => panic!("the buffer is not writable u32 in the processor's memory"),
         }
     }
 }

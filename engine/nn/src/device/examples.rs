@@ -1,6 +1,6 @@
 //! Examples on a device: what batches are gathered from.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use esper_kernels::cpu::AugmentShape;
 
@@ -20,8 +20,10 @@ pub enum ExampleFeatures {
     },
     /// Windows of a text that lie end to end: `u32[n_tokens]`, `context` an example.
     Windows {
-        /// The tokens.
+        /// The tokens of the whole text.
         tokens: Buffer,
+        /// Those that are seen and predicted here.
+        part: Range<usize>,
         /// Tokens an example.
         context: usize,
     },

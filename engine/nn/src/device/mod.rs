@@ -11,13 +11,11 @@
 //! [`DeviceSet`], and hold it to [`conformance::check`].
 
 mod buffer;
-pub mod conformance;
 mod cpu;
 mod error;
 mod examples;
 mod kernel_set;
 mod memory;
-mod oracle;
 mod pass;
 mod run;
 mod set;
@@ -27,7 +25,6 @@ pub use cpu::Cpu;
 pub use error::DeviceError;
 pub use examples::{ExampleFeatures, ExampleTargets, Examples};
 pub use memory::{ModuleSample, SiteSample, StepMemory, UnitMemory, UnitState, UnitWork};
-pub use oracle::Oracle;
 pub use set::DeviceSet;
 
 use std::sync::Arc;

@@ -193,9 +193,9 @@ impl<'a> PlanRun<'a> {
                 }
                 _ => K::gather_rows(*width, values.f32(), batch.indices, x),
             },
-            ExampleFeatures::Windows { tokens, context } => {
-                let x = bytemuck::cast_slice_mut(x);
-                K::gather_windows(*context, batch.shift, tokens.u32(), batch.indices, x);
+            ExampleFeatures::Windows { tokens, part, context } => {
+                let (tokens, x) = (&tokens.u32()[part.clone()], bytemuck::cast_slice_mut(x));
+                K::gather_windows(*context, batch.shift, tokens, batch.indices, x);
             }
         }
         let n_labels = rows * examples.labels_per_example();
@@ -204,10 +204,10 @@ impl<'a> PlanRun<'a> {
                 let to = &mut memory.labels.u32_mut()[..n_labels];
                 K::gather_rows(1, labels.u32(), batch.indices, to);
             }
-            (ExampleTargets::NextTokens, ExampleFeatures::Windows { tokens, context }) => {
-                let to = &mut memory.labels.u32_mut()[..n_labels];
-                let shift = batch.shift + 1;
-                K::gather_windows(*context, shift, tokens.u32(), batch.indices, to);
+            (ExampleTargets::NextTokens, ExampleFeatures::Windows { tokens, part, context }) => {
+                let (tokens, to) =
+                    (&tokens.u32()[part.clone()], &mut memory.labels.u32_mut()[..n_labels]);
+                K::gather_windows(*context, batch.shift + 1, tokens, batch.indices, to);
             }
             (ExampleTargets::NextTokens, ExampleFeatures::Dense { .. }) => {
                 panic!("only a text has next tokens")

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Cpu, Device, DeviceError, Oracle};
+use super::{Cpu, Device, DeviceError};
 
 /// What `auto` and an empty choice stand for.
 const DEFAULT: &str = "cpu";
@@ -16,7 +16,6 @@ impl Default for DeviceSet {
     fn default() -> Self {
         let mut devices = Self(BTreeMap::new());
         devices.add(Arc::new(Cpu));
-        devices.add(Arc::new(Oracle));
         devices
     }
 }

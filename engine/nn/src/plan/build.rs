@@ -60,7 +60,7 @@ struct Builder<'a> {
     list: InstrList,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
     fn build(&mut self) {
         match self.variant {
             Variant::Train | Variant::TrainSampled => {
@@ -124,11 +124,11 @@ impl Builder<'_> {
         self.variant == Variant::TrainSampled
     }
 
-    fn host(&self) -> &Program {
+    fn host(&self) -> &'a Program {
         &self.plan.units[HOST as usize].program
     }
 
-    fn unit(&self, unit: UnitIndex) -> &PlannedUnit {
+    fn unit(&self, unit: UnitIndex) -> &'a PlannedUnit {
         &self.plan.units[unit as usize]
     }
 
@@ -140,7 +140,7 @@ impl Builder<'_> {
         1..self.plan.units.len() as UnitIndex
     }
 
-    fn site(&self, site: u16) -> &SiteInfo {
+    fn site(&self, site: u16) -> &'a SiteInfo {
         &self.host().sites[usize::from(site)]
     }
 

@@ -59,6 +59,19 @@ pub struct LossMonitorConfig {
     pub chance_loss: Option<f32>,
 }
 
+impl LossMonitorConfig {
+    /// Only numbers that are not finite are faults.
+    pub const OFF: Self = Self {
+        is_enabled: false,
+        window_checks: 1,
+        divergence_sd: 0.0,
+        divergence_ratio: 0.0,
+        divergence_checks: 1,
+        collapse_checks: 1,
+        chance_loss: None,
+    };
+}
+
 /// Share of the loss of guessing below which a host counts as having learnt.
 const LEARNT_SHARE: f32 = 0.5;
 /// Share of the loss of guessing from which a host counts as guessing.

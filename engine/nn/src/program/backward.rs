@@ -78,7 +78,7 @@ impl Tape<'_, '_> {
     }
 
     fn push(&mut self, instr: Instr, need: GradMask, flops: u64) {
-        self.backward.push(ScheduledInstr { instr, need, flops });
+        self.backward.push(ScheduledInstr { instr, mask: need, flops });
     }
 
     /// Where the gradient of `x` goes, and whether something is there to add to. `None` if nobody wants it.

@@ -140,7 +140,7 @@ impl<'a> Lowering<'a> {
     }
 
     pub(super) fn push(&mut self, instr: Instr, flops: u64) {
-        self.forward.push(ScheduledInstr { instr, need: GradMask::default(), flops });
+        self.forward.push(ScheduledInstr { instr, mask: GradMask::default(), flops });
     }
 
     pub(super) fn note(&mut self, optimization: &str) {

@@ -12,7 +12,7 @@ pub mod reference;
 mod variant;
 
 pub use compile::{CompileOptions, PIPELINE_VERSION};
-pub use instr::{Instr, Param, TensorId};
+pub use instr::{Instr, Instr as Forward, Instr as Backward, Param, TensorId};
 pub use variant::Variant;
 
 use std::collections::BTreeSet;
@@ -55,7 +55,7 @@ pub struct ScheduledInstr {
     /// What to do.
     pub instr: Instr,
     /// When to do it; forward instructions always run.
-    pub need: GradMask,
+    pub mask: GradMask,
     /// Floating-point operations an example: a multiply-add counts two.
     pub flops: u64,
 }
@@ -155,7 +155,7 @@ impl Program {
 
     /// Arithmetic of one example's backward pass that wants `wanted`.
     pub fn flops_backward(&self, wanted: GradMask) -> u64 {
-        self.backward.iter().filter(|step| step.need.is_met_by(wanted)).map(|it| it.flops).sum()
+        self.backward.iter().filter(|step| step.mask.is_met_by(wanted)).map(|it| it.flops).sum()
     }
 
     /// Parameters in elements, alignment left out.

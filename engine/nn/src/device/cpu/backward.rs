@@ -1,18 +1,18 @@
 //! Instructions of the backward pass.
 
+use crate::device::pass::ProgramPass;
 use esper_kernels::cpu;
 
 use super::{
-    DISJOINT, ProgramPass,
+    DISJOINT,
     split::{by_examples, by_outputs},
 };
 use crate::{
-    device::SiteVisitor,
     program::{Instr, Param, TensorId, instr::FeatureMap},
 };
 
 impl ProgramPass<'_> {
-    pub(super) fn backward(&mut self, instr: &Instr, visitor: &mut dyn SiteVisitor) {
+    pub(super) fn backward(&mut self, instr: &Instr) {
         let (rows, wants_params) = (self.pass.rows, self.pass.wanted.params);
         match *instr {
             Instr::LinearGradWeight { spec, dy, x, weight, accumulate } => {
@@ -89,10 +89,7 @@ impl ProgramPass<'_> {
                     cpu::activation_grad(kind, saved, dy);
                 });
             }
-            Instr::SiteGrad { site, x, gradient } => {
-                let (x, gradient) = (self.range(x), self.range(gradient));
-                visitor.backward(site, x, gradient, self.tensors.workspace);
-            }
+            Instr::SiteGrad { .. } => {}
             _ => self.normalise_grad(instr, wants_params),
         }
     }

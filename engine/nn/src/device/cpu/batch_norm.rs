@@ -1,8 +1,9 @@
 //! Batch norm, which is cut twice: its statistics by channels, what they are applied to by examples.
 
+use crate::device::pass::ProgramPass;
 use esper_kernels::cpu;
 
-use super::{DISJOINT, ProgramPass, split::by_examples};
+use super::{DISJOINT, split::by_examples};
 use crate::{
     graph::Features,
     program::{Param, TensorId, instr::RunningStatistics},

@@ -1,10 +1,10 @@
 //! Instructions of the forward pass.
 
+use crate::device::pass::ProgramPass;
 use esper_kernels::cpu;
 
-use super::{ProgramPass, split::by_examples};
+use super::split::by_examples;
 use crate::{
-    device::SiteVisitor,
     program::{
         Instr, Param, TensorId,
         instr::{FeatureMap, LinearSpec},
@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl ProgramPass<'_> {
-    pub(super) fn forward(&mut self, instr: &Instr, visitor: &mut dyn SiteVisitor) -> usize {
+    pub(super) fn forward(&mut self, instr: &Instr) -> usize {
         let (rows, params) = (self.pass.rows, self.tensors.params);
         match *instr {
             Instr::Linear { spec, x, weight, bias, activation, pre, y } => {
@@ -81,10 +81,7 @@ impl ProgramPass<'_> {
                     cpu::activation_forward(kind, x, y);
                 });
             }
-            Instr::Site { site, x } => {
-                let x = self.range(x);
-                visitor.forward(site, x, self.tensors.workspace);
-            }
+            Instr::Site { .. } => {}
             Instr::CrossEntropy { positions, logits, gradient } => {
                 return self.cross_entropy(positions, logits, gradient);
             }

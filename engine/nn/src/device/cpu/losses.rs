@@ -1,9 +1,10 @@
 //! The ends of a host's forward pass.
 
+use crate::device::pass::ProgramPass;
 use esper_kernels::cpu;
 
-use super::{DISJOINT, ProgramPass};
-use crate::{device::Targets, program::TensorId};
+use super::DISJOINT;
+use crate::{device::pass::Targets, program::TensorId};
 
 impl ProgramPass<'_> {
     /// Softmax cross-entropy; returns how many positions were classified right.
