@@ -7,8 +7,9 @@ use crate::{
     data::{SplitData, Targets},
     device::Device,
     program::Program,
-    scenario::{Composition, Scenario, Train},
+    scenario::Scenario,
 };
+use esper_nn::{module::Composition, optim::Train};
 
 /// The fixed side of a host, shared with its twins.
 #[derive(Clone)]
