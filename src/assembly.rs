@@ -6,7 +6,7 @@ use std::{
 };
 
 use esper_engine::{
-    data::{self, DataConfig, SplitData},
+    data::{self, SplitData},
     device::{Cpu, Device},
     forge::Scripts,
     graph::NetworkGraph,
@@ -21,6 +21,7 @@ use esper_engine::{
     },
 };
 use esper_nn::digest::Digest;
+use esper_nn::suggest;
 use esper_systems::{
     karn::{BlueprintFamily, Catalogue, KarnConfig, KarnExt, KarnPlugin},
     kasmina::{KasminaConfig, KasminaPlugin},
@@ -296,35 +297,7 @@ impl RunBuilder {
 ///
 /// Fails when the data can not be had or can not be used.
 pub fn load_data(scenario: &Scenario, base_dir: &Path) -> Result<Arc<SplitData>, RunError> {
-    Ok(Arc::new(data::load(&data_config(scenario), base_dir)?))
-}
-
-/// What a scenario's `[data]` says, for the loaders.
-fn data_config(scenario: &Scenario) -> DataConfig {
-    let data = &scenario.data;
-    DataConfig {
-        source: data.source.clone(),
-        task: match data.task {
-            scenario::Task::Classification => data::Task::Classification,
-            scenario::Task::Regression => data::Task::Regression,
-        },
-        label: data.label.clone(),
-        validation_share: data.validation_share,
-        test_share: data.test_share,
-        split_seed: data.split_seed,
-        standardize: match data.standardize {
-            scenario::Standardize::PerFeature => data::Standardize::PerFeature,
-            scenario::Standardize::Global => data::Standardize::Global,
-            scenario::Standardize::PerChannel => data::Standardize::PerChannel,
-            scenario::Standardize::Off => data::Standardize::Off,
-        },
-        augment: data.augment,
-        tokens: match data.tokens {
-            scenario::Tokens::Chars => data::Tokens::Chars,
-            scenario::Tokens::Bytes => data::Tokens::Bytes,
-        },
-        context: data.context,
-    }
+    Ok(Arc::new(data::load(&scenario.data, base_dir)?))
 }
 
 /// Plugins bring families of their own: what is asked of the catalogue is checked when they are there.
@@ -342,8 +315,7 @@ fn check_catalogue(scenario: &Scenario, catalogue: &Catalogue) -> Result<(), Run
             continue;
         };
         let known: Vec<&str> = catalogue.iter().map(|family| family.name()).collect();
-        let nearest = scenario::nearest(name, known.iter().copied());
-        let nearest = nearest.map_or_else(String::new, |it| format!("did you mean `{it}`? "));
+        let nearest = suggest::before_list(suggest::nearest(name, known.iter().copied()));
         return Err(RunError::Unfit {
             key: format!("tamiyo.timetable[{index}].blueprint"),
             message: format!("the catalogue has no blueprint called `{name}`"),

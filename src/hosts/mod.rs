@@ -12,6 +12,7 @@ use esper_engine::{
     runtime::StateDict,
     scenario::{self, Cnn, Limits, Mlp, Network, Scenario, Transformer, TransformerForm},
 };
+use esper_nn::suggest;
 
 use self::{
     examples::Examples,
@@ -236,8 +237,8 @@ fn check_sites(scenario: &Scenario, program: &Program) -> Result<(), RunError> {
     for (index, entry) in scenario.tamiyo.timetable.iter().enumerate() {
         if !sites.contains(&entry.site.as_str()) {
             let key = format!("tamiyo.timetable[{index}].site");
-            let nearest = scenario::nearest(&entry.site, sites.iter().copied());
-            let nearest = nearest.map_or_else(String::new, |it| format!("did you mean `{it}`? "));
+            let nearest = suggest::nearest(&entry.site, sites.iter().copied());
+            let nearest = suggest::before_list(nearest);
             let message = format!("the graph has no site \"{}\"", entry.site);
             return Err(unfit(&key, message, format!("{nearest}sites: {}", sites.join(", "))));
         }

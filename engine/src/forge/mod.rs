@@ -24,9 +24,19 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use admit::{Admission, Workers};
 
-use crate::scenario::Mode;
+use crate::scenario::word::words;
 use crate::world::plugin::{BuildError, Engine, Tick, TickSystems};
 use pool::Pool;
+
+words! {
+    /// When finished work enters the world, for the whole innovation line.
+    Mode {
+        /// At the tick fixed when it was sent: the same bits every run.
+        Strict = "strict",
+        /// When it is ready; the journal holds the tick, for replay.
+        Free = "free",
+    }
+}
 
 /// A job's place in the order in which a forge's jobs were sent, from zero.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

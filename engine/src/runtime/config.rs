@@ -4,16 +4,10 @@ use std::sync::Arc;
 
 use esper_data::{DeviceData, SplitData, Targets};
 use esper_nn::{
-    device::{Device, DeviceError},
-    module::Composition,
-    optim::Train,
-    plan::LossMonitorConfig,
-    program::Program,
+    device::Device, module::Composition, optim::Train, plan::LossMonitorConfig, program::Program,
 };
 
-use crate::{
-    scenario::Scenario,
-};
+use crate::scenario::Scenario;
 
 /// The fixed side of a host, shared with its twins.
 #[derive(Clone)]
@@ -55,12 +49,13 @@ pub struct HostConfig {
 const SPLIT_MIN_FLOPS: u64 = 8_000_000;
 
 impl HostConfig {
-    /// What `scenario` says of replica `stream`, on `data` and `device`.
+    /// What `scenario` says of replica `stream`, on `data`, which is `on_device` too.
     pub fn new(
         scenario: &Scenario,
         stream: u64,
         data: Arc<SplitData>,
         device: Arc<dyn Device>,
+        on_device: Arc<DeviceData>,
     ) -> Self {
         let batch = scenario.data.batch.min(data.train.len());
         let steps_per_epoch = crate::data::steps_per_epoch(data.train.len(), batch) as u64;
@@ -80,6 +75,7 @@ impl HostConfig {
             total_steps: steps_per_epoch * scenario.run.epochs,
             data,
             device,
+            on_device,
             monitor: LossMonitorConfig {
                 is_enabled: governor.enabled,
                 window_checks: governor.window_checks,

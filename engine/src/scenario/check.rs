@@ -1,14 +1,17 @@
 //! Rules that tie several keys together.
 
-use esper_nn::suggest::{clip, did_you_mean};
+use esper_nn::{
+    graph::ImageNorm,
+    optim::{Course, Optimizer},
+    suggest::{clip, did_you_mean},
+};
 
 use super::{
-    Counterfactual, Course, Optimizer, Scenario,
+    Counterfactual, Scenario,
     file::Findings,
     host::{Cnn, Network, Transformer},
     tamiyo::{Action, Policy},
 };
-use crate::graph::ImageNorm;
 
 /// Checks what no key can tell alone. A rule is left out where one of its keys is wrong already.
 pub(super) fn check(scenario: &Scenario, found: &mut Findings<'_>) {

@@ -24,15 +24,15 @@ const PROBLEMS_MAX: usize = 100;
 /// for writing, so that everything that is wrong is reported at once.
 #[derive(Clone, Debug)]
 pub struct ScenarioFile {
-    pub(super) name: String,
-    pub(super) text: String,
-    pub(super) root: Node,
-    pub(super) override_keys: Vec<String>,
+    pub(crate) name: String,
+    pub(crate) text: String,
+    pub(crate) root: Node,
+    pub(crate) override_keys: Vec<String>,
 }
 
 /// A value, its full path and where it was written.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     pub path: String,
     pub origin: Origin,
     pub content: Content,
@@ -40,7 +40,7 @@ pub(super) struct Node {
 
 /// Where a value was written.
 #[derive(Clone, Debug)]
-pub(super) enum Origin {
+pub(crate) enum Origin {
     /// In the text, at these bytes.
     Text(Range<usize>),
     /// In the override of this number.
@@ -49,7 +49,7 @@ pub(super) enum Origin {
 
 /// What a value is. Integers are wide enough that those no key takes are still told apart by sign.
 #[derive(Clone, Debug)]
-pub(super) enum Content {
+pub(crate) enum Content {
     Text(String),
     Integer(i128),
     Real(f64),
@@ -60,11 +60,11 @@ pub(super) enum Content {
 }
 
 /// Values by key, each with the place of its key.
-pub(super) type Table = BTreeMap<String, (Origin, Node)>;
+pub(crate) type Table = BTreeMap<String, (Origin, Node)>;
 
 /// The problems found so far in a file.
 #[derive(Debug)]
-pub(super) struct Findings<'a> {
+pub(crate) struct Findings<'a> {
     file: &'a ScenarioFile,
     problems: Vec<Problem>,
 }
@@ -159,18 +159,18 @@ impl ScenarioFile {
     }
 
     /// Where the value at `path` was written, or where the nearest table around it was.
-    pub(super) fn origin(&self, path: &str) -> (&Origin, bool) {
+    pub(crate) fn origin(&self, path: &str) -> (&Origin, bool) {
         locate(&self.root, &self.root.origin, path)
     }
 }
 
 impl<'a> Findings<'a> {
-    pub(super) fn new(file: &'a ScenarioFile) -> Self {
+    pub(crate) fn new(file: &'a ScenarioFile) -> Self {
         Self { file, problems: Vec::new() }
     }
 
     /// Adds a problem with the key at `path`.
-    pub(super) fn refuse(
+    pub(crate) fn refuse(
         &mut self,
         path: &str,
         origin: &Origin,
@@ -186,16 +186,16 @@ impl<'a> Findings<'a> {
     }
 
     /// Whether the value at `path`, or one within it, has a problem.
-    pub(super) fn touch(&self, path: &str) -> bool {
+    pub(crate) fn touch(&self, path: &str) -> bool {
         self.problems.iter().any(|it| leads_to(path, &it.key) || leads_to(&it.key, path))
     }
 
-    pub(super) fn file(&self) -> &'a ScenarioFile {
+    pub(crate) fn file(&self) -> &'a ScenarioFile {
         self.file
     }
 
     /// Whether nothing was found.
-    pub(super) fn finish(mut self) -> Result<(), ScenarioError> {
+    pub(crate) fn finish(mut self) -> Result<(), ScenarioError> {
         if self.problems.is_empty() {
             return Ok(());
         }
@@ -206,7 +206,7 @@ impl<'a> Findings<'a> {
 
 impl Node {
     /// The value in words, for messages.
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match &self.content {
             Content::Text(text) => format!("the string \"{}\"", clip(text)),
             Content::Integer(number) => format!("the whole number {number}"),
@@ -219,13 +219,13 @@ impl Node {
     }
 
     /// The last part of the path, as it is written within its table.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.path.rsplit('.').next().unwrap_or(&self.path)
     }
 }
 
 /// The path of `name` within the table at `path`.
-pub(super) fn join(path: &str, name: &str) -> String {
+pub(crate) fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 

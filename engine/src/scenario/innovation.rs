@@ -1,10 +1,11 @@
 //! `[karn]`, `[tezzeret]`, `[urabrask]`, `[urza]`: the innovation line.
 
+use crate::forge::Mode;
+
 use super::{
     data::PATH,
     keys::{Keys, Section},
     value::{Interval, List, Text},
-    word::words,
 };
 
 /// What blueprints there are to choose from (DESIGN §8).
@@ -44,16 +45,6 @@ pub struct Tezzeret {
     pub latency_ticks: u64,
     /// Time after which a job counts as failed, 1 to 3,600,000 ms. Default 60,000.
     pub timeout_ms: u64,
-}
-
-words! {
-    /// When finished work enters the world, for the whole innovation line.
-    Mode {
-        /// At the tick fixed when it was sent: the same bits every run.
-        Strict = "strict",
-        /// When it is ready; the journal holds the tick, for replay.
-        Free = "free",
-    }
 }
 
 /// How kernels are validated, and what is refused (DESIGN §8).

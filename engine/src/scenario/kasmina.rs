@@ -1,5 +1,10 @@
 //! `[kasmina]`: a seed's life, stage by stage.
 
+use esper_nn::{
+    module::{Composition, Incubation},
+    optim::Curve,
+};
+
 use super::{
     keys::{Keys, Section},
     value::Interval,
@@ -60,42 +65,6 @@ pub struct Kasmina {
     pub harm_ratio: f64,
     /// Steps from one report of a seed to the next, 1 to 1,000,000. Default 20.
     pub telemetry_every_steps: u64,
-}
-
-words! {
-    /// How a seed learns in TRAINING, where its output is not used.
-    Incubation {
-        /// From the task gradient at the site, with a proximal term.
-        StraightThrough = "straight_through",
-        /// From a second pass of the tail with the seed in it.
-        Shadow = "shadow",
-        /// Not at all: inserted as an identity, and trained with the host from then on.
-        None = "none",
-    }
-}
-
-words! {
-    /// How a seed's output joins the host.
-    Composition {
-        /// `y = x + a f(x)`.
-        Residual = "residual",
-        /// `y = (1 - a) x + a m(x)`.
-        Blend = "blend",
-        /// `y = x + a sigmoid(w) f(x)`, with `w` learned.
-        Gate = "gate",
-    }
-}
-
-words! {
-    /// How alpha rises from 0 to its target.
-    Curve {
-        /// Evenly.
-        Linear = "linear",
-        /// `(1 - cos(pi t)) / 2`.
-        Cosine = "cosine",
-        /// A logistic curve, scaled to start at 0 and end at 1.
-        Sigmoid = "sigmoid",
-    }
 }
 
 words! {

@@ -1,15 +1,14 @@
 //! The keys of a section, named once: for reading, for writing and for messages.
 
-use esper_nn::suggest::did_you_mean;
+use esper_nn::{suggest::did_you_mean, word::Word};
 
 use super::{
     file::{Content, Findings, Node, Origin, Table, join},
     value::Value,
-    word::Word,
 };
 
 /// A table of a scenario. What is not written keeps the value it has in `Default`.
-pub(super) trait Section: Clone + 'static {
+pub(crate) trait Section: Clone + 'static {
     /// Shows every key, with its rule, to `keys`.
     fn keys(&mut self, keys: &mut impl Keys);
 
@@ -21,7 +20,7 @@ pub(super) trait Section: Clone + 'static {
 }
 
 /// Something that goes over the keys of a section.
-pub(super) trait Keys {
+pub(crate) trait Keys {
     /// A key that may be left out.
     fn key<T: Value>(&mut self, name: &'static str, slot: &mut T, rule: T::Rule) -> Given;
 
@@ -46,7 +45,7 @@ pub(super) trait Keys {
 
 /// What became of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Given {
+pub(crate) enum Given {
     /// It was left out.
     No,
     /// It was written, and its value is good.
@@ -56,7 +55,7 @@ pub(super) enum Given {
 }
 
 /// Reads a table of a file into a section.
-pub(super) struct Reader<'a, 'f> {
+pub(crate) struct Reader<'a, 'f> {
     path: &'a str,
     origin: &'a Origin,
     table: &'a Table,
@@ -68,7 +67,7 @@ pub(super) struct Reader<'a, 'f> {
 
 impl<'a, 'f> Reader<'a, 'f> {
     /// Reads the keys of `section` from `table`; whether all went well.
-    pub(super) fn read<S: Section>(
+    pub(crate) fn read<S: Section>(
         section: &mut S,
         (path, origin, table): (&'a str, &'a Origin, &'a Table),
         found: &'a mut Findings<'f>,
@@ -192,9 +191,9 @@ impl<S: Section> Value for S {
 
 /// Writes sections as TOML.
 #[derive(Debug, Default)]
-pub(super) struct Writer {
+pub(crate) struct Writer {
     /// `key = value`, or a section's header.
-    pub(super) lines: Vec<String>,
+    pub(crate) lines: Vec<String>,
 }
 
 impl Keys for Writer {

@@ -3,7 +3,7 @@
 mod check;
 mod data;
 mod error;
-mod file;
+pub(crate) mod file;
 mod host;
 mod innovation;
 mod kasmina;
@@ -17,28 +17,34 @@ mod tamiyo;
 mod tests;
 mod tolaria;
 mod train;
-mod value;
-mod word;
+pub(crate) mod value;
+pub(crate) mod word;
 
-pub use esper_nn::suggest::nearest;
+use esper_data::DataConfig;
+pub use esper_data::{Standardize, Task, Tokens};
+pub use esper_nn::{
+    module::{Composition, Incubation},
+    optim::{Adam, Course, CourseKind, Curve, Optimizer, OptimizerKind, Schedule, Sgd, Train},
+    suggest::nearest,
+};
+
+pub use crate::forge::Mode;
 
 pub use self::{
-    data::{Data, Standardize, Task, Tokens},
     error::{Place, Problem, ScenarioError},
     file::ScenarioFile,
     host::{
-        Activation, Cnn, CnnForm, GraphFile, Host, HostKind, ImageNormKind, Mlp, Network, Norm,
-        Transformer, TransformerForm, TransformerKind,
+        Cnn, GraphFile, Host, HostKind, ImageNormKind, Mlp, Network, Transformer, TransformerForm,
+        TransformerKind,
     },
-    innovation::{Karn, Mode, Tezzeret, Urabrask, Urza},
-    kasmina::{Composition, Counterfactual, Curve, Incubation, Kasmina},
+    innovation::{Karn, Tezzeret, Urabrask, Urza},
+    kasmina::{Counterfactual, Kasmina},
     limits::Limits,
     nissa::Nissa,
     overrides::Override,
     run::{DeviceKind, Run},
     tamiyo::{Action, Policy, ScheduledAction, Tamiyo},
     tolaria::{Checkpoint, Governor},
-    train::{Adam, Course, CourseKind, Optimizer, OptimizerKind, Schedule, Sgd, Train},
 };
 use self::{
     file::{Content, Findings, Node},
@@ -83,7 +89,7 @@ pub struct Scenario {
     /// `[run]`: how long, how often, and on what.
     pub run: Run,
     /// `[data]`: what is learned, and what is held out.
-    pub data: Data,
+    pub data: DataConfig,
     /// `[host]`: the network as it is before anything grows.
     pub host: Host,
     /// `[train]`: the optimizer and its learning rate over time.

@@ -7,7 +7,7 @@ use esper_nn::suggest::{clip, did_you_mean};
 use super::file::{Content, Findings, Node, Origin};
 
 /// Something a key can hold.
-pub(super) trait Value {
+pub(crate) trait Value {
     /// Which values are allowed.
     type Rule;
 
@@ -36,7 +36,7 @@ pub(super) trait Value {
 
 /// Real numbers between two bounds. Neither NaN nor infinity is in any.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Interval {
+pub(crate) struct Interval {
     low: f64,
     is_low_in: bool,
     high: f64,
@@ -45,7 +45,7 @@ pub(super) struct Interval {
 
 /// Strings of some form.
 #[derive(Clone, Copy)]
-pub(super) struct Text {
+pub(crate) struct Text {
     /// The form in words, after `must be`.
     pub form: &'static str,
     /// One of them.
@@ -58,7 +58,7 @@ pub(super) struct Text {
 
 /// Lists of some length of distinct or any values.
 #[derive(Clone, Debug)]
-pub(super) struct List<R> {
+pub(crate) struct List<R> {
     /// How many.
     pub len: RangeInclusive<usize>,
     /// Which.
@@ -69,22 +69,22 @@ pub(super) struct List<R> {
 
 impl Interval {
     /// From `low` on, up to a bound still to be named.
-    pub(super) const fn from(low: f64) -> Self {
+    pub(crate) const fn from(low: f64) -> Self {
         Self { low, is_low_in: true, high: f64::MAX, is_high_in: true }
     }
 
     /// Above `low`, up to a bound still to be named.
-    pub(super) const fn above(low: f64) -> Self {
+    pub(crate) const fn above(low: f64) -> Self {
         Self { low, is_low_in: false, high: f64::MAX, is_high_in: true }
     }
 
     /// Up to and with `high`.
-    pub(super) const fn to(self, high: f64) -> Self {
+    pub(crate) const fn to(self, high: f64) -> Self {
         Self { high, is_high_in: true, ..self }
     }
 
     /// Up to and without `high`.
-    pub(super) const fn below(self, high: f64) -> Self {
+    pub(crate) const fn below(self, high: f64) -> Self {
         Self { high, is_high_in: false, ..self }
     }
 
@@ -332,7 +332,7 @@ impl<T: Value + Default + PartialEq> Value for Vec<T> {
 }
 
 /// Says that `node` is of the wrong type; never true.
-pub(super) fn refuse_type(
+pub(crate) fn refuse_type(
     node: &Node,
     expected: &str,
     help: &str,

@@ -106,7 +106,7 @@ impl Catalogue {
         known.extend(self.0.keys().map(String::as_str));
         known.sort_unstable();
         known.dedup();
-        let nearest = esper_engine::scenario::nearest(name, known.iter().copied());
+        let nearest = esper_nn::suggest::nearest(name, known.iter().copied());
         CatalogueError::Unknown {
             name: name.to_owned(),
             nearest: nearest.map(str::to_owned),

@@ -1,11 +1,13 @@
 //! What Karn says when it can not go on.
 
+use esper_nn::suggest::after_sentence;
+
 /// Why a catalogue could not be put together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CatalogueError {
     /// No family of that name.
-    #[error("no blueprint is called `{name}`{}; there are {known}", suggest(nearest.as_deref()))]
+    #[error("no blueprint is called `{name}`{}; there are {known}", after_sentence(nearest.as_deref()))]
     Unknown {
         /// The name asked for.
         name: String,
@@ -20,8 +22,4 @@ pub enum CatalogueError {
         /// The name.
         name: String,
     },
-}
-
-fn suggest(nearest: Option<&str>) -> String {
-    nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
 }

@@ -1,14 +1,13 @@
 //! `kind = "cnn"`: stages of convolutions.
 
-use super::{
-    super::{
-        keys::{Given, Keys, Section},
-        value::{Interval, List},
-        word::words,
-    },
-    Activation,
+use esper_kernels::cpu::Activation;
+use esper_nn::graph::{CnnConfig, CnnForm, ImageNorm};
+
+use super::super::{
+    keys::{Given, Keys, Section},
+    value::{Interval, List},
+    word::words,
 };
-use crate::graph::{self, CnnConfig, ImageNorm};
 
 /// Stages of blocks of convolutions, each stage at half the resolution of the one before.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,16 +31,6 @@ pub struct Cnn {
 }
 
 words! {
-    /// How the blocks of a [`Cnn`] are made.
-    CnnForm {
-        /// Two convolutions and a shortcut; stages begin with a stride (He et al. 2016, section 4.2).
-        Resnet = "resnet",
-        /// One convolution; stages end with a max pool (Simonyan and Zisserman 2015, section 2.1).
-        Vgg = "vgg",
-    }
-}
-
-words! {
     /// The word of an [`ImageNorm`].
     ImageNormKind {
         /// [`ImageNorm::Batch`].
@@ -59,15 +48,12 @@ impl Cnn {
         CnnConfig {
             input,
             n_outputs,
-            form: match self.form {
-                CnnForm::Resnet => graph::CnnForm::ResNet,
-                CnnForm::Vgg => graph::CnnForm::Vgg,
-            },
+            form: self.form,
             channels: self.channels.clone(),
             blocks: self.blocks.clone(),
             kernel: self.kernel,
             norm: self.norm,
-            activation: self.activation.into(),
+            activation: self.activation,
             dropout: self.dropout as f32,
             sites: sites.to_vec(),
         }
@@ -116,7 +102,7 @@ impl Section for Cnn {
 impl Default for Cnn {
     fn default() -> Self {
         Self {
-            form: CnnForm::Resnet,
+            form: CnnForm::ResNet,
             channels: vec![16, 32],
             blocks: vec![1, 1],
             kernel: 3,

@@ -5,8 +5,8 @@ mod mlp;
 mod transformer;
 
 pub use self::{
-    cnn::{Cnn, CnnForm, ImageNormKind},
-    mlp::{Mlp, Norm},
+    cnn::{Cnn, ImageNormKind},
+    mlp::Mlp,
     transformer::{Transformer, TransformerForm, TransformerKind},
 };
 use super::{
@@ -63,24 +63,6 @@ words! {
         Transformer = "transformer",
         /// [`Network::Graph`].
         Graph = "graph",
-    }
-}
-
-words! {
-    /// An element-wise nonlinearity.
-    Activation {
-        /// `max(x, 0)`.
-        Relu = "relu",
-        /// `x Phi(x)` with the exact normal distribution function.
-        Gelu = "gelu",
-        /// `gelu` by its tanh approximation.
-        GeluTanh = "gelu_tanh",
-        /// `x sigmoid(x)`.
-        Silu = "silu",
-        /// The hyperbolic tangent.
-        Tanh = "tanh",
-        /// `1 / (1 + exp(-x))`.
-        Sigmoid = "sigmoid",
     }
 }
 
@@ -219,18 +201,5 @@ impl Default for Host {
 impl Default for GraphFile {
     fn default() -> Self {
         Self { file: "graphs/host.toml".to_owned() }
-    }
-}
-
-impl From<Activation> for esper_kernels::cpu::Activation {
-    fn from(activation: Activation) -> Self {
-        match activation {
-            Activation::Relu => Self::Relu,
-            Activation::Gelu => Self::Gelu,
-            Activation::GeluTanh => Self::GeluTanh,
-            Activation::Silu => Self::Silu,
-            Activation::Tanh => Self::Tanh,
-            Activation::Sigmoid => Self::Sigmoid,
-        }
     }
 }

@@ -1,14 +1,13 @@
 //! `kind = "transformer"`: blocks of self-attention.
 
-use super::{
-    super::{
-        keys::{Given, Keys, Section},
-        value::Interval,
-        word::words,
-    },
-    Activation,
+use esper_kernels::cpu::Activation;
+use esper_nn::graph::{TransformerConfig, VitConfig};
+
+use super::super::{
+    keys::{Given, Keys, Section},
+    value::Interval,
+    word::words,
 };
-use crate::graph::{TransformerConfig, VitConfig};
 
 /// Pre-norm blocks of self-attention and a perceptron.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,7 +70,7 @@ impl Transformer {
             heads: self.heads,
             mlp_width: self.mlp_width,
             dropout: self.dropout as f32,
-            activation: self.activation.into(),
+            activation: self.activation,
             tied,
             sites: sites.to_vec(),
         }
@@ -95,7 +94,7 @@ impl Transformer {
             heads: self.heads,
             mlp_width: self.mlp_width,
             dropout: self.dropout as f32,
-            activation: self.activation.into(),
+            activation: self.activation,
             sites: sites.to_vec(),
         }
     }
