@@ -8,16 +8,15 @@ use std::{
 };
 
 use esper_engine::{
-    data::{DataConfig, load},
+    data::{DataConfig, DeviceData, load},
     device::Cpu,
     graph::{Init, Loss, MlpConfig, NetworkGraph, Op},
     program::{CompileOptions, Program},
-    runtime::{HostConfig, HostRuntime, Ramp, SeedMode, SeedState},
+    runtime::{BoundModule, HostConfig, HostRuntime, ModuleMode, Ramp},
     scenario::{Curve, Incubation, Scenario},
-    world::ids::{KernelId, SeedId},
+    world::ids::SeedId,
 };
 use esper_kernels::cpu::Activation;
-use esper_nn::digest::Digest;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -72,8 +71,10 @@ fn host() -> HostRuntime {
     };
     let graph = NetworkGraph::mlp(&mlp, Loss::CrossEntropy).unwrap();
     let program = Program::compile(&graph, CompileOptions::HOST).unwrap();
-    let config = HostConfig::new(&scenario, 0, data, Arc::new(Cpu));
-    HostRuntime::new(Arc::new(config), Arc::new(graph), Arc::new(program))
+    let device = Arc::new(Cpu);
+    let on_device = Arc::new(DeviceData::new(&data, &*device).unwrap());
+    let config = HostConfig::new(&scenario, 0, data, device, on_device);
+    HostRuntime::new(Arc::new(config), Arc::new(graph), Arc::new(program)).unwrap()
 }
 
 fn bind(host: &mut HostRuntime, id: u64, incubation: Incubation) {
@@ -83,9 +84,9 @@ fn bind(host: &mut HostRuntime, id: u64, incubation: Incubation) {
     let h = module.add("act", Op::Activation(Activation::Gelu), &[h]).unwrap();
     module.add("down", Op::Linear { outputs: 8, bias: true, init: Init::ZERO }, &[h]).unwrap();
     let program = Arc::new(Program::compile(&module, CompileOptions::MODULE).unwrap());
-    let kernel = KernelId(Digest::of(b"test"));
-    let state = SeedState::at_birth(host, SeedId(id), 1, kernel, &program, incubation, true);
-    host.bind(state, program);
+    let params = host.draw_module_params(SeedId(id), &program);
+    let module = BoundModule::at_birth(SeedId(id), 1, incubation, true, host.state.step);
+    host.bind(module, program, &params).unwrap();
 }
 
 #[test]
@@ -102,7 +103,7 @@ fn a_step_allocates_nothing_with_or_without_seeds() {
 
     let start_step = host.state.step;
     let ramp = Ramp { start_step, n_steps: 50, from: 0.0, to: 1.0, curve: Curve::Cosine };
-    host.seed_mut(SeedId(1)).unwrap().state.mode = SeedMode::Blended { ramp, trains: true };
+    assert!(host.set_mode(SeedId(1), ModuleMode::Blended { ramp, trains: true }));
     (0..60).for_each(|_| host.step().unwrap());
     assert_eq!(allocations(|| (0..120).for_each(|_| host.step().unwrap())), 0, "grafted");
     assert!(0 < allocations(|| drop(std::hint::black_box(vec![0_u8; 16]))), "the counter counts");

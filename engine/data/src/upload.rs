@@ -62,10 +62,9 @@ impl Dataset {
             Targets::Classes { labels, .. } => {
                 ExampleTargets::Classes(device.share_u32(labels.clone())?)
             }
-            Targets::Values { values, width } => ExampleTargets::Values {
-                values: device.share_f32(values.clone())?,
-                width: *width,
-            },
+            Targets::Values { values, width } => {
+                ExampleTargets::Values { values: device.share_f32(values.clone())?, width: *width }
+            }
             Targets::NextTokens(_) => ExampleTargets::NextTokens,
         };
         Ok(Examples { features, targets })

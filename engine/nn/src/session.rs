@@ -13,6 +13,37 @@ use crate::{
     program::{Program, TensorId},
 };
 
+/// Numbers for a network: what it reads, or what it should say.
+#[derive(Clone, Copy, Debug)]
+pub enum Values<'a> {
+    /// Features, or values to predict.
+    F32(&'a [f32]),
+    /// Tokens, or labels.
+    U32(&'a [u32]),
+}
+
+impl<'a> From<&'a [f32]> for Values<'a> {
+    fn from(values: &'a [f32]) -> Self {
+        Self::F32(values)
+    }
+}
+
+impl<'a> From<&'a [u32]> for Values<'a> {
+    fn from(values: &'a [u32]) -> Self {
+        Self::U32(values)
+    }
+}
+
+impl<'a> Values<'a> {
+    /// The 32-bit words that lie in a workspace.
+    fn words(self) -> &'a [f32] {
+        match self {
+            Self::F32(values) => values,
+            Self::U32(values) => bytemuck::cast_slice(values),
+        }
+    }
+}
+
 /// A program with memory of its own.
 pub struct Session {
     device: Arc<dyn Device>,
@@ -102,22 +133,39 @@ impl Session {
         self.run(Variant::Evaluate, Some(examples), indices, 0.0)
     }
 
-    /// The output for `x: f32[rows, inputs]`, as in evaluation.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the device does.
-    pub fn infer(&mut self, x: &[f32]) -> Result<Vec<f32>, DeviceError> {
-        self.pass(Variant::Infer, self.program().input, x, self.program().output)
+    /// Says what the network should say of the examples of the next passes: `u32[rows, labels_per_example]` or
+    /// `f32[rows, width]`.
+    pub fn set_targets<'t>(&mut self, targets: impl Into<Values<'t>>) {
+        match targets.into() {
+            Values::F32(values) => self.device.upload_f32(values, self.memory.values_mut(), 0),
+            Values::U32(labels) => self.device.upload_u32(labels, self.memory.labels_mut(), 0),
+        }
     }
 
-    /// The output for `x: f32[rows, inputs]`, as in training: dropout acts and running statistics follow.
+    /// The loss of each of the first `rows` examples of the last pass.
+    pub fn losses(&self, rows: usize) -> Vec<f32> {
+        let mut losses = vec![0.0; rows];
+        self.device.download_f32(self.memory.losses(), 0, &mut losses);
+        losses
+    }
+
+    /// The output for `x: f32[rows, inputs]` or tokens `u32[rows, inputs]`, as in evaluation.
     ///
     /// # Errors
     ///
     /// Fails when the device does.
-    pub fn forward(&mut self, x: &[f32]) -> Result<Vec<f32>, DeviceError> {
-        self.pass(Variant::Forward, self.program().input, x, self.program().output)
+    pub fn infer<'x>(&mut self, x: impl Into<Values<'x>>) -> Result<Vec<f32>, DeviceError> {
+        self.pass(Variant::Infer, self.program().input, x.into().words(), self.program().output)
+    }
+
+    /// The output for `x: f32[rows, inputs]` or tokens `u32[rows, inputs]`, as in training: dropout acts and running
+    /// statistics follow.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the device does.
+    pub fn forward<'x>(&mut self, x: impl Into<Values<'x>>) -> Result<Vec<f32>, DeviceError> {
+        self.pass(Variant::Forward, self.program().input, x.into().words(), self.program().output)
     }
 
     /// The gradient of a module's input for that of its output, `dy: f32[rows, outputs]`, after [`forward`](Self::forward)
@@ -135,6 +183,19 @@ impl Session {
         let gradients = program.output_gradient.zip(program.input_gradient);
         let (from, to) = gradients.expect("a module has gradients of its input and output");
         self.pass(Variant::Backward, from, dy, to)
+    }
+
+    /// The gradients of the loss of the `rows` examples of the last [`forward`](Self::forward) are computed:
+    /// [`gradients`](Self::gradients).
+    ///
+    /// # Errors
+    ///
+    /// Fails when the device does.
+    pub fn backward_loss(&mut self, rows: usize) -> Result<(), DeviceError> {
+        let indices = std::mem::take(&mut self.indices);
+        let ran = self.run(Variant::Backward, None, &indices[..rows], 0.0);
+        self.indices = indices;
+        ran.map(|_| ())
     }
 
     /// The parameters: `f32[params_len_elems]`.

@@ -46,6 +46,23 @@ pub struct HostRuntime {
     pub(super) args: ArgsRoom,
 }
 
+/// Why a step did not update anything.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum StepError {
+    /// The network ran into something.
+    #[error("the step met `{}`", .0.name())]
+    Fault(Fault),
+    /// The device failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+}
+
+impl From<Fault> for StepError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
 /// Room for what a step is given: nothing is allocated in it.
 #[derive(Default)]
 pub(super) struct ArgsRoom {
@@ -163,22 +180,25 @@ impl HostRuntime {
             return Ok(());
         }
         while self.steps_in_tick < n_steps && !self.is_done() && self.fault.is_none() {
-            if self.step()?.is_none() {
-                self.steps_in_tick += 1;
-                if self.is_at_epoch_end() {
-                    break;
-                }
+            match self.step() {
+                Ok(()) => self.steps_in_tick += 1,
+                Err(StepError::Fault(_)) => {}
+                Err(StepError::Device(error)) => return Err(error),
+            }
+            if self.is_at_epoch_end() {
+                break;
             }
         }
         Ok(())
     }
 
-    /// Takes one optimizer step, and returns the fault that stopped it before the update. Nothing is allocated.
+    /// Takes one optimizer step. Nothing is allocated.
     ///
     /// # Errors
     ///
-    /// Fails when the device does.
-    pub fn step(&mut self) -> Result<Option<Fault>, DeviceError> {
+    /// Returns the fault that stopped it before the update, which is kept in [`HostRuntime::fault`] too, or why the
+    /// device failed.
+    pub fn step(&mut self) -> Result<(), StepError> {
         if self.is_at_epoch_end() || self.state.step == 0 {
             self.state.begin_epoch();
         }
@@ -205,11 +225,11 @@ impl HostRuntime {
         let outcome = device.run(&self.plan, variant, &mut self.memory, examples, &args)?;
         self.state.monitor = self.memory.monitor;
         let flops = self.plan.list(variant).flops;
-        if outcome.fault.is_some() {
-            self.fault = outcome.fault;
+        if let Some(fault) = outcome.fault {
+            self.fault = Some(fault);
             self.state.flops.host += flops.host_per_example * rows as u64;
             self.state.flops.seeds += flops.modules_per_example * rows as u64;
-            return Ok(outcome.fault);
+            return Err(fault.into());
         }
         self.state.flops.host += flops.host(rows);
         self.state.flops.seeds += flops.modules(rows);
@@ -218,7 +238,7 @@ impl HostRuntime {
         self.state.epoch_examples += rows as u64;
         self.state.epoch_correct += outcome.n_correct;
         self.state.step += 1;
-        Ok(None)
+        Ok(())
     }
 
     fn count_updates(&mut self, is_sampled: bool) {

@@ -20,7 +20,7 @@ pub use evaluate::{Evaluation, FlopsAccount, Split};
 pub use exchange::{ExchangeError, Mismatch, StateDict, StateTensor, Unfit, WEIGHTS_LEN_MAX_BYTES};
 pub use flops::Flops;
 pub use fork::{HostSnapshot, ModuleSnapshot};
-pub use host::HostRuntime;
+pub use host::{HostRuntime, StepError};
 pub use merge::module_prefix;
 pub use module::{BoundModule, ModuleMode};
 pub use progress::{GroupSchedule, ParamGroup, Progress};

@@ -209,9 +209,9 @@ impl HostRuntime {
         self.modules.binary_search_by_key(&seed, |it| it.seed).ok()
     }
 
-    /// A bound module's parameters: `f32[params_len_elems]`.
-    pub fn module_params(&self, seed: SeedId) -> Option<Vec<f32>> {
-        let place = self.place_of(seed)?;
-        Some(self.config.device.to_vec(&self.memory.units[place + 1].state.params))
+    /// A bound module's parameters and running statistics: `f32[params_len_elems]`, `f32[buffers_len_elems]`.
+    pub fn module_weights(&self, seed: SeedId) -> Option<[Vec<f32>; 2]> {
+        let state = &self.memory.units[self.place_of(seed)? + 1].state;
+        Some([&state.params, &state.buffers].map(|buffer| self.config.device.to_vec(buffer)))
     }
 }

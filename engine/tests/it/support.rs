@@ -3,18 +3,17 @@
 use std::{path::Path, sync::Arc};
 
 use esper_engine::{
-    data::{DataConfig, SplitData, load},
+    data::{DataConfig, DeviceData, SplitData, load},
     device::Cpu,
     graph::{
         CnnConfig, CnnForm, ImageNorm, Init, Loss, MlpConfig, NetworkGraph, Op, TransformerConfig,
     },
     program::{CompileOptions, Program},
-    runtime::{HostConfig, HostRuntime, SeedState},
+    runtime::{BoundModule, HostConfig, HostRuntime},
     scenario::{Adam, Incubation, Optimizer, Scenario},
-    world::ids::{KernelId, SeedId},
+    world::ids::SeedId,
 };
 use esper_kernels::cpu::Activation;
-use esper_nn::digest::Digest;
 
 /// What people train.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -109,8 +108,10 @@ pub fn scenario() -> Scenario {
 
 pub fn host_of(scenario: &Scenario, graph: NetworkGraph, data: Arc<SplitData>) -> HostRuntime {
     let program = Program::compile(&graph, CompileOptions::HOST).expect("it compiles");
-    let config = HostConfig::new(scenario, 0, data, Arc::new(Cpu));
-    HostRuntime::new(Arc::new(config), Arc::new(graph), Arc::new(program))
+    let device = Arc::new(Cpu);
+    let on_device = Arc::new(DeviceData::new(&data, &*device).unwrap());
+    let config = HostConfig::new(scenario, 0, data, device, on_device);
+    HostRuntime::new(Arc::new(config), Arc::new(graph), Arc::new(program)).unwrap()
 }
 
 /// A module for a site of `shape`, an identity at birth, with a batch norm or dropout of its own.
@@ -146,10 +147,11 @@ pub fn module(shape: &[usize]) -> NetworkGraph {
 
 /// Binds a module that fits the site.
 pub fn bind(host: &mut HostRuntime, id: u64, site: usize, how: Incubation) -> NetworkGraph {
-    let graph = module(&host.program.sites[site].shape);
+    let graph = module(&host.program().sites[site].shape);
     let program = Arc::new(Program::compile(&graph, CompileOptions::MODULE).unwrap());
-    let kernel = KernelId(Digest::of(b"test"));
-    let state = SeedState::at_birth(host, SeedId(id), site, kernel, &program, how, true);
-    host.bind(state, program);
+    let params = host.draw_module_params(SeedId(id), &program);
+    let step = host.state.step;
+    let module = BoundModule::at_birth(SeedId(id), site as u16, how, true, step);
+    host.bind(module, program, &params).unwrap();
     graph
 }

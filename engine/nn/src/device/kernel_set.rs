@@ -55,13 +55,7 @@ pub(super) trait KernelSet: 'static {
     /// Rows of a matrix in the order of `indices`.
     fn gather_rows<T: Copy>(width: usize, x: &[T], indices: &[u32], y: &mut [T]);
     /// Windows of a text in the order of `indices`.
-    fn gather_windows(
-        context: usize,
-        shift: usize,
-        tokens: &[u32],
-        indices: &[u32],
-        y: &mut [u32],
-    );
+    fn gather_windows(context: usize, shift: usize, tokens: &[u32], indices: &[u32], y: &mut [u32]);
     /// Images in the order of `indices`, varied.
     fn augment_images(
         shape: AugmentShape,

@@ -270,6 +270,16 @@ impl StepMemory {
         &self.units[0].work.losses
     }
 
+    /// Labels of the batch: `u32[batch_max, labels_per_example]`.
+    pub fn labels_mut(&mut self) -> &mut Buffer {
+        &mut self.labels
+    }
+
+    /// Values to predict: `f32[batch_max, width]`.
+    pub fn values_mut(&mut self) -> &mut Buffer {
+        &mut self.values
+    }
+
     /// The gradients of a network's parameters: `f32[params_len_elems]`.
     pub fn gradients(&self, unit: UnitIndex) -> &Buffer {
         &self.units[usize::from(unit)].work.gradients

@@ -247,8 +247,7 @@ impl<'a> PlanRun<'a> {
 
     /// Everything a pass of `unit` borrows.
     fn pass(&mut self, unit: UnitIndex, space: Space, wanted: GradMask) -> ProgramPass<'_> {
-        let (planned, args, is_training) =
-            (self.unit(unit), self.args, self.variant.is_training());
+        let (planned, args, is_training) = (self.unit(unit), self.args, self.variant.is_training());
         let (rows, batch_max) = (self.rows, self.batch_max());
         let StepMemory { units, labels, values, .. } = &mut *self.memory;
         let targets = match planned.program.loss {
@@ -420,7 +419,8 @@ impl<'a> PlanRun<'a> {
         let grads = network.work.gradients.f32();
         let scale = settings.clip_norm.map_or(1.0, |clip_norm| {
             // Parameter by parameter, then over parameters, as PyTorch's `clip_grad_norm_` sums it.
-            let squares = planned.params.iter().map(|it| f64::from(K::sum_squares(&grads[it.clone()])));
+            let squares =
+                planned.params.iter().map(|it| f64::from(K::sum_squares(&grads[it.clone()])));
             let norm = squares.sum::<f64>().sqrt();
             (clip_norm / (norm + 1e-6)).min(1.0) as f32
         });

@@ -260,9 +260,7 @@ impl<'a> Builder<'a> {
             }
             if space == Space::Host {
                 for unit in self.modules() {
-                    if self.binding(unit).write == place
-                        && !self.acts(unit)
-                        && self.incubates(unit)
+                    if self.binding(unit).write == place && !self.acts(unit) && self.incubates(unit)
                     {
                         self.learn(unit);
                     }
@@ -370,4 +368,3 @@ impl<'a> Builder<'a> {
         }
     }
 }
-

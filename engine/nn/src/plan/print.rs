@@ -82,7 +82,9 @@ impl fmt::Display for StepInstr {
                 write!(f, "add input gradient t{} <- module {unit}{space}", gradient.0)
             }
             Self::ObserveLoss => write!(f, "observe loss"),
-            Self::ComposeShadow { unit, x } => write!(f, "compose shadow t{} of module {unit}", x.0),
+            Self::ComposeShadow { unit, x } => {
+                write!(f, "compose shadow t{} of module {unit}", x.0)
+            }
             Self::TakeShadowGradient { unit, .. } => {
                 write!(f, "take shadow gradient of module {unit}")
             }

@@ -7,9 +7,7 @@ use super::{
     DISJOINT,
     split::{by_examples, by_outputs},
 };
-use crate::{
-    program::{Instr, Param, TensorId, instr::FeatureMap},
-};
+use crate::program::{Instr, Param, TensorId, instr::FeatureMap};
 
 impl ProgramPass<'_> {
     pub(super) fn backward(&mut self, instr: &Instr) {

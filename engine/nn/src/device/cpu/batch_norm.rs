@@ -20,7 +20,8 @@ impl ProgramPass<'_> {
         [eps, momentum]: [f32; 2],
         rectify: bool,
     ) {
-        let (rows, shape, params) = (self.pass.rows, spec.channels(self.pass.rows), self.tensors.params);
+        let (rows, shape, params) =
+            (self.pass.rows, spec.channels(self.pass.rows), self.tensors.params);
         let n_parts = self.n_parts_moving(3 * spec.width * spec.inner);
         let (gamma, beta) = (&params[weight.range()], &params[bias.range()]);
         let ranges = tensors.map(|id| self.range(id));

@@ -4,11 +4,9 @@ use crate::device::pass::ProgramPass;
 use esper_kernels::cpu;
 
 use super::split::by_examples;
-use crate::{
-    program::{
-        Instr, Param, TensorId,
-        instr::{FeatureMap, LinearSpec},
-    },
+use crate::program::{
+    Instr, Param, TensorId,
+    instr::{FeatureMap, LinearSpec},
 };
 
 impl ProgramPass<'_> {

@@ -35,7 +35,8 @@ impl ProgramPass<'_> {
     }
 
     pub(super) fn mean_squared_error(&mut self, prediction: TensorId, gradient: TensorId) {
-        let (rows, width, is_training) = (self.pass.rows, self.width(prediction), self.pass.is_training);
+        let (rows, width, is_training) =
+            (self.pass.rows, self.width(prediction), self.pass.is_training);
         let Targets::Values(values) = self.pass.targets else {
             panic!("mean squared error needs values");
         };

@@ -6,8 +6,6 @@
 use crate::device::pass::ProgramPass;
 use std::ops::Range;
 
-
-
 /// Operations that moving a value through memory counts as, where that is what an instruction does.
 const FLOPS_PER_MOVE: u64 = 16;
 
@@ -30,7 +28,11 @@ impl ProgramPass<'_> {
         }
         let flops = flops_per_example.saturating_mul(self.pass.rows as u64);
         let worth = usize::try_from(flops / PART_MIN_FLOPS).unwrap_or(usize::MAX);
-        worth.min(self.tensors.parts_max).min(rayon::current_num_threads()).min(self.pass.rows).max(1)
+        worth
+            .min(self.tensors.parts_max)
+            .min(rayon::current_num_threads())
+            .min(self.pass.rows)
+            .max(1)
     }
 }
 
