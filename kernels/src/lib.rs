@@ -18,8 +18,8 @@
 //! So AVX-512, AVX2 and portable code give the same bits, tests hold all of them to the plain loops of
 //! [`oracle`], and a network trained on one machine can be resumed on another, bit for bit.
 //!
-//! [`cpu`] has the kernels, [`oracle`] says what they must compute, [`philox`] has the random numbers,
-//! and [`peak`] measures what the machine could do at best.
+//! [`cpu`] has the kernels, [`oracle`] says what they must compute, [`philox`] and [`random`] have the random
+//! numbers, and [`peak`] measures what the machine could do at best.
 
 #![allow(clippy::too_many_arguments, reason = "a kernel's operands are its signature")]
 
@@ -27,3 +27,4 @@ pub mod cpu;
 pub mod oracle;
 pub mod peak;
 pub mod philox;
+pub mod random;

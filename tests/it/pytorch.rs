@@ -189,7 +189,7 @@ fn logits(host: &HostRuntime) -> Vec<f64> {
     match &examples.features {
         Features::Dense(values) => x.copy_from_slice(values),
         Features::Windows(windows) => {
-            x.iter_mut().zip(windows.tokens()).for_each(|(x, token)| *x = *token as f32);
+            x.iter_mut().zip(windows.tokens()).for_each(|(x, token)| *x = f32::from_bits(*token));
         }
     }
     let labels = vec![0; ROWS * examples.labels_per_example()];

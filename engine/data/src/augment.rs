@@ -1,11 +1,8 @@
 //! Images varied as they are gathered to train on: flipped, cropped after padding, cut out.
 
-use std::ops::Range;
+use esper_kernels::cpu::{AugmentShape, augment_images};
 
-use super::{
-    DataFault, Draw,
-    draw::{ExampleDraws, below},
-};
+use super::{DataFault, Draw};
 
 /// How training images are varied; the default varies nothing.
 ///
@@ -44,7 +41,7 @@ impl Augment {
         if self.is_off() {
             return Ok(());
         }
-        let Some(size) = Size::of(example_shape) else {
+        let Some(size) = self.shape(example_shape) else {
             return Err(DataFault::NotAnImage { kind: "arrays of more than three axes" });
         };
         let axes = [size.height, size.width].into_iter().filter(|axis| 1 < *axis);
@@ -75,123 +72,21 @@ impl Augment {
         draw: Draw,
         batch: &mut [f32],
     ) {
-        let size = Size::of(example_shape).expect("only images are augmented");
-        let elems = size.channels * size.height * size.width;
-        assert_eq!(batch.len(), indices.len() * elems, "one row for each index");
-        let draws = draw.examples();
-        for (out, &index) in batch.chunks_exact_mut(elems).zip(indices) {
-            let image = &features[index as usize * elems..][..elems];
-            Variation::draw(self, size, draws, index).write(size, image, out);
-        }
-    }
-}
-
-/// The axes of an image.
-#[derive(Clone, Copy, Debug)]
-struct Size {
-    channels: usize,
-    height: usize,
-    width: usize,
-}
-
-impl Size {
-    fn of(example_shape: &[usize]) -> Option<Self> {
-        match *example_shape {
-            [width] => Some(Self { channels: 1, height: 1, width }),
-            [height, width] => Some(Self { channels: 1, height, width }),
-            [channels, height, width] => Some(Self { channels, height, width }),
-            _ => None,
-        }
-    }
-}
-
-/// What was drawn for one image.
-#[derive(Clone, Debug)]
-struct Variation {
-    rows: Crop,
-    columns: Crop,
-    is_flipped: bool,
-    /// Rows and columns set to zero.
-    cut: [Range<usize>; 2],
-}
-
-/// A window as long as its axis: place `i` shows `i + offset - padding`.
-#[derive(Clone, Copy, Debug)]
-struct Crop {
-    padding: usize,
-    /// At most twice the padding.
-    offset: usize,
-}
-
-impl Variation {
-    fn draw(augment: &Augment, size: Size, draws: ExampleDraws, example: u32) -> Self {
-        let [flip, down, right, _] = draws.words(example, 0);
-        let [centre_y, centre_x, ..] = draws.words(example, 1);
-        Self {
-            rows: Crop::draw(augment.crop_padding, size.height, down),
-            columns: Crop::draw(augment.crop_padding, size.width, right),
-            is_flipped: augment.flip && flip >> 31 == 1,
-            cut: [
-                square_side(augment.cutout, size.height, centre_y),
-                square_side(augment.cutout, size.width, centre_x),
-            ],
-        }
+        let shape = self.shape(example_shape).expect("only images are augmented");
+        augment_images(shape, draw.augment_key(), draw.epoch, features, indices, batch);
     }
 
-    fn write(&self, size: Size, image: &[f32], out: &mut [f32]) {
-        let plane_elems = size.height * size.width;
-        let [cut_rows, cut_columns] = &self.cut;
-        for (plane, out) in image.chunks_exact(plane_elems).zip(out.chunks_exact_mut(plane_elems)) {
-            for (y, row) in out.chunks_exact_mut(size.width).enumerate() {
-                match self.rows.source(y, size.height) {
-                    Some(from) => self.write_row(&plane[from * size.width..][..size.width], row),
-                    None => row.fill(0.0),
-                }
-                if cut_rows.contains(&y) {
-                    row[cut_columns.clone()].fill(0.0);
-                }
-            }
-        }
+    /// The images `example_shape`, varied so; none where they are no images.
+    fn shape(&self, example_shape: &[usize]) -> Option<AugmentShape> {
+        let [channels, height, width] = match *example_shape {
+            [width] => [1, 1, width],
+            [height, width] => [1, height, width],
+            [channels, height, width] => [channels, height, width],
+            _ => return None,
+        };
+        let Self { crop_padding, flip, cutout } = *self;
+        Some(AugmentShape { channels, height, width, crop_padding, flip, cutout })
     }
-
-    fn write_row(&self, from: &[f32], row: &mut [f32]) {
-        let width = row.len();
-        let Range { start, end } = self.columns.inside(width);
-        let Crop { padding, offset } = self.columns;
-        let from = &from[start + offset - padding..end + offset - padding];
-        let to = if self.is_flipped { width - end..width - start } else { start..end };
-        row[..to.start].fill(0.0);
-        row[to.end..].fill(0.0);
-        if self.is_flipped {
-            row[to].iter_mut().zip(from.iter().rev()).for_each(|(out, x)| *out = *x);
-        } else {
-            row[to].copy_from_slice(from);
-        }
-    }
-}
-
-impl Crop {
-    fn draw(padding: usize, axis: usize, word: u32) -> Self {
-        let padding = if axis == 1 { 0 } else { padding };
-        Self { padding, offset: below(word, 2 * padding + 1) }
-    }
-
-    /// What place `at` of an axis shows, unless it is padding.
-    fn source(self, at: usize, axis: usize) -> Option<usize> {
-        (at + self.offset).checked_sub(self.padding).filter(|from| *from < axis)
-    }
-
-    /// The places of an axis that do not show padding.
-    fn inside(self, axis: usize) -> Range<usize> {
-        let start = self.padding.saturating_sub(self.offset);
-        start..(axis + self.padding - self.offset).min(axis)
-    }
-}
-
-/// What of an axis a square covers whose centre is any place of it.
-fn square_side(side: usize, axis: usize, word: u32) -> Range<usize> {
-    let centre = below(word, axis);
-    centre.saturating_sub(side / 2)..(centre + side - side / 2).min(axis)
 }
 
 #[cfg(test)]
@@ -200,74 +95,23 @@ mod tests {
 
     use super::*;
 
-    const STILL: Crop = Crop { padding: 0, offset: 0 };
-
     fn draw(epoch: u64) -> Draw {
         Draw { run_seed: 1, stream: 0, epoch, is_training: true }
     }
 
-    fn size(channels: usize, height: usize, width: usize) -> Size {
-        Size { channels, height, width }
-    }
-
     /// An image whose every pixel is another, and none is zero.
-    fn image(size: Size) -> Vec<f32> {
-        (1..=size.channels * size.height * size.width).map(|pixel| pixel as f32).collect()
-    }
-
-    fn written(variation: &Variation, size: Size, image: &[f32]) -> Vec<f32> {
-        let mut out = vec![f32::NAN; image.len()];
-        variation.write(size, image, &mut out);
-        out
-    }
-
-    fn sizes() -> impl Strategy<Value = Size> {
-        (1_usize..4, 1_usize..7, 2_usize..9).prop_map(|(c, h, w)| size(c, h, w))
+    fn image(len: usize) -> Vec<f32> {
+        (1..=len).map(|pixel| pixel as f32).collect()
     }
 
     proptest! {
-        #[test]
-        fn flipping_twice_gives_the_image_back(size in sizes()) {
-            let flip =
-                Variation { rows: STILL, columns: STILL, is_flipped: true, cut: [0..0, 0..0] };
-            let image = image(size);
-            let once = written(&flip, size, &image);
-            prop_assert_ne!(&once, &image);
-            prop_assert_eq!(written(&flip, size, &once), image);
-        }
-
-        #[test]
-        fn every_pixel_is_the_one_that_the_crop_shows_or_zero(
-            size in sizes(), padding in 0_usize..7, words: [u32; 2], is_flipped: bool,
-        ) {
-            let padding = [size.height, size.width].into_iter().filter(|it| 1 < *it)
-                .map(|axis| axis - 1).min().unwrap_or(0).min(padding);
-            let rows = Crop::draw(padding, size.height, words[0]);
-            let columns = Crop::draw(padding, size.width, words[1]);
-            let variation = Variation { rows, columns, is_flipped, cut: [0..0, 0..0] };
-            let image = image(size);
-            let out = written(&variation, size, &image);
-            let at = |c: usize, y: usize, x: usize| (c * size.height + y) * size.width + x;
-            for c in 0..size.channels {
-                for y in 0..size.height {
-                    for x in 0..size.width {
-                        let cropped = if is_flipped { size.width - 1 - x } else { x };
-                        let from = rows.source(y, size.height).zip(columns.source(cropped, size.width));
-                        let expected = from.map_or(0.0, |(y, x)| image[at(c, y, x)]);
-                        prop_assert_eq!(out[at(c, y, x)], expected);
-                    }
-                }
-            }
-        }
-
         #[test]
         fn a_batch_is_the_same_however_it_is_cut(
             epoch: u64, run_seed: u64, cut in 1_usize..12, crop_padding in 0_usize..4, flip: bool,
         ) {
             let augment = Augment { crop_padding, flip, cutout: 2 };
-            let size = size(3, 5, 4);
             let images: Vec<f32> = (0..12 * 60).map(|pixel| pixel as f32).collect();
-            let shape = [size.channels, size.height, size.width];
+            let shape = [3, 5, 4];
             let draw = Draw { run_seed, ..draw(epoch) };
             let indices = [3, 0, 11, 7, 7, 1, 2, 10, 9, 4, 5, 6];
             let mut whole = vec![f32::NAN; 12 * 60];
@@ -281,29 +125,9 @@ mod tests {
     }
 
     #[test]
-    fn a_crop_shows_every_offset_and_a_flip_half_of_the_images() {
-        let augment = Augment { crop_padding: 2, flip: true, cutout: 0 };
-        let (mut offsets, mut n_flipped) = ([[0_u32; 5]; 5], 0);
-        for example in 0..25_000 {
-            let it = Variation::draw(&augment, size(3, 8, 8), draw(9).examples(), example);
-            offsets[it.rows.offset][it.columns.offset] += 1;
-            n_flipped += u32::from(it.is_flipped);
-        }
-        // 1,000 expected in each, standard deviation 31; 12,500 flipped, standard deviation 79.
-        assert!(offsets.iter().flatten().all(|count| count.abs_diff(1000) < 190), "{offsets:?}");
-        assert!(n_flipped.abs_diff(12_500) < 480, "{n_flipped}");
-    }
-
-    #[test]
     fn a_cutout_is_a_square_around_any_pixel() {
-        assert_eq!(square_side(16, 32, 0), 0..8);
-        assert_eq!(square_side(16, 32, 1 << 31), 8..24);
-        assert_eq!(square_side(16, 32, u32::MAX), 23..32);
-        assert_eq!(square_side(3, 32, 1 << 31), 15..18);
-        assert_eq!(square_side(0, 32, 1 << 31), 16..16);
-
         let augment = Augment { cutout: 4, ..Augment::default() };
-        let image = image(size(2, 9, 9));
+        let image = image(2 * 9 * 9);
         let mut out = image.clone();
         augment.gather(&image, &[2, 9, 9], &[0], draw(4), &mut out);
         let zeros = |plane: &[f32]| plane.iter().map(|x| *x == 0.0).collect::<Vec<_>>();
@@ -333,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_signal_is_an_image_of_height_one() {
-        let signal = image(size(1, 1, 40));
+        let signal = image(40);
         for shape in [&[40][..], &[1, 40], &[1, 1, 40]] {
             let augment = Augment { crop_padding: 4, flip: true, cutout: 6 };
             augment.check(shape).expect("a signal");

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use esper_kernels::cpu::gather_rows;
+
 use super::{
     Augment, DataFault, Draw, LEN_MAX_BYTES, Targets, Task, Windows,
-    rows::{check_finite, gather_rows, select_rows},
+    rows::{check_finite, select_rows},
 };
 
 /// Features `f32[len, elems]` and one target each, shared and immutable.
@@ -131,7 +133,7 @@ impl Dataset {
     /// Writes the examples `indices` into `batch`, `f32[indices.len(), elems]`. Nothing is allocated.
     ///
     /// Where `draw` is of training, windows of text are shifted and images varied as `augment`
-    /// says. Tokens are written as whole numbers.
+    /// says. Of tokens the bit patterns are written.
     ///
     /// # Panics
     ///
@@ -148,12 +150,9 @@ impl Dataset {
             Features::Dense(features) if draw.is_training && !augment.is_off() => {
                 augment.gather(features, &self.example_shape, indices, draw, batch);
             }
-            Features::Dense(features) => gather_rows(features, self.elems(), indices, batch),
+            Features::Dense(features) => gather_rows(self.elems(), features, indices, batch),
             Features::Windows(windows) => {
-                let shift = windows.shift(draw);
-                for_each_row(windows.context(), indices, batch, |index, row| {
-                    windows.write_tokens(index as usize, shift, row);
-                });
+                windows.gather(indices, windows.shift(draw), bytemuck::cast_slice_mut(batch));
             }
         }
     }
@@ -170,13 +169,10 @@ impl Dataset {
     pub fn gather_labels(&self, indices: &[u32], draw: Draw, batch: &mut [u32]) {
         match &self.targets {
             Targets::Classes { labels, .. } => {
-                for_each_row(1, indices, batch, |index, row| row[0] = labels[index as usize]);
+                gather_rows(1, labels, indices, batch);
             }
             Targets::NextTokens(windows) => {
-                let shift = windows.shift(draw);
-                for_each_row(windows.context(), indices, batch, |index, row| {
-                    windows.write_next(index as usize, shift, row);
-                });
+                windows.gather(indices, windows.shift(draw) + 1, batch);
             }
             Targets::Values { .. } => panic!("values have no labels"),
         }
@@ -195,9 +191,8 @@ impl Dataset {
                 batch.copy_from_slice(&features[start * elems..][..rows * elems]);
             }
             Features::Windows(windows) => {
-                for (index, row) in (start..).zip(batch.chunks_exact_mut(elems)) {
-                    windows.write_tokens(index, 0, row);
-                }
+                let tokens = windows.run(start, rows, 0);
+                bytemuck::cast_slice_mut(batch).copy_from_slice(tokens);
             }
         }
     }
@@ -212,9 +207,7 @@ impl Dataset {
         match &self.targets {
             Targets::Classes { labels, .. } => batch.copy_from_slice(&labels[start..][..rows]),
             Targets::NextTokens(windows) => {
-                for (index, row) in (start..).zip(batch.chunks_exact_mut(windows.context())) {
-                    windows.write_next(index, 0, row);
-                }
+                batch.copy_from_slice(windows.run(start, rows, 1));
             }
             Targets::Values { .. } => panic!("values have no labels"),
         }
@@ -308,16 +301,6 @@ fn count_examples(features: &[f32], example_shape: &[usize]) -> Result<usize, Da
     Ok(features.len() / elems)
 }
 
-fn for_each_row<T>(
-    width: usize,
-    indices: &[u32],
-    batch: &mut [T],
-    mut write: impl FnMut(u32, &mut [T]),
-) {
-    assert_eq!(batch.len(), indices.len() * width, "one row for each index");
-    batch.chunks_exact_mut(width).zip(indices).for_each(|(row, index)| write(*index, row));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -369,16 +352,23 @@ mod tests {
         assert_eq!((set.vocabulary(), set.targets.n_outputs()), (Some(60), 60));
         for epoch in 0..20 {
             let draw = Draw { epoch, ..DRAW };
-            let (mut batch, mut labels) = ([0.0; 15], [0; 15]);
+            let (mut batch, mut labels) = ([0.0_f32; 15], [0; 15]);
             set.gather_features(&[4, 0, 9], draw, &Augment::default(), &mut batch);
             set.gather_labels(&[4, 0, 9], draw, &mut labels);
-            assert!(batch.iter().zip(&labels).all(|(token, next)| *token as u32 + 1 == *next));
-            assert_eq!(batch[0], batch[5] + 20.0, "four windows apart");
+            assert!(
+                batch
+                    .iter()
+                    .zip(&labels)
+                    .all(|(token, next): (&f32, &u32)| token.to_bits() + 1 == *next)
+            );
+            assert_eq!(batch[0].to_bits(), batch[5].to_bits() + 20, "four windows apart");
         }
         let (mut batch, mut labels) = ([0.0; 10], [0; 10]);
         set.load(3, 2, &mut batch);
         set.load_labels(3, 2, &mut labels);
-        assert!(batch.iter().map(|it| *it as u32).eq(15..25) && labels.into_iter().eq(16..26));
+        assert!(
+            batch.iter().map(|it: &f32| it.to_bits()).eq(15..25) && labels.into_iter().eq(16..26)
+        );
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! What the randomness of a batch is keyed by.
 
-use esper_kernels::philox::Philox;
-
 use esper_nn::rng::{Purpose, draw_below, stream_key};
 
 /// Says of which host and epoch a batch is, for whatever is drawn when it is gathered.
@@ -26,29 +24,8 @@ impl Draw {
         draw_below(key, self.epoch, bound as u64) as usize
     }
 
-    /// What examples are varied by.
-    pub(super) fn examples(self) -> ExampleDraws {
-        let key = stream_key(self.run_seed, Purpose::Augment, self.stream);
-        ExampleDraws { philox: Philox::new(key), epoch: self.epoch }
+    /// The key of what images are varied by.
+    pub(super) fn augment_key(self) -> u64 {
+        stream_key(self.run_seed, Purpose::Augment, self.stream)
     }
-}
-
-/// The numbers of one epoch, a few for each example.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ExampleDraws {
-    philox: Philox,
-    epoch: u64,
-}
-
-impl ExampleDraws {
-    /// Four random words of `example`; each `block` has others.
-    pub(super) fn words(self, example: u32, block: u32) -> [u32; 4] {
-        self.philox.block([example, self.epoch as u32, (self.epoch >> 32) as u32, block])
-    }
-}
-
-/// A number below `bound`: the high half of a product, whose bias is below `bound / 2^32` (Lemire,
-/// "Fast random integer generation in an interval", 2019, section 3).
-pub(super) fn below(word: u32, bound: usize) -> usize {
-    ((u64::from(word) * bound as u64) >> 32) as usize
 }

@@ -31,7 +31,6 @@ mod draw;
 mod error;
 mod idx;
 mod input;
-mod keyed;
 mod names;
 mod npy;
 mod order;

@@ -1,6 +1,6 @@
 //! The order in which training examples are visited.
 
-use super::keyed::Keyed;
+use esper_kernels::random::SplitMix64;
 
 /// Visits every example once an epoch, each epoch in an order of its own.
 ///
@@ -115,7 +115,7 @@ impl Order {
     fn permute(&mut self) {
         // From the identity each time: the last epoch's order must not shape this one's.
         (0..).zip(&mut self.perm).for_each(|(index, slot)| *slot = index);
-        Keyed::new([self.run_seed, self.stream, self.epoch]).shuffle(&mut self.perm);
+        SplitMix64::keyed(&[self.run_seed, self.stream, self.epoch]).shuffle(&mut self.perm);
     }
 }
 

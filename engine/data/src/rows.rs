@@ -2,21 +2,15 @@
 
 use std::sync::Arc;
 
-use super::DataFault;
+use esper_kernels::cpu::gather_rows;
 
-/// Copies rows of `width` in the order of `indices`.
-pub(super) fn gather_rows(rows: &[f32], width: usize, indices: &[u32], batch: &mut [f32]) {
-    assert_eq!(batch.len(), indices.len() * width, "one row for each index");
-    for (out, &index) in batch.chunks_exact_mut(width).zip(indices) {
-        out.copy_from_slice(&rows[index as usize * width..][..width]);
-    }
-}
+use super::DataFault;
 
 /// The rows `indices` as rows of their own.
 pub(super) fn select_rows(rows: &[f32], width: usize, indices: &[u32]) -> Arc<[f32]> {
     // Filled where it will stay: a vector would be copied into its `Arc` once more.
     let mut selected: Arc<[f32]> = std::iter::repeat_n(0.0, indices.len() * width).collect();
-    gather_rows(rows, width, indices, Arc::make_mut(&mut selected));
+    gather_rows(width, rows, indices, Arc::make_mut(&mut selected));
     selected
 }
 

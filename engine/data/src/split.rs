@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::{DataConfig, DataFault, Dataset, Features, Targets, Windows, keyed::Keyed};
+use esper_kernels::random::SplitMix64;
+
+use super::{DataConfig, DataFault, Dataset, Features, Targets, Windows};
 
 /// Keeps the split's numbers apart from any other stream of the same seed.
 const STREAM: u64 = u64::from_le_bytes(*b"split\0\0\0");
@@ -74,7 +76,7 @@ fn draw(
     check_shares(config, has_test)?;
     let mut groups = group(targets, n_examples);
     for (class, group) in (0..).zip(&mut groups) {
-        Keyed::new([config.split_seed, STREAM, class]).shuffle(group);
+        SplitMix64::keyed(&[config.split_seed, STREAM, class]).shuffle(group);
     }
     let mut parts = Parts::default();
     if !has_test {

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use esper_kernels::cpu::gather_rows;
+
 use super::{
     DataFault, N_CLASSES_MAX, Windows,
-    rows::{check_finite, gather_rows, select_rows},
+    rows::{check_finite, select_rows},
 };
 
 /// What a host learns to say about each example.
@@ -59,7 +61,7 @@ impl Targets {
     /// If these are classes or tokens, not values.
     pub fn gather_values(&self, indices: &[u32], batch: &mut [f32]) {
         let Self::Values { values, width } = self else { panic!("classes have no values") };
-        gather_rows(values, *width, indices, batch);
+        gather_rows(*width, values, indices, batch);
     }
 
     /// The targets of the examples `indices`, in that order.

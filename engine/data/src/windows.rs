@@ -2,6 +2,8 @@
 
 use std::{ops::Range, sync::Arc};
 
+use esper_kernels::cpu::gather_windows;
+
 use super::{DataFault, Draw, LEN_MAX_BYTES, N_CLASSES_MAX};
 
 /// Windows of `context` tokens, one after another, each to be answered by the token that follows.
@@ -126,20 +128,18 @@ impl Windows {
         draw.cut(n_spare.min(self.context))
     }
 
-    /// Writes what window `index` sees, `f32[context]`; every token is exact in `f32`.
-    pub(super) fn write_tokens(&self, index: usize, shift: usize, row: &mut [f32]) {
-        let seen = self.at(index, shift);
-        row.iter_mut().zip(seen).for_each(|(out, token)| *out = *token as f32);
+    /// Writes the windows `indices`, `u32[indices.len(), context]`, each `shift` tokens further on: what
+    /// they see, or with one more the tokens that follow.
+    pub(super) fn gather(&self, indices: &[u32], shift: usize, batch: &mut [u32]) {
+        let n_windows = self.n_windows;
+        assert!(indices.iter().all(|index| (*index as usize) < n_windows), "{n_windows} windows");
+        gather_windows(self.context, shift, self.tokens(), indices, batch);
     }
 
-    /// Writes the tokens that follow those of window `index`, `u32[context]`.
-    pub(super) fn write_next(&self, index: usize, shift: usize, row: &mut [u32]) {
-        row.copy_from_slice(self.at(index, shift + 1));
-    }
-
-    fn at(&self, index: usize, shift: usize) -> &[u32] {
-        assert!(index < self.n_windows, "window {index} of {}", self.n_windows);
-        &self.tokens()[index * self.context + shift..][..self.context]
+    /// The windows from `start` on, `u32[rows, context]`, `shift` tokens further on.
+    pub(super) fn run(&self, start: usize, rows: usize, shift: usize) -> &[u32] {
+        assert!(start + rows <= self.n_windows, "{} windows", self.n_windows);
+        &self.tokens()[start * self.context + shift..][..rows * self.context]
     }
 }
 
@@ -159,15 +159,14 @@ mod tests {
     }
 
     fn seen(windows: &Windows, index: usize, shift: usize) -> Vec<u32> {
-        let mut row = vec![0.0; windows.context()];
-        windows.write_tokens(index, shift, &mut row);
-        row.into_iter().map(|token| token as u32).collect()
+        let mut row = vec![0; windows.context()];
+        windows.gather(&[index as u32], shift, &mut row);
+        assert_eq!(row, windows.run(index, 1, shift), "windows lie end to end");
+        row
     }
 
     fn next(windows: &Windows, index: usize, shift: usize) -> Vec<u32> {
-        let mut row = vec![0; windows.context()];
-        windows.write_next(index, shift, &mut row);
-        row
+        seen(windows, index, shift + 1)
     }
 
     proptest! {

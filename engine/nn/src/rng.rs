@@ -1,6 +1,9 @@
 //! Random streams: counter-based, keyed by what they are for, so no draw depends on another's order.
 
-use esper_kernels::philox::Philox;
+use esper_kernels::{
+    philox::Philox,
+    random::{below_u64, hash_words},
+};
 use serde::{Deserialize, Serialize};
 
 /// What a random stream is for; part of its key.
@@ -28,26 +31,15 @@ pub enum Purpose {
 }
 
 /// The key of the stream (`run_seed`, `purpose`, `id`).
-///
-/// The three words are mixed by `SplitMix64`'s finaliser (Steele, Lea and Flood 2014, figure 16, with
-/// Stafford's variant 13 constants), once a word.
-pub fn stream_key(run_seed: u64, purpose: Purpose, id: u64) -> u64 {
-    let step = |state: u64, word: u64| {
-        let mut z = (state ^ word).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    };
-    [purpose as u64, id].into_iter().fold(step(0, run_seed), step)
+pub const fn stream_key(run_seed: u64, purpose: Purpose, id: u64) -> u64 {
+    hash_words(&[run_seed, purpose as u64, id])
 }
 
 /// Draw number `step` of the stream `key`: a uniform integer below `bound`.
-///
-/// Lemire's multiply-shift (2019), without rejection: the bias is below `bound / 2^64`.
 pub fn draw_below(key: u64, step: u64, bound: u64) -> u64 {
     let block = Philox::new(key).block([step as u32, (step >> 32) as u32, 0, 0]);
     let word = u64::from(block[0]) | (u64::from(block[1]) << 32);
-    ((u128::from(word) * u128::from(bound)) >> 64) as u64
+    below_u64(word, bound)
 }
 
 /// Draw number `step` of the stream `key`: a uniform number in `[0, 1)`.

@@ -482,7 +482,7 @@ impl HostRuntime {
             let lr = self.group_rate(&self.state.groups[group]);
             let scale = match config.train.clip_norm {
                 None => 1.0,
-                clip => optimizer::clip_scale(self.group_norm(group), clip),
+                clip => cpu::clip_scale(self.group_norm(group), clip),
             };
             let n_updates = self.state.groups[group].n_updates;
             let mut n_params = 0;
@@ -559,7 +559,7 @@ impl HostRuntime {
                 .map(|param| f64::from(cpu::sum_squares(&seed.gradients[param.range()])))
                 .sum::<f64>()
                 .sqrt();
-            let scale = optimizer::clip_scale(norm, config.train.clip_norm);
+            let scale = cpu::clip_scale(norm, config.train.clip_norm);
             let SeedState { params, m, v, group, .. } = &mut seed.state;
             let rule = &config.train.optimizer;
             optimizer::update(rule, lr, group.n_updates, scale, params, &seed.gradients, m, v);

@@ -84,8 +84,3 @@ pub fn update(
         }
     }
 }
-
-/// The factor that brings gradients of `norm` down to `clip_norm`; PyTorch's `clip_grad_norm_`.
-pub fn clip_scale(norm: f64, clip_norm: Option<f64>) -> f32 {
-    clip_norm.map_or(1.0, |clip| (clip / (norm + 1e-6)).min(1.0) as f32)
-}

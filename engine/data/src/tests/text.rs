@@ -115,7 +115,7 @@ proptest! {
         data.train.gather_features(&indices, draw, &Augment::default(), &mut seen);
         data.train.gather_labels(&indices, draw, &mut next);
         let all = tokens(&data.train);
-        let seen: Vec<u32> = seen.iter().map(|token| *token as u32).collect();
+        let seen: Vec<u32> = seen.iter().map(|token: &f32| token.to_bits()).collect();
         let start = (0..128).map(|shift| example as usize * 128 + shift)
             .find(|start| all[*start..][..128] == seen[..128] && all[start + 1..][..128] == next[..128]);
         prop_assert!(start.is_some());

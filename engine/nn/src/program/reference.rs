@@ -166,7 +166,8 @@ impl Reference<'_> {
                 oracle::linear(shape, x, weight, None)
             }
             Op::Embedding { width, .. } => {
-                let tokens: Vec<f32> = x.iter().map(|token| *token as f32).collect();
+                // The bit pattern of each, as programs read them.
+                let tokens: Vec<u32> = x.iter().map(|token| (*token as f32).to_bits()).collect();
                 oracle::embedding(width, &tokens, node.param("weight"))
             }
             Op::PatchEmbed { outputs, patch } => {

@@ -5,7 +5,7 @@ use super::runs::{Runs, Walk};
 use super::windows::{TABLE_LEN, Table};
 use crate::cpu::gemm::{Output, aligned};
 use crate::cpu::lanes::Lanes;
-use crate::cpu::sweep::map;
+use crate::cpu::slice_loops::map;
 use core::ops::Range;
 
 /// Most rows of a panel.

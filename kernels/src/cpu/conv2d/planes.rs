@@ -1,6 +1,6 @@
 //! Images laid out so that a window is read at fixed offsets from where it begins.
 
-use crate::cpu::pairs::Pairs;
+use crate::cpu::interleave::Pairs;
 
 /// Padded copies of the channels of an image: for each channel one plane for each residue of rows and
 /// columns by the steps, so that neighbours in a plane are one step apart in the image.

@@ -68,7 +68,7 @@ impl Run<'_, '_> {
             }
             Instr::EmbeddingGrad { spec, dy, x, weight, accumulate } => {
                 let ([dy, x], dw, _) = self.get_with_gradient([dy, x], weight);
-                cpu::embedding_grad(spec.width, x, dy, dw, accumulate);
+                cpu::embedding_grad(spec.width, bytemuck::cast_slice(x), dy, dw, accumulate);
             }
             Instr::BiasGrad { spec, dy, bias } => {
                 let ([dy], db, _) = self.get_with_gradient([dy], bias);

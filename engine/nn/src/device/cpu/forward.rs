@@ -51,7 +51,12 @@ impl Run<'_, '_> {
             }
             Instr::Embedding { spec, x, weight, y } => {
                 let [x, y] = self.get([x, y]);
-                cpu::embedding_forward(spec.width, x, &params[weight.range()], y);
+                cpu::embedding_forward(
+                    spec.width,
+                    bytemuck::cast_slice(x),
+                    &params[weight.range()],
+                    y,
+                );
             }
             Instr::Bias { spec, x, bias, y } => {
                 let [x, y] = self.get([x, y]);

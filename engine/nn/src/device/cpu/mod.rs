@@ -89,6 +89,6 @@ impl Run<'_, '_> {
     }
 
     fn dropout_key(&self, salt: u64) -> u64 {
-        self.pass.dropout_key ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        self.pass.dropout_key ^ salt.wrapping_mul(esper_kernels::random::GAMMA)
     }
 }

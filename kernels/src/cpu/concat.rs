@@ -1,7 +1,7 @@
 //! Runs of columns of a matrix: concatenation, and its gradient.
 
 use super::dispatch::dispatch;
-use super::sweep::map;
+use super::slice_loops::map;
 
 /// `y[:, at..at + x_width] = x`; the other columns of `y` are left as they are.
 ///

@@ -1,6 +1,4 @@
-//! Walks over slices: elementwise maps, folds in a fixed order, column folds.
-//!
-//! The only place, beside the matrix product, where vectors meet memory.
+//! Loops over slices: elementwise maps, folds in a fixed order, column folds.
 
 use super::lanes::{Lanes, REDUCTION_LANES, Vector, join};
 
