@@ -47,7 +47,7 @@ pub mod prelude {
         runtime::{HostRuntime, Runtimes},
         scenario::{self, Scenario},
         world::{
-            catalog::Blueprint,
+            blueprint::Blueprint,
             components::{HostRole, Runtime, SeedOf, Site, Telemetry},
             gate::{Gate, GateVerdict},
             ids::{BlueprintId, HostId, Index, SeedId},

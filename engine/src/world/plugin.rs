@@ -8,8 +8,10 @@ use bevy_ecs::{
 };
 
 use super::{
-    catalog::{HostRecompiles, KernelCache, SiteContracts},
+    blueprint::SiteContracts,
     ids::{BlueprintId, HostId, Index, KernelId, SeedId},
+    kernel_cache::KernelCache,
+    program_change::HostRecompiles,
     save::SaveRegistry,
 };
 use crate::runtime::Runtimes;

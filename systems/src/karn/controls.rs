@@ -2,7 +2,7 @@
 
 use esper_engine::{
     graph::{GraphError, Init, NetworkGraph, Op},
-    world::catalog::Blueprint,
+    world::blueprint::Blueprint,
 };
 use esper_kernels::cpu::Activation;
 use esper_nn::contract::Contract;

@@ -7,13 +7,12 @@ use esper_engine::{
     program::Program,
     runtime::{Runtimes, SeedState},
     world::{
-        catalog::{
-            Blueprint, BlueprintStatus, DeploymentCount, Kernel, KernelCache, KernelStatus,
-            Kernels, Library, Penalties,
-        },
+        blueprint::{Blueprint, BlueprintStatus},
         components::{Fork, Runtime, SeedModule, SeedOf, Site},
         gate::{Gate, GateVerdict},
         ids::{BlueprintId, HostId, Index, KernelId, SeedId},
+        kernel::{DeploymentCount, Kernel, KernelStatus, Kernels, Library, Penalties},
+        kernel_cache::KernelCache,
         stage::Stage,
     },
 };

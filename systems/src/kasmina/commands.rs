@@ -5,12 +5,13 @@ use esper_engine::{
     runtime::Runtimes,
     scenario::{Counterfactual, Incubation},
     world::{
-        catalog::{Blueprint, BlueprintStatus, HostRecompiles},
+        blueprint::{Blueprint, BlueprintStatus},
         components::{
             Active, Embargo, Fork, HostRole, ModuleContract, Runtime, SeedModule, SeedOf, Site,
         },
         gate::{Gate, GateState, GateVerdict},
         ids::{BlueprintId, HostId, Index, SeedId},
+        program_change::HostRecompiles,
         stage::Stage,
     },
 };

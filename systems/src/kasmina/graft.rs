@@ -5,11 +5,11 @@ use esper_engine::{
     runtime::{Flops, HostRuntime, Ramp, Runtimes, SeedMode},
     scenario::{Counterfactual, Incubation},
     world::{
-        catalog::Penalties,
         components::{
             Active, Fork, HostRole, Rollbacks, Runtime, SeedModule, SeedOf, StageClock, Withdrawing,
         },
         ids::{HostId, Index, KernelId, SeedId},
+        kernel::Penalties,
         stage::Stage,
     },
 };

@@ -4,7 +4,7 @@ use bevy_ecs::prelude::*;
 use esper_engine::{
     runtime::Runtimes,
     world::{
-        catalog::SiteContracts,
+        blueprint::SiteContracts,
         components::{Embargo, HostRole, Runtime, SeedOf, Site},
         ids::{HostId, SeedId},
         stage::Stage,

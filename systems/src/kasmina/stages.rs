@@ -8,11 +8,12 @@ use esper_engine::{
     runtime::{Runtimes, module_prefix},
     scenario::{Composition, Counterfactual, Incubation},
     world::{
-        catalog::{Blueprint, HostRecompile, HostRecompiles},
+        blueprint::Blueprint,
         components::{Active, Alpha, Runtime, SeedModule, SeedOf, Site, StageClock, Withdrawing},
         gate::{Gate, GateState, GateVerdict},
         ids::{BlueprintId, HostId, Index, SeedId},
         plugin::RunStatus,
+        program_change::{HostRecompile, HostRecompiles},
         stage::Stage,
     },
 };

@@ -4,7 +4,7 @@ use bevy_ecs::prelude::*;
 use esper_engine::{
     runtime::Runtimes,
     world::{
-        catalog::Blueprint,
+        blueprint::Blueprint,
         components::{
             Active, Alpha, Runtime, SeedModule, SeedOf, Site, StageClock, Telemetry, Withdrawing,
         },

@@ -8,8 +8,8 @@ use std::{
 
 use bevy_ecs::{prelude::*, system::SystemParam};
 use esper_engine::world::{
-    catalog::KernelStatus,
     ids::{HostId, SeedId},
+    kernel::KernelStatus,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;

@@ -10,9 +10,9 @@ use esper_engine::{
     journal::{self, Event, Journal},
     run_dir::{Manifest, RunDir},
     world::{
-        catalog::KernelStatus,
         fault::Fault,
         ids::{BlueprintId, HostId, KernelId, SeedId},
+        kernel::KernelStatus,
         plugin::{Clock, Engine, RunStatus, Tick, TickSystems},
         save::{load_resources, save_resources},
         stage::Stage,

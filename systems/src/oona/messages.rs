@@ -2,11 +2,11 @@
 
 use bevy_ecs::prelude::*;
 use esper_engine::world::{
-    catalog::KernelStatus,
     components::Telemetry,
     fault::Fault,
     gate::{Gate, GateState, GateVerdict},
     ids::{BlueprintId, HostId, KernelId, SeedId},
+    kernel::KernelStatus,
     stage::Stage,
 };
 use esper_nn::contract::Contract;

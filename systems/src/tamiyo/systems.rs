@@ -6,7 +6,7 @@ use bevy_ecs::prelude::*;
 use esper_engine::{
     runtime::Runtimes,
     world::{
-        catalog::{Blueprint, BlueprintStatus},
+        blueprint::{Blueprint, BlueprintStatus},
         components::{Active, Embargo, ModuleContract, Runtime, SeedOf, Site},
         ids::{BlueprintId, HostId, SeedId},
         plugin::{Clock, RunStatus},
@@ -120,7 +120,7 @@ fn find_offers(
             contract: contract.0,
             params_elems: blueprint.params_elems,
             flops_per_example: blueprint.flops_per_example,
-            is_ready: *status == BlueprintStatus::Compiled,
+            is_ready: *status == BlueprintStatus::Validated,
         })
         .collect();
     offers.sort_unstable_by(|a, b| (&a.family, a.blueprint).cmp(&(&b.family, b.blueprint)));

@@ -7,14 +7,20 @@ use esper_engine::{
     graph::{GraphError, NetworkGraph},
     program::{CompileOptions, GradMask, INPUT_GRADIENT, Program, Variant},
     world::{
-        catalog::{HostRecompile, Kernel},
         ids::{BlueprintId, KernelId},
+        kernel::Kernel,
+        program_change::HostRecompile,
     },
 };
 use esper_nn::digest::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::components::DEVICE;
+/// The device that kernels are compiled for.
+pub const DEVICE: &str = "cpu";
+/// The forge that compiles blueprints, as journals and checkpoints name it.
+pub const COMPILE: &str = "compile";
+/// The forge that compiles grown hosts, as journals and checkpoints name it.
+pub const COMPILE_HOST: &str = "compile_host";
 
 /// A blueprint to be compiled in every variant.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]

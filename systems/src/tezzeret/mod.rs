@@ -8,17 +8,13 @@
 //! invalid for good; a worker that panicked or hung is given two more chances.
 
 mod compile;
-mod components;
 mod config;
-mod diagnostics;
 mod systems;
 #[cfg(test)]
 mod tests;
 
-pub use compile::{CompileJob, Compiled, HostCompileJob};
-pub use components::DEVICE;
+pub use compile::{COMPILE, COMPILE_HOST, CompileJob, Compiled, DEVICE, HostCompileJob};
 pub use config::TezzeretConfig;
-pub use diagnostics::{COMPILE, COMPILE_HOST};
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
@@ -58,7 +54,7 @@ impl Plugin for TezzeretPlugin {
         }
         engine.add_forge::<CompileJob>(self.forge(COMPILE))?;
         engine.add_forge::<HostCompileJob>(self.forge(COMPILE_HOST))?;
-        engine.add_saved::<esper_engine::world::catalog::HostRecompiles>("host_recompiles");
+        engine.add_saved::<esper_engine::world::program_change::HostRecompiles>("host_recompiles");
         engine.add_systems(
             Tick,
             (

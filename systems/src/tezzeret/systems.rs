@@ -2,18 +2,17 @@
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
-    forge::{Outcome, Workers},
+    forge::{Admission, Job, Outcome, Workers},
     world::{
-        catalog::{Attempts, Blueprint, BlueprintStatus, HostRecompiles, KernelCache},
+        blueprint::{Attempts, Blueprint, BlueprintStatus},
         ids::{BlueprintId, Index},
+        kernel::{KernelBundle, KernelStatus},
+        kernel_cache::KernelCache,
+        program_change::HostRecompiles,
     },
 };
 
-use super::{
-    compile::{CompileJob, HostCompileJob},
-    components::kernel_bundle,
-    diagnostics::admitted,
-};
+use super::compile::{CompileJob, HostCompileJob};
 use crate::oona::JobAdmitted;
 
 /// Times a blueprint is given to the workers before it is given up.
@@ -38,7 +37,8 @@ pub(super) fn admit_kernels(
             Outcome::Done(Ok(kernels)) => {
                 for kernel in kernels {
                     cache.insert(kernel.id, kernel.program);
-                    commands.spawn(kernel_bundle(kernel.id, kernel.kernel, entity));
+                    let status = KernelStatus::PendingBenchmarking;
+                    commands.spawn(KernelBundle::new(kernel.id, kernel.kernel, status, entity));
                 }
             }
             // The same graph would fail again.
@@ -105,5 +105,14 @@ pub(super) fn send_hosts(
         }
         let request = recompiles.requests.pop_front().expect("it was just seen");
         recompiles.in_flight.insert((request.host, request.seed));
+    }
+}
+
+/// The journal's line about an admission to `forge`.
+fn admitted<J: Job>(forge: &str, admission: &Admission<J>) -> JobAdmitted {
+    JobAdmitted {
+        forge: forge.to_owned(),
+        ticket: admission.ticket.0,
+        outcome: admission.outcome.word().to_owned(),
     }
 }

@@ -5,13 +5,12 @@ use esper_engine::{
     graph::{Loss, MlpConfig, NetworkGraph, Op},
     program::{CompileOptions, Program},
     world::{
-        catalog::{
-            Attempts, Blueprint, BlueprintStatus, HostRecompile, HostRecompiles, Kernel,
-            KernelCache, KernelStatus, Kernels,
-        },
-        components::ModuleContract,
+        blueprint::{Attempts, Blueprint, BlueprintBundle, BlueprintStatus},
         ids::{BlueprintId, HostId, Index, KernelId, SeedId},
+        kernel::{Kernel, KernelStatus, Kernels},
+        kernel_cache::KernelCache,
         plugin::{Engine, Tick, TickSystems},
+        program_change::{HostRecompile, HostRecompiles},
     },
 };
 use esper_nn::{contract::Contract, digest::Digest};
@@ -45,12 +44,8 @@ fn module(width: usize) -> NetworkGraph {
 }
 
 fn spawn(engine: &mut Engine, blueprint: Blueprint, contract: Contract) -> Entity {
-    let id = blueprint.id(contract);
-    let status = BlueprintStatus::Unvalidated;
-    engine
-        .world_mut()
-        .spawn((id, blueprint, ModuleContract(contract), status, Attempts::default()))
-        .id()
+    let bundle = BlueprintBundle::new(blueprint, contract, BlueprintStatus::Unvalidated);
+    engine.world_mut().spawn(bundle).id()
 }
 
 fn contract(width: usize) -> Contract {

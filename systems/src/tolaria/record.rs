@@ -7,16 +7,17 @@ use esper_engine::{
     journal::JournalPosition,
     runtime::{HostRuntime, LoadHostError, Runtimes, SavedHost, TensorMap},
     world::{
-        catalog::{
-            Attempts, Blueprint, BlueprintStatus, DeploymentCount, Kernel, KernelOf, KernelStatus,
-            Measured, Penalties, SafetySheet,
-        },
+        blueprint::{Attempts, Blueprint, BlueprintBundle, BlueprintStatus},
         components::{
             Active, Alpha, Embargo, Fork, HostRole, ModuleContract, Rollbacks, Runtime, SeedModule,
             SeedOf, Site, StageClock, Telemetry, Withdrawing,
         },
         gate::GateState,
         ids::{BlueprintId, HostId, Index, KernelId, SeedId},
+        kernel::{
+            DeploymentCount, Kernel, KernelBundle, KernelOf, KernelStatus, Measured, Penalties,
+            SafetySheet,
+        },
         plugin::{Clock, RunSeed, RunStatus},
         save::{self, LoadError},
         stage::Stage,
@@ -151,7 +152,8 @@ impl WorldRecord {
             restore_seed(world, record)?;
         }
         for BlueprintRecord { id, blueprint, contract, status, attempts } in self.blueprints {
-            world.spawn((id, blueprint, contract, status, attempts.unwrap_or_default()));
+            let attempts = attempts.unwrap_or_default();
+            world.spawn(BlueprintBundle { id, blueprint, contract, status, attempts });
         }
         for record in self.kernels {
             restore_kernel(world, record)?;
@@ -358,7 +360,7 @@ fn restore_seed(world: &mut World, record: SeedRecord) -> Result<(), RecordError
 fn restore_kernel(world: &mut World, record: KernelRecord) -> Result<(), RecordError> {
     let of = world.resource::<Index<BlueprintId>>().entity(record.blueprint);
     let of = of.ok_or_else(|| RecordError::Dangling { what: format!("{:?}", record.blueprint) })?;
-    let mut entity = world.spawn((record.id, record.kernel, record.status, KernelOf(of)));
+    let mut entity = world.spawn(KernelBundle::new(record.id, record.kernel, record.status, of));
     macro_rules! put {
         ($($field:ident),*) => {
             $(if let Some(component) = record.$field { entity.insert(component); })*

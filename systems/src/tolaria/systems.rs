@@ -4,10 +4,10 @@ use bevy_ecs::prelude::*;
 use esper_engine::{
     runtime::{FlopsAccount, HostRuntime, Runtimes, Split, learning_rate},
     world::{
-        catalog::HostRecompiles,
         components::{Active, HostRole, Runtime, SeedOf},
         ids::{HostId, SeedId},
         plugin::RunStatus,
+        program_change::HostRecompiles,
     },
 };
 use rayon::prelude::*;

@@ -1,6 +1,6 @@
 //! Second: does it compute what its graph says, forward and backward, and is it born as it should be?
 
-use esper_engine::{program::Program, world::catalog::SafetySheet};
+use esper_engine::{program::Program, world::kernel::SafetySheet};
 
 use super::{
     differences::GRADIENT_TOLERANCE,
