@@ -48,9 +48,10 @@ pub mod prelude {
         scenario::{self, Scenario},
         world::{
             blueprint::Blueprint,
-            components::{HostRole, Runtime, SeedOf, Site, Telemetry},
+            components::{Principal, Runtime, SeedOf, Telemetry},
             gate::{Gate, GateVerdict},
-            ids::{BlueprintId, HostId, Index, SeedId},
+            hosts::{Hosts, HostsMut},
+            ids::{BlueprintId, HostId, Index, SeedId, SiteId},
             plugin::{BuildError, Clock, Engine, Plugin, RunStatus, Tick, TickSystems},
             stage::Stage,
         },

@@ -11,7 +11,6 @@ use super::{
     blueprint::SiteContracts,
     ids::{BlueprintId, HostId, Index, KernelId, SeedId},
     kernel_cache::KernelCache,
-    program_change::HostRecompiles,
     save::SaveRegistry,
 };
 use crate::runtime::Runtimes;
@@ -188,7 +187,6 @@ fn new_world() -> World {
     world.init_resource::<Runtimes>();
     world.init_resource::<KernelCache>();
     world.init_resource::<SiteContracts>();
-    world.init_resource::<HostRecompiles>();
     world.init_resource::<SaveRegistry>();
     world.init_resource::<MessageRegistry>();
     world.add_schedule(tick);

@@ -307,8 +307,8 @@ impl News<'_, '_> {
             });
         }
         for judged in self.gates.read() {
-            if let Some((_, gain)) = judged.numbers.iter().find(|(name, _)| name == "gain") {
-                progress.verdicts.insert(judged.seed, (judged.gate, *gain));
+            if let Some(gain) = judged.evidence.gain() {
+                progress.verdicts.insert(judged.seed, (judged.evidence.gate(), gain));
             }
             progress.event(tick, judged, || None);
         }

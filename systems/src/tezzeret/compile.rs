@@ -9,17 +9,18 @@ use esper_engine::{
     world::{
         ids::{BlueprintId, KernelId},
         kernel::Kernel,
-        program_change::HostRecompile,
     },
 };
 use esper_nn::digest::Digest;
 use serde::{Deserialize, Serialize};
 
+use crate::oona::ProgramChangeRequested;
+
 /// The device that kernels are compiled for.
 pub const DEVICE: &str = "cpu";
 /// The forge that compiles blueprints, as journals and checkpoints name it.
 pub const COMPILE: &str = "compile";
-/// The forge that compiles grown hosts, as journals and checkpoints name it.
+/// The forge that compiles hosts, as journals and checkpoints name it.
 pub const COMPILE_HOST: &str = "compile_host";
 
 /// A blueprint to be compiled in every variant.
@@ -73,9 +74,9 @@ fn compile(
     Ok(Compiled { id, kernel, program: Arc::new(program) })
 }
 
-/// A host with a module joined to it.
+/// The program of another network for a host.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
-pub struct HostCompileJob(pub HostRecompile);
+pub struct HostCompileJob(pub ProgramChangeRequested);
 
 impl Job for HostCompileJob {
     type Output = Result<Arc<Program>, GraphError>;

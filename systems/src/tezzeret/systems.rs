@@ -1,5 +1,7 @@
 //! Jobs leave in `Dispatch` and come back in `Admit`.
 
+use std::collections::VecDeque;
+
 use bevy_ecs::prelude::*;
 use esper_engine::{
     forge::{Admission, Job, Outcome, Workers},
@@ -8,12 +10,12 @@ use esper_engine::{
         ids::{BlueprintId, Index},
         kernel::{KernelBundle, KernelStatus},
         kernel_cache::KernelCache,
-        program_change::HostRecompiles,
     },
 };
+use serde::{Deserialize, Serialize};
 
 use super::compile::{CompileJob, HostCompileJob};
-use crate::oona::JobAdmitted;
+use crate::oona::{JobAdmitted, ProgramChangeRequested, ProgramReady};
 
 /// Times a blueprint is given to the workers before it is given up.
 const ATTEMPTS_MAX: u32 = 3;
@@ -55,23 +57,22 @@ pub(super) fn admit_kernels(
     }
 }
 
-/// Hands grown hosts to Kasmina.
+/// Says that the programs of hosts have been compiled.
 pub(super) fn admit_hosts(
     mut workers: Workers<HostCompileJob>,
-    mut recompiles: ResMut<HostRecompiles>,
     mut admissions: MessageWriter<JobAdmitted>,
+    mut ready: MessageWriter<ProgramReady>,
 ) {
     let forge = workers.name();
     for admission in workers.admit() {
         admissions.write(admitted(forge, &admission));
         let HostCompileJob(request) = admission.job;
-        recompiles.in_flight.remove(&(request.host, request.seed));
-        let result = match admission.outcome {
+        let program = match admission.outcome {
             Outcome::Done(result) => result.map_err(|error| error.to_string()),
             Outcome::Panicked => Err("the compiler panicked".to_owned()),
             Outcome::TimedOut => Err("the compiler took too long".to_owned()),
         };
-        recompiles.done.push((request, result));
+        ready.write(ProgramReady { request, program });
     }
 }
 
@@ -94,17 +95,22 @@ pub(super) fn send_blueprints(
     }
 }
 
-/// Sends the hosts that Kasmina asks for, as far as the queue has room.
+/// Programs of hosts that were asked for and have not been sent, oldest first.
+#[derive(Resource, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+pub(super) struct WaitingHosts(VecDeque<ProgramChangeRequested>);
+
+/// Sends the hosts whose program is asked for, as far as the queue has room.
 pub(super) fn send_hosts(
     mut workers: Workers<HostCompileJob>,
-    mut recompiles: ResMut<HostRecompiles>,
+    mut requests: MessageReader<ProgramChangeRequested>,
+    mut waiting: ResMut<WaitingHosts>,
 ) {
-    while let Some(request) = recompiles.requests.front() {
+    waiting.0.extend(requests.read().cloned());
+    while let Some(request) = waiting.0.front() {
         if workers.send(HostCompileJob(request.clone())).is_err() {
-            return;
+            return; // The queue is full; the rest waits for a later tick.
         }
-        let request = recompiles.requests.pop_front().expect("it was just seen");
-        recompiles.in_flight.insert((request.host, request.seed));
+        waiting.0.pop_front();
     }
 }
 

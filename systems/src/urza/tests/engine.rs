@@ -6,7 +6,7 @@ use bevy_ecs::prelude::*;
 use esper_engine::world::{
     blueprint::BlueprintStatus,
     components::{ModuleContract, SeedModule, Telemetry},
-    ids::{BlueprintId, HostId, KernelId, SeedId},
+    ids::{BlueprintId, HostId, KernelId, SeedId, SiteId},
     kernel::{KernelOf, KernelStatus, Library, SafetySheet},
     kernel_cache::KernelCache,
     plugin::{BuildError, Engine, RunStatus},
@@ -76,6 +76,7 @@ fn end_seed(world: &mut World, blueprint: BlueprintId, kernel: Option<Digest>, t
     world.write_message(StageChanged {
         seed,
         host: HostId(0),
+        site_id: SiteId(0),
         site: "hidden0".to_owned(),
         from: Stage::Evaluating,
         to,
