@@ -59,7 +59,7 @@ pub enum TransformSystems {
     Withdraw,
     /// Hosts still at fault are rolled back.
     Restore,
-    /// Kernels are bound, commands obeyed, stages advanced.
+    /// Kernels are bound, commands carried out, stages advanced.
     Advance,
     /// Snapshots are taken of what the tick left.
     Snapshot,

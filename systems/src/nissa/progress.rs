@@ -296,7 +296,8 @@ impl News<'_, '_> {
         for fault in self.faults.read() {
             let name = progress.name(fault.host, "");
             progress.event(tick, fault, || {
-                Some(format!("step {}  {name}fault: {}", fault.step, fault.fault.name()))
+                let whose = if fault.is_twin { "fault of the twin" } else { "fault" };
+                Some(format!("step {}  {name}{whose}: {}", fault.step, fault.fault.name()))
             });
         }
         for rollback in self.rollbacks.read() {

@@ -159,7 +159,7 @@ pub enum SeedAction {
     Cancel,
 }
 
-/// A command that was not obeyed; nothing changed. Kasmina writes it in `Transform`.
+/// A command that was refused; nothing changed. Kasmina writes it in `Transform`.
 #[derive(Message, Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct CommandRefused {
     /// The seed.
@@ -170,7 +170,7 @@ pub struct CommandRefused {
     pub refusal: Refusal,
 }
 
-/// Why a command was not obeyed.
+/// Why a command was refused.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, thiserror::Error)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 #[non_exhaustive]

@@ -62,7 +62,7 @@ pub(super) fn admit_verdicts(
     mut workers: Workers<ValidateJob>,
     catalogued: Catalogued,
     mut admissions: MessageWriter<JobAdmitted>,
-    mut judgements: MessageWriter<KernelJudged>,
+    mut verdict_messages: MessageWriter<KernelJudged>,
     mut commands: Commands,
 ) {
     let mut verdicts: BTreeMap<KernelId, (BlueprintId, Verdict)> = BTreeMap::new();
@@ -92,7 +92,7 @@ pub(super) fn admit_verdicts(
     for (id, verdict) in verdicts.into_values() {
         let Some((entity, kernel, contract)) = catalogued.kernel(verdict.kernel) else { continue };
         if let Some((_, blueprint)) = catalogued.blueprint(id) {
-            judgements.write(judged(&verdict, id, blueprint, kernel));
+            verdict_messages.write(judged(&verdict, id, blueprint, kernel));
         }
         let mut entity = commands.entity(entity);
         entity.insert((verdict.status, verdict.sheet));
