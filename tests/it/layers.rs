@@ -19,8 +19,6 @@ const FOLDERS_WITH_CIRCLES: &[&str] = &[
     "engine/src",
     "engine/src/runtime",
     "engine/src/world",
-    "systems/src/karn",
-    "systems/src/urabrask",
 ];
 
 fn root() -> &'static Path {
