@@ -9,7 +9,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use esper::engine::{
     program::Program,
     scenario::{Adam, Optimizer},
-    world::catalog::KernelStore,
+    world::kernel::KernelStore,
 };
 use support::{
     growth::{cache_of, library_with},
@@ -43,7 +43,7 @@ fn snapshots(criterion: &mut Criterion) {
     take_steps(&mut host, 1);
     let mut snapshot = host.to_snapshot();
     // Parameters and both moments.
-    group.throughput(Throughput::Bytes(12 * host.program.params_elems()));
+    group.throughput(Throughput::Bytes(12 * host.program().params_elems()));
     group.bench_function("take", |bencher| bencher.iter(|| snapshot.copy_state_from(&host)));
     group.bench_function("go_back", |bencher| bencher.iter(|| host.copy_state_from(&snapshot)));
     group.finish();

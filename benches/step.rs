@@ -66,8 +66,8 @@ fn steps_with_a_seed(criterion: &mut Criterion) {
     ] {
         for setup in setups() {
             let mut host = setup.host();
-            let site = host.program.site(setup.site).expect("the host has it");
-            let module = fitting(&host.program.sites[site].shape);
+            let site = host.program().site(setup.site).expect("the host has it");
+            let module = fitting(&host.program().sites[site].shape);
             plant(&mut host, site, &module, incubation);
             if is_grafted {
                 graft(&mut host);

@@ -27,8 +27,8 @@ pub fn measure() -> Vec<Row> {
 /// A module as wide as its site, in the middle of the host.
 fn in_host(setup: &Setup) -> Vec<Row> {
     let mut plain = setup.host();
-    let site = plain.program.site(setup.site).expect("the host has it");
-    let module = fitting(&plain.program.sites[site].shape);
+    let site = plain.program().site(setup.site).expect("the host has it");
+    let module = fitting(&plain.program().sites[site].shape);
     let grown = |incubation, is_grafted| {
         let mut host = setup.host();
         plant(&mut host, site, &module, incubation);

@@ -27,7 +27,7 @@ pub fn measure() -> Vec<Row> {
         restored.push(seconds(|| host.copy_state_from(&snapshot)));
     }
     let fresh = (0..N_ROUNDS / 4).map(|_| seconds(|| drop(host.to_snapshot()))).collect();
-    let name = format!("{:.2} M parameters with Adam", host.program.params_elems() as f64 / 1e6);
+    let name = format!("{:.2} M parameters with Adam", host.program().params_elems() as f64 / 1e6);
     vec![
         Row::at_most(format!("snapshot, {name}"), median(taken) * 1e3, "ms", 2.0),
         Row::at_most(format!("rollback, {name}"), median(restored) * 1e3, "ms", 2.0),

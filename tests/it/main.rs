@@ -9,6 +9,7 @@ mod determinism;
 mod export;
 mod extension;
 mod faults;
+mod layers;
 mod lifecycle;
 mod pytorch;
 mod resume;

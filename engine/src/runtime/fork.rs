@@ -149,6 +149,15 @@ impl HostRuntime {
         Ok(())
     }
 
+    /// Shares the network of `other` where it is the same: what is told apart by its address is then one.
+    pub fn share_network(&mut self, other: &Self) {
+        if **self.program() == **other.program() {
+            self.graph = other.graph.clone();
+            let host = planned_host(&self.config, other.program().clone(), &self.state.groups);
+            self.plan.set_host(host);
+        }
+    }
+
     /// Replaces the network; the numbers are the new one's already.
     pub(super) fn set_network(
         &mut self,

@@ -35,10 +35,10 @@ pub struct HostRuntime {
     pub last_validation: Option<Evaluation>,
     /// Steps it took in this tick.
     pub steps_in_tick: u64,
-    /// Whether it takes no steps: a fork that is kept as it was.
-    pub is_pinned: bool,
     /// What stopped it, until Tolaria has decided what follows.
     pub fault: Option<Fault>,
+    /// Why its device failed, once it has: the host takes no further step, and the run ends.
+    pub device_error: Option<DeviceError>,
     pub(super) modules: Vec<BoundModule>,
     pub(super) plan: StepPlan,
     pub(super) memory: StepMemory,
@@ -119,8 +119,8 @@ impl HostRuntime {
             state,
             last_validation: None,
             steps_in_tick: 0,
-            is_pinned: false,
             fault: None,
+            device_error: None,
             modules: Vec::new(),
             plan,
             memory,
@@ -170,26 +170,27 @@ impl HostRuntime {
     }
 
     /// Takes up to `n_steps` steps, fewer where the run ends, an epoch ends or a fault strikes.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the device does.
-    pub fn advance(&mut self, n_steps: u64) -> Result<(), DeviceError> {
+    pub fn advance(&mut self, n_steps: u64) {
         self.steps_in_tick = 0;
-        if self.is_pinned {
-            return Ok(());
-        }
-        while self.steps_in_tick < n_steps && !self.is_done() && self.fault.is_none() {
+        let is_well = |host: &Self| host.fault.is_none() && host.device_error.is_none();
+        while self.steps_in_tick < n_steps && !self.is_done() && is_well(self) {
             match self.step() {
                 Ok(()) => self.steps_in_tick += 1,
                 Err(StepError::Fault(_)) => {}
-                Err(StepError::Device(error)) => return Err(error),
+                Err(StepError::Device(error)) => self.device_error = Some(error),
             }
             if self.is_at_epoch_end() {
                 break;
             }
         }
-        Ok(())
+    }
+
+    /// Keeps an error of the device, which ends the run.
+    pub fn noting<T>(&mut self, result: Result<T, DeviceError>) -> Result<T, DeviceError> {
+        if let Err(error) = &result {
+            self.device_error = Some(error.clone());
+        }
+        result
     }
 
     /// Takes one optimizer step. Nothing is allocated.

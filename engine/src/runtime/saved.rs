@@ -34,7 +34,6 @@ pub struct SavedHost {
     modules: Vec<SavedModule>,
     sampled_sites: u64,
     site_samples: Vec<Option<SiteSample>>,
-    is_pinned: bool,
 }
 
 #[derive(Serialize, Deserialize, Clone, Debug)]
@@ -191,7 +190,6 @@ impl HostRuntime {
             graph: (*self.graph).clone(),
             sampled_sites: self.plan.sampled_sites(),
             site_samples: self.memory.site_samples.clone(),
-            is_pinned: self.is_pinned,
         }
     }
 
@@ -218,7 +216,6 @@ impl HostRuntime {
         }
         host.plan.set_sampled_sites(saved.sampled_sites);
         host.memory.site_samples = saved.site_samples;
-        host.is_pinned = saved.is_pinned;
         Ok(host)
     }
 }
@@ -240,7 +237,6 @@ impl HostSnapshot {
             graph: (*self.graph).clone(),
             sampled_sites: self.sampled_sites,
             site_samples: self.site_samples.clone(),
-            is_pinned: true,
         }
     }
 }

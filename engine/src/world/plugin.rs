@@ -8,8 +8,9 @@ use bevy_ecs::{
 };
 
 use super::{
-    catalog::{HostRecompiles, KernelCache, SiteContracts},
+    blueprint::SiteContracts,
     ids::{BlueprintId, HostId, Index, KernelId, SeedId},
+    kernel_cache::KernelCache,
     save::SaveRegistry,
 };
 use crate::runtime::Runtimes;
@@ -58,7 +59,7 @@ pub enum TransformSystems {
     Withdraw,
     /// Hosts still at fault are rolled back.
     Restore,
-    /// Kernels are bound, commands obeyed, stages advanced.
+    /// Kernels are bound, commands carried out, stages advanced.
     Advance,
     /// Snapshots are taken of what the tick left.
     Snapshot,
@@ -186,7 +187,6 @@ fn new_world() -> World {
     world.init_resource::<Runtimes>();
     world.init_resource::<KernelCache>();
     world.init_resource::<SiteContracts>();
-    world.init_resource::<HostRecompiles>();
     world.init_resource::<SaveRegistry>();
     world.init_resource::<MessageRegistry>();
     world.add_schedule(tick);

@@ -104,10 +104,10 @@ pub fn batch_norm_backward<T: Real>(
     let h = |at: usize| (x[at] - means[channel_of(shape, at)]) * rstds[channel_of(shape, at)];
     let (mut dgamma, mut dbeta) =
         (vec![T::of(0.0); shape.channels], vec![T::of(0.0); shape.channels]);
-    for at in 0..x.len() {
+    for (at, dy) in dy.iter().enumerate() {
         let channel = channel_of(shape, at);
-        dgamma[channel] = dy[at].mul_add(h(at), dgamma[channel]);
-        dbeta[channel] = dbeta[channel] + dy[at];
+        dgamma[channel] = dy.mul_add(h(at), dgamma[channel]);
+        dbeta[channel] = dbeta[channel] + *dy;
     }
     let count = T::of((shape.batch * shape.len) as f64);
     let slope = |at: usize| {

@@ -16,7 +16,7 @@ pub fn normal<T: Real>(key: u64, stream: u64, mean: f32, std: f32, len: usize) -
         let pair = at / 16 % 4 / 2 * 2;
         let [v, u] = [0, 1].map(|half| unit::<f64>(word(key, stream, at, pair + half)));
         let (sin, cos) = (2.0 * core::f64::consts::PI * u).sin_cos();
-        let wave = if at / 16 % 2 == 0 { cos } else { sin };
+        let wave = if (at / 16).is_multiple_of(2) { cos } else { sin };
         f64::from(std).mul_add((-2.0 * (1.0 - v).ln()).sqrt() * wave, f64::from(mean))
     };
     (0..len).map(|at| T::of(value(at))).collect()

@@ -8,8 +8,8 @@ use std::{
 
 use bevy_ecs::{prelude::*, system::SystemParam};
 use esper_engine::world::{
-    catalog::KernelStatus,
     ids::{HostId, SeedId},
+    kernel::KernelStatus,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -296,7 +296,8 @@ impl News<'_, '_> {
         for fault in self.faults.read() {
             let name = progress.name(fault.host, "");
             progress.event(tick, fault, || {
-                Some(format!("step {}  {name}fault: {}", fault.step, fault.fault.name()))
+                let whose = if fault.is_twin { "fault of the twin" } else { "fault" };
+                Some(format!("step {}  {name}{whose}: {}", fault.step, fault.fault.name()))
             });
         }
         for rollback in self.rollbacks.read() {
@@ -307,8 +308,8 @@ impl News<'_, '_> {
             });
         }
         for judged in self.gates.read() {
-            if let Some((_, gain)) = judged.numbers.iter().find(|(name, _)| name == "gain") {
-                progress.verdicts.insert(judged.seed, (judged.gate, *gain));
+            if let Some(gain) = judged.evidence.gain() {
+                progress.verdicts.insert(judged.seed, (judged.evidence.gate(), gain));
             }
             progress.event(tick, judged, || None);
         }

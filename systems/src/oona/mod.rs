@@ -12,11 +12,11 @@ mod messages;
 
 pub use messages::{
     BlueprintDesigned, CommandRefused, EpochEnded, FaultReported, GateJudged, HostReport,
-    HostRolledBack, HostSwapped, JobAdmitted, KernelJudged, Refusal, SeedAction, SeedCommand,
-    SeedPlanted, SeedReport, StageChanged,
+    HostRolledBack, HostSwapped, JobAdmitted, KernelJudged, ProgramChangeRequested, ProgramReady,
+    Refusal, SeedAction, SeedCommand, SeedPlanted, SeedReport, StageChanged, Transfer,
 };
 
-pub use esper_engine::world::gate::{Gate, GateState, GateVerdict};
+pub use esper_engine::world::gate::{Gate, GateEvidence, GateState, GateVerdict};
 
 use esper_engine::world::plugin::{BuildError, Engine, Plugin};
 
@@ -41,6 +41,8 @@ impl Plugin for OonaPlugin {
             .add_message::<FaultReported>()
             .add_message::<HostRolledBack>()
             .add_message::<HostSwapped>()
+            .add_message::<ProgramChangeRequested>()
+            .add_message::<ProgramReady>()
             .add_message::<BlueprintDesigned>()
             .add_message::<KernelJudged>()
             .add_message::<JobAdmitted>();

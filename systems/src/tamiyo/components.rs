@@ -4,7 +4,7 @@ use std::{cell::OnceCell, collections::BTreeMap};
 
 use bevy_ecs::prelude::*;
 use esper_engine::world::{
-    ids::{BlueprintId, HostId, SeedId},
+    ids::{BlueprintId, HostId, SeedId, SiteId},
     stage::Stage,
 };
 use esper_nn::contract::Contract;
@@ -33,8 +33,8 @@ pub struct DormantSeed {
     pub seed: SeedId,
     /// Its host.
     pub host: HostId,
-    /// Its site's place in the host's program.
-    pub site: u16,
+    /// Its site.
+    pub site: SiteId,
     /// What a module must keep there.
     pub contract: Contract,
     /// Root mean square of the activation at the site, once sampled.
@@ -72,9 +72,9 @@ pub struct Verdict {
 /// Past verdicts, by site and blueprint.
 #[derive(Resource, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 pub(super) struct Memory {
-    pub verdicts: BTreeMap<(HostId, u16, BlueprintId), Verdict>,
+    pub verdicts: BTreeMap<(HostId, SiteId, BlueprintId), Verdict>,
     /// The last twin gain of seeds that have not ended.
-    pub gains: BTreeMap<SeedId, (HostId, u16, f32)>,
+    pub gains: BTreeMap<SeedId, (HostId, SiteId, f32)>,
 }
 
 /// What a policy is shown in a tick.
@@ -106,7 +106,7 @@ impl Observation<'_> {
     }
 
     /// How that blueprint ended at that site, if it was tried there in this run.
-    pub fn past(&self, host: HostId, site: u16, blueprint: BlueprintId) -> Option<Verdict> {
+    pub fn past(&self, host: HostId, site: SiteId, blueprint: BlueprintId) -> Option<Verdict> {
         self.memory.verdicts.get(&(host, site, blueprint)).copied()
     }
 

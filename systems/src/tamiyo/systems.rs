@@ -3,15 +3,13 @@
 use std::cell::OnceCell;
 
 use bevy_ecs::prelude::*;
-use esper_engine::{
-    runtime::Runtimes,
-    world::{
-        catalog::{Blueprint, BlueprintStatus},
-        components::{Active, Embargo, ModuleContract, Runtime, SeedOf, Site},
-        ids::{BlueprintId, HostId, SeedId},
-        plugin::{Clock, RunStatus},
-        stage::Stage,
-    },
+use esper_engine::world::{
+    blueprint::{Blueprint, BlueprintStatus},
+    components::{Active, Embargo, ModuleContract, SeedOf},
+    hosts::Hosts,
+    ids::{BlueprintId, SeedId, SiteId},
+    plugin::{Clock, RunStatus},
+    stage::Stage,
 };
 
 use super::components::{
@@ -23,7 +21,7 @@ use crate::oona::{EpochEnded, HostReport, SeedCommand, SeedReport, StageChanged}
 type Dormant<'w, 's> = Query<
     'w,
     's,
-    (&'static SeedId, &'static SeedOf, &'static Site, &'static Stage, Option<&'static Embargo>),
+    (&'static SeedId, &'static SeedOf, &'static SiteId, &'static Stage, Option<&'static Embargo>),
     Without<Active>,
 >;
 
@@ -38,9 +36,8 @@ pub(super) fn decide(
     mut epoch_reports: MessageReader<EpochEnded>,
     mut seed_reports: MessageReader<SeedReport>,
     dormant: Dormant<'_, '_>,
-    hosts: Query<(&HostId, &Runtime)>,
+    hosts: Hosts,
     blueprints: Query<(&BlueprintId, &Blueprint, &ModuleContract, &BlueprintStatus)>,
-    runtimes: Res<Runtimes>,
     mut status: ResMut<RunStatus>,
     mut commands: MessageWriter<SeedCommand>,
     mut inbox: Local<(Vec<HostReport>, Vec<EpochEnded>, Vec<SeedReport>)>,
@@ -70,7 +67,7 @@ pub(super) fn decide(
         seeds: seed_inbox,
         memory: &memory,
         dormant: OnceCell::new(),
-        find_dormant: &|| find_dormant(&dormant, &hosts, &runtimes),
+        find_dormant: &|| find_dormant(&dormant, &hosts),
         offers: OnceCell::new(),
         find_offers: &|| find_offers(&blueprints),
     };
@@ -78,28 +75,23 @@ pub(super) fn decide(
     commands.write_batch(outbox.drain(..));
 }
 
-fn find_dormant(
-    dormant: &Dormant<'_, '_>,
-    hosts: &Query<(&HostId, &Runtime)>,
-    runtimes: &Runtimes,
-) -> Vec<DormantSeed> {
+fn find_dormant(dormant: &Dormant<'_, '_>, hosts: &Hosts) -> Vec<DormantSeed> {
     let mut found = Vec::new();
-    for (seed, of, Site(site), stage, embargo) in dormant {
+    for (seed, of, site, stage, embargo) in dormant {
         if *stage != Stage::Dormant {
             continue;
         }
-        let (host, Runtime(handle)) = hosts.get(of.0).expect("every seed has a host");
-        let runtime = runtimes.get(*handle).expect("the handle is live");
+        let runtime = hosts.runtime(of.0);
         if embargo.is_some_and(|embargo| runtime.state.step < embargo.until_step) {
             continue;
         }
-        let place = usize::from(*site);
-        let sample = runtime.site_samples[place];
+        let place = hosts.sites(of.0).place(*site, runtime.program());
+        let sample = runtime.site_sample(place as u16);
         found.push(DormantSeed {
             seed: *seed,
-            host: *host,
+            host: hosts.id(of.0),
             site: *site,
-            contract: runtime.program.contract(place),
+            contract: runtime.program().contract(place),
             x_rms: sample.map(|sample| sample.x_rms),
             gradient_rms: sample.map(|sample| sample.gradient_rms),
         });
@@ -120,7 +112,7 @@ fn find_offers(
             contract: contract.0,
             params_elems: blueprint.params_elems,
             flops_per_example: blueprint.flops_per_example,
-            is_ready: *status == BlueprintStatus::Compiled,
+            is_ready: *status == BlueprintStatus::Validated,
         })
         .collect();
     offers.sort_unstable_by(|a, b| (&a.family, a.blueprint).cmp(&(&b.family, b.blueprint)));

@@ -1,24 +1,20 @@
-//! Tezzeret, the forge: compiles blueprints into kernels, and grown hosts into programs, while training goes on.
+//! Tezzeret, the forge: compiles blueprints into kernels, and hosts that change into programs, while training goes on.
 //!
 //! | reads | writes | owns |
 //! | --- | --- | --- |
-//! | `BlueprintStatus`, `HostRecompiles` | kernel entities, `KernelCache`, `HostRecompiles`, `JobAdmitted` | [`CompileJob`], [`HostCompileJob`] |
+//! | `BlueprintStatus`, `ProgramChangeRequested` | kernel entities, `KernelCache`, `ProgramReady`, `JobAdmitted` | [`CompileJob`], [`HostCompileJob`] |
 //!
 //! A blueprint is compiled once in every [`Variant`](esper_engine::program::Variant). A graph that does not compile is
 //! invalid for good; a worker that panicked or hung is given two more chances.
 
 mod compile;
-mod components;
 mod config;
-mod diagnostics;
 mod systems;
 #[cfg(test)]
 mod tests;
 
-pub use compile::{CompileJob, Compiled, HostCompileJob};
-pub use components::DEVICE;
+pub use compile::{COMPILE, COMPILE_HOST, CompileJob, Compiled, DEVICE, HostCompileJob};
 pub use config::TezzeretConfig;
-pub use diagnostics::{COMPILE, COMPILE_HOST};
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
@@ -58,7 +54,8 @@ impl Plugin for TezzeretPlugin {
         }
         engine.add_forge::<CompileJob>(self.forge(COMPILE))?;
         engine.add_forge::<HostCompileJob>(self.forge(COMPILE_HOST))?;
-        engine.add_saved::<esper_engine::world::catalog::HostRecompiles>("host_recompiles");
+        engine.world_mut().init_resource::<systems::WaitingHosts>();
+        engine.add_saved::<systems::WaitingHosts>("tezzeret.waiting_hosts");
         engine.add_systems(
             Tick,
             (

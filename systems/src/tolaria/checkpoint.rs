@@ -12,19 +12,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bevy_ecs::prelude::*;
+use bevy_ecs::{prelude::*, system::SystemState};
 use esper_engine::{
     journal::{Journal, JournalPosition},
     run_dir::{FileError, sync_folder, to_json, write_atomic},
-    runtime::{Runtimes, TensorMap},
+    runtime::{HostRuntime, Runtimes, TensorMap},
     world::{
-        catalog::Library,
-        components::{HostRole, Runtime},
+        components::{Pinned, Principal, Runtime},
+        hosts::Hosts,
         ids::HostId,
+        kernel::Library,
         plugin::{Clock, RunStatus},
     },
 };
-use esper_nn::digest::Digest;
+use esper_nn::{device::DeviceError, digest::Digest};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -33,13 +34,11 @@ use super::{
     snapshots::{Snapshots, take_first},
 };
 
-/// Where checkpoints go, and whether one was asked for.
+/// Where checkpoints go.
 #[derive(Resource, Clone, Debug, Default)]
 pub struct CheckpointPlan {
     /// The folder; without one nothing is saved.
     pub folder: Option<PathBuf>,
-    /// Save at the end of this tick, whatever the epoch.
-    pub is_requested: bool,
     /// Epochs that were over at the last checkpoint.
     pub epochs_done: u64,
 }
@@ -85,6 +84,9 @@ pub enum CheckpointError {
     /// The journal can not be saved with it.
     #[error(transparent)]
     Journal(#[from] esper_engine::journal::JournalError),
+    /// The device has no room for a snapshot.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The library it leans on can not be kept.
     #[error("the library: {0}")]
     Library(String),
@@ -112,13 +114,12 @@ pub(super) fn save_when_due(world: &mut World) {
     let is_due = checkpoint.every_epochs > 0
         && epochs_done / checkpoint.every_epochs > plan.epochs_done / checkpoint.every_epochs;
     let has_ended = *world.resource::<RunStatus>() == RunStatus::Completed;
-    if !(is_due || has_ended || plan.is_requested) {
+    if !(is_due || has_ended) {
         return;
     }
     match write_checkpoint(world, &folder) {
         Ok(_) => {
-            let mut plan = world.resource_mut::<CheckpointPlan>();
-            (plan.is_requested, plan.epochs_done) = (false, epochs_done);
+            world.resource_mut::<CheckpointPlan>().epochs_done = epochs_done;
             remove_old(&folder, checkpoint.keep);
         }
         Err(error) => {
@@ -130,9 +131,10 @@ pub(super) fn save_when_due(world: &mut World) {
 }
 
 fn least_epochs_done(world: &mut World) -> u64 {
+    let mut hosts = world.query_filtered::<&Runtime, (With<Principal>, Without<Pinned>)>();
     let runtimes = world.resource::<Runtimes>();
-    let epochs = runtimes.iter().filter(|host| !host.is_pinned).map(|host| host.epochs_done());
-    epochs.min().unwrap_or(0)
+    let epochs = |Runtime(handle): &Runtime| runtimes.get(*handle).map(HostRuntime::epochs_done);
+    hosts.iter(world).filter_map(epochs).min().unwrap_or(0)
 }
 
 /// Writes a checkpoint of the world as it stands between two ticks, and returns its folder.
@@ -203,15 +205,10 @@ fn remove_folder(path: &Path) -> io::Result<()> {
 }
 
 fn steps(world: &mut World) -> Vec<(String, u64)> {
-    let mut query = world.query::<(&HostId, &HostRole, &Runtime)>();
-    let runtimes = world.resource::<Runtimes>();
-    let mut steps: Vec<(HostId, u64)> = query
-        .iter(world)
-        .filter(|(_, role, _)| **role == HostRole::Principal)
-        .map(|(id, _, Runtime(handle))| (*id, runtimes.get(*handle).expect("live").state.step))
-        .collect();
-    steps.sort_unstable();
-    steps.into_iter().map(|(id, step)| (id.to_string(), step)).collect()
+    let mut state = SystemState::<Hosts>::new(world);
+    let hosts = state.get(world).expect("the engine has hosts");
+    let step = |(id, host): (HostId, Entity)| (id.to_string(), hosts.runtime(host).state.step);
+    hosts.principals().map(step).collect()
 }
 
 /// Every checkpoint in `folder`, oldest first, sound or not.
@@ -324,7 +321,7 @@ pub fn restore_checkpoint(
 ///
 /// Fails when the checkpoint can not be written.
 pub fn begin(world: &mut World, folder: Option<PathBuf>) -> Result<(), CheckpointError> {
-    take_first_snapshots(world);
+    take_first_snapshots(world)?;
     if let Some(folder) = &folder {
         write_checkpoint(world, folder)?;
     }
@@ -337,19 +334,13 @@ pub fn go_on(world: &mut World, folder: PathBuf) {
     world.resource_mut::<CheckpointPlan>().folder = Some(folder);
 }
 
-fn take_first_snapshots(world: &mut World) {
-    let mut query = world.query::<(&HostId, &HostRole, &Runtime)>();
-    let hosts: Vec<(HostId, Runtime)> = query
-        .iter(world)
-        .filter(|(_, role, _)| **role == HostRole::Principal)
-        .map(|(id, _, runtime)| (*id, *runtime))
-        .collect();
-    world.resource_scope(|world, mut snapshots: Mut<Snapshots>| {
-        for (id, Runtime(handle)) in hosts {
-            let host = world.resource::<Runtimes>().get(handle).expect("the handle is live");
-            if snapshots.len(id) == 0 {
-                take_first(&mut snapshots, id, host);
-            }
+fn take_first_snapshots(world: &mut World) -> Result<(), DeviceError> {
+    let mut state = SystemState::<(Hosts, ResMut<Snapshots>)>::new(world);
+    let (hosts, mut snapshots) = state.get_mut(world).expect("the engine has hosts");
+    for (id, host) in hosts.principals() {
+        if snapshots.len(id) == 0 {
+            take_first(&mut snapshots, id, hosts.runtime(host))?;
         }
-    });
+    }
+    Ok(())
 }

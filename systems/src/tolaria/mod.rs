@@ -6,14 +6,12 @@
 //!
 //! A fault stops a host at once. Kasmina withdraws what was grafted; a host that is still at fault goes back to its
 //! newest snapshot, with its learning rate lowered. It rolls back, never skips.
-//!
-//! There is no `components.rs`: [`Snapshots`] and [`CheckpointPlan`] stand beside what works on them.
 
 mod checkpoint;
 mod config;
-mod diagnostics;
 mod export;
 mod governor;
+mod host_end;
 mod record;
 mod snapshots;
 mod systems;
@@ -23,15 +21,14 @@ pub use checkpoint::{
     list_checkpoints, restore_checkpoint, verify_checkpoint, write_checkpoint,
 };
 pub use config::{HostConfigs, TolariaConfig};
-pub use diagnostics::{HostEnd, end_state};
 pub use export::{Exported, read_weights};
+pub use host_end::{HostEnd, end_state};
 pub use snapshots::Snapshots;
 
+use bevy_ecs::prelude::*;
 use esper_engine::world::plugin::{
     BuildError, Engine, Plugin, SenseSystems, Tick, TickSystems, TransformSystems,
 };
-
-use bevy_ecs::prelude::*;
 
 /// Adds [Tolaria](self).
 pub struct TolariaPlugin {

@@ -2,21 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use bevy_ecs::prelude::*;
+use bevy_ecs::{prelude::*, system::SystemState};
 use esper_engine::{
     journal::JournalPosition,
     runtime::{HostRuntime, LoadHostError, Runtimes, SavedHost, TensorMap},
     world::{
-        catalog::{
-            Attempts, Blueprint, BlueprintStatus, DeploymentCount, Kernel, KernelOf, KernelStatus,
-            Measured, Penalties, SafetySheet,
-        },
+        blueprint::{Attempts, Blueprint, BlueprintBundle, BlueprintStatus},
         components::{
-            Active, Alpha, Embargo, Fork, HostRole, ModuleContract, Rollbacks, Runtime, SeedModule,
-            SeedOf, Site, StageClock, Telemetry, Withdrawing,
+            Active, Alpha, Blend, Embargo, ModuleContract, NonFinite, Pinned, Recompiling,
+            Rollbacks, Runtime, SeedModule, SeedOf, StageClock, Telemetry, TwinOf, Withdrawing,
         },
         gate::GateState,
-        ids::{BlueprintId, HostId, Index, KernelId, SeedId},
+        hosts::{HostSites, Hosts, HostsMut, spawn_host},
+        ids::{BlueprintId, HostId, Index, KernelId, SeedId, SiteId},
+        kernel::{
+            DeploymentCount, Kernel, KernelBundle, KernelOf, KernelStatus, Measured, Penalties,
+            SafetySheet,
+        },
         plugin::{Clock, RunSeed, RunStatus},
         save::{self, LoadError},
         stage::Stage,
@@ -45,9 +47,16 @@ pub(super) struct WorldRecord {
 #[derive(Serialize, Deserialize)]
 struct HostRecord {
     id: HostId,
-    role: HostRole,
-    fork: Option<Fork>,
+    sites: HostSites,
     rollbacks: Option<Rollbacks>,
+    is_recompiling: bool,
+    saved: SavedHost,
+    twin: Option<TwinRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TwinRecord {
+    is_pinned: bool,
     saved: SavedHost,
 }
 
@@ -55,12 +64,14 @@ struct HostRecord {
 struct SeedRecord {
     id: SeedId,
     host: HostId,
-    site: Site,
+    site: SiteId,
     stage: Stage,
     is_active: bool,
     clock: Option<StageClock>,
     seed_module: Option<SeedModule>,
     alpha: Option<Alpha>,
+    blend: Option<Blend>,
+    non_finite: Option<NonFinite>,
     telemetry: Option<Telemetry>,
     gate_state: Option<GateState>,
     embargo: Option<Embargo>,
@@ -132,10 +143,9 @@ impl WorldRecord {
         }
     }
 
-    /// The hosts that are not twins or forks, by name; each with the owner of its tensors.
+    /// The hosts, by name; each with the owner of its tensors. Twins are left out.
     pub(super) fn principals(&self) -> impl Iterator<Item = (HostId, String, &SavedHost)> {
-        let principals = self.hosts.iter().filter(|host| host.role == HostRole::Principal);
-        principals.map(|host| (host.id, host_owner(host.id), &host.saved))
+        self.hosts.iter().map(|host| (host.id, host_owner(host.id), &host.saved))
     }
 
     /// Fills a world that has plugins and nothing else.
@@ -151,7 +161,8 @@ impl WorldRecord {
             restore_seed(world, record)?;
         }
         for BlueprintRecord { id, blueprint, contract, status, attempts } in self.blueprints {
-            world.spawn((id, blueprint, contract, status, attempts.unwrap_or_default()));
+            let attempts = attempts.unwrap_or_default();
+            world.spawn(BlueprintBundle { id, blueprint, contract, status, attempts });
         }
         for record in self.kernels {
             restore_kernel(world, record)?;
@@ -162,32 +173,32 @@ impl WorldRecord {
 }
 
 fn capture_hosts(world: &mut World, book: &mut TensorMap) -> Vec<HostRecord> {
-    let mut query =
-        world.query::<(&HostId, &HostRole, &Runtime, Option<&Fork>, Option<&Rollbacks>)>();
-    let mut hosts: Vec<HostRecord> = query
-        .iter(world)
-        .map(|(id, role, Runtime(handle), fork, rollbacks)| {
-            let runtime = world.resource::<Runtimes>().get(*handle).expect("the handle is live");
-            let saved = runtime.save(&host_owner(*id), book);
-            HostRecord {
-                id: *id,
-                role: *role,
-                fork: fork.copied(),
-                rollbacks: rollbacks.copied(),
-                saved,
-            }
-        })
-        .collect();
-    hosts.sort_unstable_by_key(|host| host.id);
-    hosts
+    let mut state = SystemState::<(Hosts, Query<&Rollbacks>)>::new(world);
+    let (hosts, rollbacks) = state.get(world).expect("the engine has hosts");
+    let mut record = |(id, host)| HostRecord {
+        id,
+        sites: hosts.sites(host).clone(),
+        rollbacks: rollbacks.get(host).ok().copied(),
+        is_recompiling: hosts.is_recompiling(host),
+        saved: hosts.runtime(host).save(&host_owner(id), book),
+        twin: hosts.twin(host).map(|twin| TwinRecord {
+            is_pinned: hosts.is_pinned(twin),
+            saved: hosts.runtime(twin).save(&twin_owner(id), book),
+        }),
+    };
+    hosts.principals().map(&mut record).collect()
 }
 
 fn capture_rings(world: &World, book: &mut TensorMap) -> Vec<(HostId, bool, Vec<SavedHost>)> {
+    let configs = world.resource::<HostConfigs>();
     let rings = world.resource::<Snapshots>().0.iter();
     rings
         .map(|(id, ring)| {
+            let config = &configs.0[&id.0];
             let saved = ring.snapshots.iter().enumerate();
-            let saved = saved.map(|(n, host)| host.save(&snapshot_owner(*id, n), book)).collect();
+            let saved = saved
+                .map(|(n, snapshot)| snapshot.save(config, &snapshot_owner(*id, n), book))
+                .collect();
             (*id, ring.is_used, saved)
         })
         .collect()
@@ -197,12 +208,16 @@ fn host_owner(host: HostId) -> String {
     format!("{host}/")
 }
 
+fn twin_owner(host: HostId) -> String {
+    format!("{host}/twin/")
+}
+
 fn snapshot_owner(host: HostId, n: usize) -> String {
     format!("{host}/snapshot{n}/")
 }
 
 fn capture_seeds(world: &mut World) -> Vec<SeedRecord> {
-    let mut query = world.query::<(EntityRef, &SeedId, &SeedOf, &Site, &Stage)>();
+    let mut query = world.query::<(EntityRef, &SeedId, &SeedOf, &SiteId, &Stage)>();
     let mut seeds: Vec<SeedRecord> = query
         .iter(world)
         .map(|(entity, id, of, site, stage)| SeedRecord {
@@ -214,6 +229,8 @@ fn capture_seeds(world: &mut World) -> Vec<SeedRecord> {
             clock: entity.get().copied(),
             seed_module: entity.get().copied(),
             alpha: entity.get().copied(),
+            blend: entity.get().copied(),
+            non_finite: entity.get().copied(),
             telemetry: entity.get().copied(),
             gate_state: entity.get().copied(),
             embargo: entity.get().copied(),
@@ -285,15 +302,23 @@ fn restore_hosts(
     hosts: Vec<HostRecord>,
     book: &TensorMap,
 ) -> Result<(), RecordError> {
-    for HostRecord { id, role, fork, rollbacks, saved } in hosts {
+    for HostRecord { id, sites, rollbacks, is_recompiling, saved, twin } in hosts {
         let runtime = load_host(world, id, saved, &host_owner(id), book)?;
-        let handle = world.resource_mut::<Runtimes>().insert(runtime);
-        let mut entity = world.spawn((id, role, Runtime(handle)));
-        if let Some(fork) = fork {
-            entity.insert(fork);
-        }
+        let host = spawn_host(world, id, runtime);
+        let mut entity = world.entity_mut(host);
+        entity.insert(sites);
         if let Some(rollbacks) = rollbacks {
             entity.insert(rollbacks);
+        }
+        if is_recompiling {
+            entity.insert(Recompiling);
+        }
+        let Some(TwinRecord { is_pinned, saved }) = twin else { continue };
+        let runtime = load_host(world, id, saved, &twin_owner(id), book)?;
+        let handle = world.resource_mut::<Runtimes>().insert(runtime);
+        let mut twin = world.spawn((TwinOf(host), Runtime(handle)));
+        if is_pinned {
+            twin.insert(Pinned);
         }
     }
     Ok(())
@@ -309,7 +334,9 @@ fn restore_rings(
         let mut ring = super::snapshots::Ring { is_used, ..Default::default() };
         for (n, saved) in saved.into_iter().enumerate() {
             let host = load_host(world, id, saved, &snapshot_owner(id, n), book)?;
-            ring.snapshots.push_back(host.to_snapshot());
+            let snapshot = host.to_snapshot().map_err(LoadHostError::from);
+            let snapshot = snapshot.map_err(|source| RecordError::Host { host: id, source })?;
+            ring.snapshots.push_back(snapshot);
         }
         restored.insert(id, ring);
     }
@@ -320,22 +347,20 @@ fn restore_rings(
 
 /// Snapshots of one network share its program with the host, or with its twin, as they did before.
 fn share_programs(world: &mut World, rings: &mut BTreeMap<HostId, super::snapshots::Ring>) {
+    let mut state = SystemState::<HostsMut>::new(world);
+    let mut hosts = state.get_mut(world).expect("the engine has hosts");
     for (id, ring) in rings {
-        let Some(entity) = world.resource::<Index<HostId>>().entity(*id) else { continue };
-        let Runtime(handle) = *world.get::<Runtime>(entity).expect("every host has numbers");
-        let host = world.resource::<Runtimes>().get(handle).expect("the handle is live");
-        let (graph, program) = (host.graph.clone(), host.program.clone());
+        let Some(host) = hosts.entity(*id) else { continue };
+        let runtime = hosts.runtime(host);
+        let (graph, program) = (runtime.graph.clone(), runtime.program().clone());
         for snapshot in &mut ring.snapshots {
             if snapshot.program == program {
                 (snapshot.graph, snapshot.program) = (graph.clone(), program.clone());
             }
         }
-        let Some(Fork(fork)) = world.get::<Fork>(entity).copied() else { continue };
-        let Some(entity) = world.resource::<Index<HostId>>().entity(fork) else { continue };
-        let Runtime(handle) = *world.get::<Runtime>(entity).expect("every host has numbers");
-        let mut runtimes = world.resource_mut::<Runtimes>();
-        let twin = runtimes.get_mut(handle).expect("the handle is live");
-        (twin.graph, twin.program) = (graph, program);
+        if let Some((runtime, twin)) = hosts.pair_mut(host) {
+            twin.share_network(runtime);
+        }
     }
 }
 
@@ -351,14 +376,14 @@ fn restore_seed(world: &mut World, record: SeedRecord) -> Result<(), RecordError
             $(if let Some(component) = record.$field { entity.insert(component); })*
         };
     }
-    put!(clock, seed_module, alpha, telemetry, gate_state, embargo, withdrawing);
+    put!(clock, seed_module, alpha, blend, non_finite, telemetry, gate_state, embargo, withdrawing);
     Ok(())
 }
 
 fn restore_kernel(world: &mut World, record: KernelRecord) -> Result<(), RecordError> {
     let of = world.resource::<Index<BlueprintId>>().entity(record.blueprint);
     let of = of.ok_or_else(|| RecordError::Dangling { what: format!("{:?}", record.blueprint) })?;
-    let mut entity = world.spawn((record.id, record.kernel, record.status, KernelOf(of)));
+    let mut entity = world.spawn(KernelBundle::new(record.id, record.kernel, record.status, of));
     macro_rules! put {
         ($($field:ident),*) => {
             $(if let Some(component) = record.$field { entity.insert(component); })*

@@ -78,8 +78,9 @@ impl<'a> Check<'a> {
         let (x, dy) = (unit_normal(0, rows, width), unit_normal(1, rows, width));
         let mut probe = Probe::moved(program, rows);
         probe.forward(&x);
-        let mut gradients = vec![probe.backward(&dy).to_vec()];
-        let of = |param: &PlacedParam| probe.gradients[param.range()].to_vec();
+        let mut gradients = vec![probe.backward(&dy)];
+        let block = probe.gradients();
+        let of = |param: &PlacedParam| block[param.range()].to_vec();
         gradients.extend(program.params.iter().map(of));
         let params = widen_params(program, &probe.params);
         Self { graph, program, rows, x, params, dy, gradients }

@@ -45,7 +45,7 @@ pub use list::{
 pub use query::KernelQuery;
 pub use record::{
     Batch, BlobRef, BlueprintRecord, DEVICE_CPU, DeploymentRecord, KernelRecord, TwinGain,
-    Validation, Versioned,
+    Versioned,
 };
 pub use recorder::Recorded;
 pub use schema::{BLOB_MAX_BYTES, BLOB_PART_MAX_BYTES, FORMAT, RECORD_MAX_BYTES};
@@ -57,7 +57,7 @@ pub use write::{Committed, TAG_MAX_BYTES, TAGS_MAX};
 
 use bevy_ecs::prelude::*;
 use esper_engine::world::{
-    catalog::Library,
+    kernel::Library,
     plugin::{BuildError, Engine, Plugin, Tick, TickSystems},
 };
 

@@ -114,7 +114,7 @@ fn digits_can_be_regressed_on_its_labels() {
 #[test]
 fn a_folder_with_the_files_of_digits_loads_as_digits() {
     let folder = Folder::new();
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/digits");
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/digits");
     for entry in std::fs::read_dir(repository).expect("the repository has it") {
         let path = entry.expect("readable").path();
         let name = path.file_name().and_then(|it| it.to_str()).expect("a unicode name");
