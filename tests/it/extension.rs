@@ -59,10 +59,10 @@ fn a_subsystem_that_only_watches_changes_no_bit() -> Result<(), RunError> {
     let bare = || {
         let mut scenario = scenario();
         scenario.run.epochs = 4;
-        RunBuilder::new(scenario).blueprint(SiluMlp { hidden: 24 }).policy(FirstFit)
+        RunOptions::new(scenario).blueprint(SiluMlp { hidden: 24 }).policy(FirstFit)
     };
-    let alone = bare().build()?.finish()?;
-    let watched = bare().plugin(CensusPlugin).build()?.finish()?;
+    let alone = Run::start(bare())?.finish()?;
+    let watched = Run::start(bare().plugin(CensusPlugin))?.finish()?;
     assert_eq!(alone.weights_digest, watched.weights_digest);
     assert_eq!(alone.audit_head, watched.audit_head);
     Ok(())
@@ -99,7 +99,7 @@ fn a_blueprint_of_ones_own_grows_in_every_family_of_hosts() -> Result<(), RunErr
     for family in Family::ALL {
         let mut scenario = brief_of(family);
         scenario.karn.catalogue = vec!["map".to_owned()];
-        let mut run = RunBuilder::new(scenario).blueprint(Map).plugin(CensusPlugin).build()?;
+        let mut run = Run::start(RunOptions::new(scenario).blueprint(Map).plugin(CensusPlugin))?;
         let summary = run.finish()?;
         let census = run.engine().world().resource::<Census>();
         assert!(census.n_germinated > 0, "{family:?}: {census:?}");
@@ -110,7 +110,7 @@ fn a_blueprint_of_ones_own_grows_in_every_family_of_hosts() -> Result<(), RunErr
 
 #[test]
 fn a_name_that_is_taken_is_refused() {
-    let twice = RunBuilder::new(scenario()).plugin(CensusPlugin).plugin(CensusPlugin).build();
+    let twice = Run::start(RunOptions::new(scenario()).plugin(CensusPlugin).plugin(CensusPlugin));
     let Err(RunError::Build(BuildError::Duplicate { plugin })) = twice else {
         panic!("the second census is refused");
     };
@@ -129,7 +129,7 @@ fn a_name_that_is_taken_is_refused() {
         }
     }
 
-    let taken = RunBuilder::new(scenario()).blueprint(Impostor).build();
+    let taken = Run::start(RunOptions::new(scenario()).blueprint(Impostor));
     let Err(RunError::Build(error)) = taken else { panic!("the impostor is refused") };
     assert!(error.to_string().contains("low_rank"), "{error}");
 }
@@ -157,12 +157,10 @@ fn stop_early(mut epochs: MessageReader<EpochEnded>, mut status: ResMut<RunStatu
 fn a_system_of_ones_own_can_end_the_run() -> Result<(), RunError> {
     let mut scenario = scenario();
     scenario.tamiyo.policy = scenario::Policy::Off;
-    let mut run = RunBuilder::new(scenario)
-        .extend(|engine| {
-            engine.add_systems(Tick, stop_early.in_set(TickSystems::Record));
-            Ok(())
-        })
-        .build()?;
+    let mut run = Run::start(RunOptions::new(scenario).extend(|engine| {
+        engine.add_systems(Tick, stop_early.in_set(TickSystems::Record));
+        Ok(())
+    }))?;
     let summary = run.finish()?;
     assert!(summary.epochs < EPOCHS, "it stopped after epoch {}", summary.epochs);
     assert!(summary.scores.test_accuracy.is_some(), "an early end is an end");

@@ -42,7 +42,7 @@ pub use self::{
     limits::Limits,
     nissa::Nissa,
     overrides::Override,
-    run::{DeviceKind, Run},
+    run::Run,
     tamiyo::{Action, Policy, ScheduledAction, Tamiyo},
     tolaria::{Checkpoint, Governor},
 };

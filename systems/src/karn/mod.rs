@@ -44,9 +44,7 @@ impl Plugin for KarnPlugin {
             return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
         }
         let mut catalogue = engine.world_mut().get_resource_or_init::<Catalogue>();
-        catalogue
-            .select(&self.config.karn.catalogue, &self.config.karn.adversarial)
-            .map_err(|error| BuildError::plugin(self.name(), error))?;
+        catalogue.select(&self.config).map_err(|error| BuildError::plugin(self.name(), error))?;
         engine.world_mut().insert_resource(design::Gated(self.config.is_gated));
         engine.world_mut().init_resource::<Designed>();
         engine.add_saved::<Designed>("karn");

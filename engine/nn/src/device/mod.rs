@@ -7,8 +7,7 @@
 //! # A device of one's own
 //!
 //! Implement [`Device`] for buffers made by [`Buffer::foreign`], run every instruction of
-//! [`StepPlan`](crate::plan::StepPlan) (the enums are exhaustive, so the compiler lists what is missing), add it to a
-//! [`DeviceSet`], and hold it to [`conformance::check`].
+//! [`StepPlan`](crate::plan::StepPlan) (the enums are exhaustive, so the compiler lists what is missing), and hold it to [`conformance::check`].
 
 mod buffer;
 mod cpu;
@@ -18,14 +17,12 @@ mod kernel_set;
 mod memory;
 mod pass;
 mod run;
-mod set;
 
 pub use buffer::{Buffer, DType, ForeignMemory};
 pub use cpu::Cpu;
 pub use error::DeviceError;
 pub use examples::{ExampleFeatures, ExampleTargets, Examples};
 pub use memory::{ModuleSample, SiteSample, StepMemory, UnitMemory, UnitState, UnitWork};
-pub use set::DeviceSet;
 
 use std::sync::Arc;
 
