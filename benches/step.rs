@@ -25,14 +25,14 @@ const STEPS_MAX: usize = 500;
 fn time_steps(criterion: &mut Criterion, group: &str, name: &str, host: &mut HostRuntime) {
     let mut group = criterion.benchmark_group(group);
     let flops = flops_of_step(host);
-    let young = host.to_snapshot();
+    let young = host.to_snapshot().expect("there is room");
     group.sample_size(10).throughput(Throughput::Elements(flops as u64));
     group.bench_function(name, |bencher| {
         bencher.iter_custom(|n_steps| {
             let (mut left, mut taken) = (n_steps as usize, 0.0);
             while left > 0 {
                 let n_steps = left.min(STEPS_MAX);
-                host.copy_state_from(&young);
+                host.restore(&young).expect("there is room");
                 taken += seconds(|| take_steps(host, n_steps));
                 left -= n_steps;
             }

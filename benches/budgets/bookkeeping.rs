@@ -67,6 +67,6 @@ fn digits() -> Scenario {
 fn train(host: &mut HostRuntime, steps_per_tick: u64) {
     host.advance(steps_per_tick);
     if host.steps_in_tick > 0 && host.is_at_epoch_end() {
-        host.evaluate(Split::Validation, FlopsAccount::Validation, None, None);
+        host.evaluate(Split::Validation, FlopsAccount::Validation, None, None).expect("no fault");
     }
 }

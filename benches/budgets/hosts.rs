@@ -85,6 +85,6 @@ fn world_of(n_threads: usize, steps_per_tick: u64) -> Run {
 fn tick(host: &mut HostRuntime, steps_per_tick: u64) {
     host.advance(steps_per_tick);
     if host.is_at_epoch_end() {
-        host.evaluate(Split::Validation, FlopsAccount::Validation, None, None);
+        host.evaluate(Split::Validation, FlopsAccount::Validation, None, None).expect("no fault");
     }
 }

@@ -47,7 +47,7 @@ fn of_host(setup: &Setup) -> Vec<Row> {
     let mut clocked_step = || seconds(|| take_steps(&mut clocked, 1));
     let [time, _, time_per_flop] =
         on_pool(1, || best_in_turns([&mut step, &mut clocked_step, &mut seconds_per_flop]));
-    let mut sums: Vec<(String, Sum)> = by_label(setup, &host.program, &clocked_cpu);
+    let mut sums: Vec<(String, Sum)> = by_label(setup, host.program(), &clocked_cpu);
     let mut all = Sum::default();
     sums.iter().for_each(|(_, sum)| all.add(*sum));
     sums.sort_by(|(_, a), (_, b)| b.seconds.total_cmp(&a.seconds));
@@ -64,7 +64,7 @@ fn by_label(setup: &Setup, program: &Program, clocked: &ClockedCpu) -> Vec<(Stri
     let [forward, backward] = clocked.best_seconds();
     let forward = program.forward.iter().zip(forward);
     let backward =
-        program.backward.iter().zip(backward).filter(|(step, _)| step.need.is_met_by(training));
+        program.backward.iter().zip(backward).filter(|(step, _)| step.mask.is_met_by(training));
     let mut sums = BTreeMap::<String, Sum>::new();
     for (step, seconds) in forward.chain(backward) {
         let flops = (step.flops * setup.batch as u64) as f64;

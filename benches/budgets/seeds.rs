@@ -49,12 +49,13 @@ fn in_host(setup: &Setup) -> Vec<Row> {
 
 fn compare(name: &str, plain: &mut HostRuntime, grown: &mut HostRuntime) -> [Row; 2] {
     // Every round is the same steps: what was learnt changes how fast some arithmetic is.
-    let young = [plain.to_snapshot(), grown.to_snapshot()];
+    let young =
+        [plain.to_snapshot().expect("there is room"), grown.to_snapshot().expect("there is room")];
     let flops = flops_of_step(plain);
     let flops_ratio = flops_of_step(grown) / flops;
     let n_steps = (FLOPS_PER_ROUND / flops).ceil() as usize;
     let round = |host: &mut HostRuntime, young| {
-        host.copy_state_from(young);
+        host.restore(young).expect("there is room");
         seconds(|| take_steps(host, n_steps))
     };
     let [without, with] =

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use esper::engine::{
-    data::SplitData,
+    data::{DeviceData, SplitData},
     device::{Cpu, Device},
     graph::{CnnConfig, CnnForm, Loss, MlpConfig, NetworkGraph, TransformerConfig},
     program::{CompileOptions, Program},
@@ -126,8 +126,11 @@ impl Setup {
         scenario.run.threads = n_threads;
         scenario.data.batch = self.batch;
         scenario.train.optimizer = self.optimizer.clone();
-        let config = HostConfig::new(&scenario, 0, self.data.clone(), device);
+        let on_device = DeviceData::new(&self.data, &*device).expect("there is room");
+        let on_device = Arc::new(on_device);
+        let config = HostConfig::new(&scenario, 0, self.data.clone(), device, on_device);
         let program = Arc::new(program.expect("a host compiles"));
         HostRuntime::new(Arc::new(config), Arc::new(self.graph.clone()), program)
+            .expect("there is room")
     }
 }

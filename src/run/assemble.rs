@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use esper_data::DeviceData;
 use esper_engine::{
     forge::Scripts,
     run_dir::RunDir,
@@ -13,7 +14,6 @@ use esper_engine::{
         plugin::{BuildError, Engine, RunSeed},
     },
 };
-use esper_data::DeviceData;
 use esper_nn::device::DeviceError;
 use esper_systems::{
     karn::{Catalogue, KarnConfig, KarnExt, KarnPlugin},

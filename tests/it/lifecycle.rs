@@ -259,7 +259,7 @@ proptest! {
         // Nothing is left but the host: no twin, no bound seed, no number of theirs.
         prop_assert_eq!(world.resource::<Runtimes>().len(), 1);
         let host = world.resource::<Runtimes>().iter().next().unwrap();
-        prop_assert!(host.seeds.is_empty());
+        prop_assert!(host.modules().is_empty());
     }
 }
 
@@ -275,18 +275,18 @@ fn check_world(world: &mut World) {
     assert_eq!(n_twins, n_grafted, "a twin lives exactly as long as its graft");
     for (is_principal, is_twin, Runtime(handle)) in hosts.iter(world) {
         let host = world.resource::<Runtimes>().get(*handle).expect("the handle is live");
-        for seed in &host.seeds {
-            let stage = stages[&seed.state.id];
+        for module in host.modules() {
+            let stage = stages[&module.seed];
             let is_alive =
                 stage == Stage::Training || stage.is_grafted() || stage == Stage::Fossilized;
-            assert!(is_alive, "{} is bound in {stage}", seed.state.id);
+            assert!(is_alive, "{} is bound in {stage}", module.seed);
             if is_twin {
                 assert!(!stage.is_grafted(), "a twin is without the grafted seed");
             }
         }
         let n_training = stages.values().filter(|stage| **stage == Stage::Training).count();
         let n_bound_training =
-            host.seeds.iter().filter(|seed| stages[&seed.state.id] == Stage::Training).count();
+            host.modules().iter().filter(|it| stages[&it.seed] == Stage::Training).count();
         assert_ne!(is_principal, is_twin);
         if is_principal {
             assert_eq!(n_bound_training, n_training, "every training seed is bound");

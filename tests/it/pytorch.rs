@@ -6,15 +6,16 @@ use std::{path::PathBuf, sync::Arc};
 
 use esper::{
     engine::{
-        data::{Augment, ExampleNames, Features, Scaling, Targets, Windows},
-        device::{Batch, Cpu, Device, NoSeeds, Pass, Targets as BatchTargets, Tensors},
+        data::{Augment, DeviceData, ExampleNames, Features, Scaling, Targets, Windows},
+        device::Cpu,
         graph::{CnnConfig, CnnForm, ImageNorm, Loss, MlpConfig, TransformerConfig, VitConfig},
-        program::{CompileOptions, GradMask, Program},
+        program::{CompileOptions, Program},
         runtime::{HostConfig, StateDict, learning_rate},
         scenario::{Adam, Course, Optimizer, Schedule, Sgd, Train},
     },
     prelude::*,
 };
+use esper_nn::session::Session;
 use safetensors::{Dtype, SafeTensors};
 
 /// Steps that PyTorch took.
@@ -160,11 +161,13 @@ fn host_with(model: &str, weights: &str, train: Train) -> (HostRuntime, Vec<Arc<
             augment: Augment::default(),
             digest: [0; 32],
         };
-        Arc::new(HostConfig::new(&scenario, 0, Arc::new(data), Arc::new(Cpu)))
+        let (data, device) = (Arc::new(data), Arc::new(Cpu));
+        let on_device = Arc::new(DeviceData::new(&data, &*device).expect("there is room"));
+        Arc::new(HostConfig::new(&scenario, 0, data, device, on_device))
     };
     let batches = record.batches(&program.input_shape);
     let configs: Vec<Arc<HostConfig>> = batches.into_iter().map(config).collect();
-    let mut host = HostRuntime::new(configs[0].clone(), graph, program);
+    let mut host = HostRuntime::new(configs[0].clone(), graph, program).expect("there is room");
     let weights = StateDict::read(&path_of(weights)).expect("PyTorch wrote it");
     host.load_state_dict(&weights).expect("its names are ours");
     (host, configs)
@@ -183,7 +186,7 @@ fn train(host: &mut HostRuntime, configs: &[Arc<HostConfig>]) -> Vec<f64> {
 
 /// The logits of the first batch, in evaluation.
 fn logits(host: &HostRuntime) -> Vec<f64> {
-    let program = &host.program;
+    let program = host.program();
     let examples = &host.config.data.train;
     let mut x = vec![0.0; ROWS * examples.elems()];
     match &examples.features {
@@ -192,32 +195,11 @@ fn logits(host: &HostRuntime) -> Vec<f64> {
             x.iter_mut().zip(windows.tokens()).for_each(|(x, token)| *x = f32::from_bits(*token));
         }
     }
-    let labels = vec![0; ROWS * examples.labels_per_example()];
-    let mut buffers = host.state.buffers.clone();
-    let mut workspace = vec![0.0; program.workspace_len_elems(ROWS)];
-    let mut tensors = Tensors {
-        params: &host.state.params,
-        gradients: &mut [],
-        buffers: &mut buffers,
-        workspace: &mut workspace,
-        scratch: &mut vec![0.0; program.scratch_len_elems(ROWS)],
-        parts_max: 1,
-        losses: &mut [0.0; ROWS],
-        batch_max: ROWS,
-    };
-    let input = tensors.range(program, program.input, ROWS);
-    tensors.workspace[input].copy_from_slice(&x);
-    let pass = Pass {
-        batch: Batch { rows: ROWS, targets: BatchTargets::Classes(&labels) },
-        is_training: false,
-        updates_buffers: false,
-        dropout_key: 0,
-        step: 0,
-        wanted: GradMask::default(),
-    };
-    Cpu.forward(program, 0, &mut tensors, pass, &mut NoSeeds);
-    let output = tensors.range(program, program.output, ROWS);
-    tensors.workspace[output].iter().map(|it| f64::from(*it)).collect()
+    let [params, buffers] = host.weights();
+    let sgd = Optimizer::Sgd(Sgd::default());
+    let mut session = Session::new(Arc::new(Cpu), program.clone(), &params, ROWS, sgd).unwrap();
+    session.set_buffers(&buffers);
+    session.infer(x.as_slice()).unwrap().into_iter().map(f64::from).collect()
 }
 
 #[track_caller]

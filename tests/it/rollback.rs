@@ -35,7 +35,10 @@ fn sabotage(mut hosts: HostsMut, mut saboteur: ResMut<Saboteur>) {
         let is_time = host.state.step >= saboteur.after_step && is_grafted == saboteur.in_graft;
         if is_time && !saboteur.is_done {
             saboteur.is_done = true;
-            host.state.params.iter_mut().for_each(|value| *value *= saboteur.factor);
+            let [mut params, buffers] = host.weights();
+            params.iter_mut().for_each(|value| *value *= saboteur.factor);
+            let weights = StateDict::of(&host.graph, host.program(), &params, &buffers);
+            host.load_state_dict(&weights).expect("they are its own");
         }
     }
 }

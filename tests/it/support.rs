@@ -130,9 +130,10 @@ pub fn bits(summary: &Summary) -> (String, String) {
 /// dropout and varied images are drawn from the cursor.
 pub fn state_digest(host: &HostRuntime) -> Digest {
     let state = &host.state;
-    let numbers = [&state.params, &state.buffers, &state.m, &state.v];
+    let [params, buffers] = host.weights();
+    let [m, v] = host.moments();
     Digest::of_value(&(
-        numbers.map(|block| Digest::of_f32(block)),
+        [params, buffers, m, v].map(|block| Digest::of_f32(&block)),
         state.step,
         state.epoch,
         state.position,

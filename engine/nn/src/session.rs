@@ -209,6 +209,12 @@ impl Session {
         self.device.upload_f32(params, &mut state.params, 0);
     }
 
+    /// Replaces the running statistics: `f32[buffers_len_elems]`.
+    pub fn set_buffers(&mut self, buffers: &[f32]) {
+        let state = &mut self.memory.units[usize::from(HOST)].state;
+        self.device.upload_f32(buffers, &mut state.buffers, 0);
+    }
+
     /// The gradients of the parameters: `f32[params_len_elems]`.
     pub fn gradients(&self) -> Vec<f32> {
         self.device.to_vec(self.memory.gradients(HOST))

@@ -197,6 +197,14 @@ impl StepPlan {
         &self.lists[variant as usize]
     }
 
+    /// This plan with `instrs` for its list of `variant`: for instructions that are run one by one.
+    #[must_use]
+    pub fn with_instrs(&self, variant: Variant, instrs: Vec<StepInstr>) -> Self {
+        let mut plan = self.clone();
+        plan.lists[variant as usize].instrs = instrs;
+        plan
+    }
+
     /// The place of module `unit`'s group among a step's [`GroupArgs`].
     pub fn group_of(&self, unit: UnitIndex) -> usize {
         self.units[HOST as usize].groups.len() + unit as usize - 1
