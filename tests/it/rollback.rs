@@ -2,6 +2,7 @@
 
 use bevy_ecs::prelude::*;
 use esper::{
+    engine::runtime::StateDict,
     prelude::*,
     systems::oona::{FaultReported, HostRolledBack},
 };

@@ -17,6 +17,7 @@ use esper_engine::{
         stage::Stage,
     },
 };
+use esper_nn::plan::Fault;
 use esper_nn::{contract::Contract, digest::Digest};
 use serde_json::Value;
 
