@@ -141,10 +141,11 @@ impl Plugin for CensusPlugin {
         "census"
     }
 
+    fn requires(&self) -> &[&'static str] {
+        &["oona"]
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        if !engine.has_plugin("oona") {
-            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
-        }
         engine.world_mut().init_resource::<Census>();
         engine.add_saved::<Census>("census");
         engine.add_systems(Tick, count_seeds.in_set(TickSystems::Record));

@@ -10,7 +10,6 @@ use esper_engine::{
     device::{Cpu, Device},
     forge::Scripts,
     graph::NetworkGraph,
-    program::Program,
     run_dir::RunDir,
     runtime::{HostConfig, HostRuntime, Runtimes, StateDict},
     scenario::{self, Scenario},
@@ -22,15 +21,13 @@ use esper_engine::{
 };
 use esper_nn::digest::Digest;
 use esper_systems::{
-    karn::{BlueprintFamily, Catalogue, KarnConfig, KarnExt, KarnPlugin},
-    kasmina::{KasminaConfig, KasminaPlugin},
-    nissa::{self, KernelAdopted, NissaConfig, NissaPlugin, ProgressMode, RunStarted},
-    oona::OonaPlugin,
-    tamiyo::{ActivePolicy, Policy, TamiyoConfig, TamiyoPlugin},
-    tezzeret::TezzeretPlugin,
-    tolaria::{self, HostConfigs, TolariaConfig, TolariaPlugin},
-    urabrask::{UrabraskConfig, UrabraskPlugin},
-    urza::{LibraryPlace, UrzaConfig, UrzaPlugin},
+    EsperPlugins,
+    karn::{BlueprintFamily, Catalogue, KarnExt},
+    kasmina::KasminaConfig,
+    nissa::{self, KernelAdopted, ProgressMode, RunStarted},
+    tamiyo::{ActivePolicy, Policy},
+    tolaria::{self, HostConfigs},
+    urza::{LibraryPlace, UrzaConfig},
 };
 
 use crate::{
@@ -281,10 +278,12 @@ impl RunBuilder {
         if self.is_apart {
             urza.place = LibraryPlace::Memory;
         }
-        add_plugins(&mut engine, &scenario, &built.program, urza, self.progress)?;
+        let sites = built.program.sites.iter().map(|site| site.name.clone()).collect();
+        engine.add_plugins(EsperPlugins::new(&scenario, sites, urza, self.progress))?;
         for extension in self.extensions {
             extension(&mut engine)?;
         }
+        engine.finish()?;
         check_catalogue(&scenario, engine.world().resource::<Catalogue>())?;
         Ok((Run::new(engine, scenario, self.dir, built.program.params_elems()), built))
     }
@@ -361,27 +360,6 @@ fn host_configs(scenario: &Scenario, data: &Arc<SplitData>) -> HostConfigs {
         (stream, Arc::new(config))
     };
     HostConfigs(streams.map(config).collect())
-}
-
-fn add_plugins(
-    engine: &mut Engine,
-    scenario: &Scenario,
-    host: &Program,
-    urza: UrzaConfig,
-    progress: ProgressMode,
-) -> Result<(), BuildError> {
-    let sites = host.sites.iter().map(|site| site.name.clone()).collect();
-    engine
-        .add_plugin(OonaPlugin)?
-        .add_plugin(UrzaPlugin { config: urza })?
-        .add_plugin(KarnPlugin { config: KarnConfig::new(scenario) })?
-        .add_plugin(TezzeretPlugin { config: scenario.tezzeret.clone() })?
-        .add_plugin(UrabraskPlugin { config: UrabraskConfig::new(scenario) })?
-        .add_plugin(KasminaPlugin { config: KasminaConfig::new(scenario) })?
-        .add_plugin(TamiyoPlugin { config: TamiyoConfig::new(scenario, sites) })?
-        .add_plugin(TolariaPlugin { config: TolariaConfig::new(scenario) })?
-        .add_plugin(NissaPlugin { config: NissaConfig::of(scenario, progress) })?;
-    Ok(())
 }
 
 fn spawn_hosts(engine: &mut Engine, scenario: &Scenario, built: &Built, init: Option<&StateDict>) {

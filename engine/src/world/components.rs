@@ -75,7 +75,7 @@ fn free_runtime(mut world: DeferredWorld, context: HookContext) {
 }
 
 /// A living seed: it has left DORMANT and has not ended. Sense and Decide visit these alone.
-#[derive(Component, Clone, Copy, Debug)]
+#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug)]
 pub struct Active;
 
 /// When a seed entered its stage.

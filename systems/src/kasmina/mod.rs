@@ -26,8 +26,14 @@ pub use transition::{IllegalTransition, transition};
 pub use verdict::{Interval, paired_interval};
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::plugin::{
-    BuildError, Engine, Plugin, SenseSystems, Tick, TransformSystems,
+use esper_engine::world::{
+    components::{
+        Active, Alpha, Embargo, SeedModule, SeedOf, Site, StageClock, Telemetry, Withdrawing,
+    },
+    gate::GateState,
+    ids::{HostId, SeedId},
+    plugin::{BuildError, Engine, Plugin, SenseSystems, Tick, TransformSystems},
+    stage::Stage,
 };
 
 /// Adds [Kasmina](self).
@@ -41,16 +47,31 @@ impl Plugin for KasminaPlugin {
         "kasmina"
     }
 
+    fn requires(&self) -> &[&'static str] {
+        &["oona"]
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        if !engine.has_plugin("oona") {
-            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
-        }
         let world = engine.world_mut();
         world.insert_resource(self.config.clone());
         world.init_resource::<NextSeed>();
         world.init_resource::<Tried>();
         world.init_resource::<components::Withdrawals>();
-        engine.add_saved::<NextSeed>("kasmina.next_seed").add_saved::<Tried>("kasmina.tried");
+        engine
+            .add_saved::<NextSeed>("kasmina.next_seed")
+            .add_saved::<Tried>("kasmina.tried")
+            .add_saved_entities::<SeedId>("seed")
+            .add_saved_relationship::<SeedId, SeedOf, HostId>("seed.host")
+            .add_saved_component::<SeedId, Site>("seed.site")
+            .add_saved_component::<SeedId, Stage>("seed.stage")
+            .add_saved_component::<SeedId, Active>("seed.is_active")
+            .add_saved_component::<SeedId, StageClock>("seed.clock")
+            .add_saved_component::<SeedId, SeedModule>("seed.module")
+            .add_saved_component::<SeedId, Alpha>("seed.alpha")
+            .add_saved_component::<SeedId, Telemetry>("seed.telemetry")
+            .add_saved_component::<SeedId, GateState>("seed.gate")
+            .add_saved_component::<SeedId, Embargo>("seed.embargo")
+            .add_saved_component::<SeedId, Withdrawing>("seed.withdrawing");
         engine.add_systems(
             Tick,
             (

@@ -210,8 +210,8 @@ pub(super) fn swap_hosts(world: &mut World) {
         let program = match outcome {
             Ok(program) => program,
             Err(reason) => {
-                *world.resource_mut::<RunStatus>() =
-                    RunStatus::Failed(format!("{host_id} with {seed} in it: {reason}"));
+                let reason = format!("{host_id} with {seed} in it: {reason}");
+                world.resource_mut::<RunStatus>().fail(reason);
                 return;
             }
         };

@@ -9,7 +9,7 @@
 
 mod components;
 mod config;
-mod diagnostics;
+mod error;
 mod events;
 mod inspect;
 mod metrics;
@@ -21,7 +21,7 @@ mod table;
 
 pub use components::{NissaState, SeedTally};
 pub use config::{NissaConfig, ProgressMode};
-pub use diagnostics::NissaError;
+pub use error::NissaError;
 pub use events::{KernelAdopted, Recorded, RunEnded, RunStarted};
 pub use inspect::{Inspection, JudgedGate, SeedHistory, StageEntered};
 pub use progress::Progress;
@@ -47,10 +47,11 @@ impl Plugin for NissaPlugin {
         "nissa"
     }
 
+    fn requires(&self) -> &[&'static str] {
+        &["oona"]
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        if !engine.has_plugin("oona") {
-            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
-        }
         let world = engine.world_mut();
         world.insert_resource(self.config);
         world.insert_resource(Journal::in_memory(self.config.events_max));

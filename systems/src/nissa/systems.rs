@@ -1,12 +1,12 @@
 //! What Nissa does in `Record`, in the order it does it.
 
 use bevy_ecs::prelude::*;
-use esper_engine::{journal::Journal, world::plugin::Clock};
-
-use super::{
-    NissaConfig, NissaState, Progress, diagnostics::fail, events::Inbox, metrics::Metrics,
-    progress::News,
+use esper_engine::{
+    journal::Journal,
+    world::plugin::{Clock, RunStatus},
 };
+
+use super::{NissaConfig, NissaState, Progress, events::Inbox, metrics::Metrics, progress::News};
 use crate::oona::{EpochEnded, StageChanged};
 
 /// Puts the tick's facts on record, and hands them to the operating system before anybody is told.
@@ -23,7 +23,7 @@ pub(super) fn record_events(
     }
     match recorded.and_then(|()| journal.flush()) {
         Ok(()) => state.journal = journal.position(),
-        Err(error) => fail(&mut commands, &error),
+        Err(error) => RunStatus::fail_later(&mut commands, error.to_string()),
     }
 }
 
@@ -54,7 +54,7 @@ pub(super) fn write_metrics(
     rows.sort_by_key(|row| row.host);
     match metrics.append(clock.0, rows.into_iter().map(Into::into)) {
         Ok(()) => state.metrics_bytes = metrics.len_bytes(),
-        Err(error) => fail(&mut commands, &error),
+        Err(error) => RunStatus::fail_later(&mut commands, error.to_string()),
     }
 }
 

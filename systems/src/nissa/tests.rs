@@ -14,7 +14,7 @@ use esper_engine::{
         fault::Fault,
         ids::{BlueprintId, HostId, KernelId, SeedId},
         plugin::{Clock, Engine, RunStatus, Tick, TickSystems},
-        save::{load_resources, save_resources},
+        save::SavedWorld,
         stage::Stage,
     },
 };
@@ -309,13 +309,13 @@ fn interrupted_run(
     start(first.world_mut(), Some(&dir), &started()).unwrap();
     (0..checkpoint).for_each(|_| first.tick());
     first.world_mut().resource_mut::<Journal>().sync().unwrap();
-    let saved = save_resources(first.world());
+    let saved = SavedWorld::save(first.world_mut());
     (checkpoint..stop).for_each(|_| first.tick());
     drop(first);
     damage(&dir);
 
     let mut second = engine();
-    load_resources(second.world_mut(), &saved).unwrap();
+    saved.load(second.world_mut()).unwrap();
     second.world_mut().resource_mut::<Clock>().0 = checkpoint;
     resume(second.world_mut(), Some(&dir)).unwrap();
     assert_eq!(second.run(), RunStatus::Completed);
@@ -366,12 +366,12 @@ fn a_resumed_run_that_differs_from_its_past_fails_and_says_where() {
     let mut first = engine();
     start(first.world_mut(), Some(&dir), &started()).unwrap();
     (0..5).for_each(|_| first.tick());
-    let saved = save_resources(first.world());
+    let saved = SavedWorld::save(first.world_mut());
     (5..9).for_each(|_| first.tick());
     drop(first);
 
     let mut second = engine();
-    load_resources(second.world_mut(), &saved).unwrap();
+    saved.load(second.world_mut()).unwrap();
     second.world_mut().resource_mut::<Clock>().0 = 6; // One tick is left out.
     resume(second.world_mut(), Some(&dir)).unwrap();
     let RunStatus::Failed(reason) = second.run() else { panic!("it differs") };

@@ -60,10 +60,11 @@ impl Plugin for TamiyoPlugin {
         "tamiyo"
     }
 
+    fn requires(&self) -> &[&'static str] {
+        &["oona"]
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        if !engine.has_plugin("oona") {
-            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
-        }
         // A policy that was put in place before stays: that is how a stranger brings its own.
         if engine.world().get_resource::<ActivePolicy>().is_none() {
             let policy: Option<Box<dyn Policy>> = match self.config.tamiyo.policy {

@@ -59,7 +59,7 @@ pub(super) fn decide(
         if !saved.bytes.is_empty()
             && let Err(reason) = policy.load(&saved.bytes)
         {
-            *status = RunStatus::Failed(format!("the policy's saved state does not fit: {reason}"));
+            status.fail(format!("the policy's saved state does not fit: {reason}"));
             return;
         }
     }

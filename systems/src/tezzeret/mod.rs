@@ -23,7 +23,13 @@ pub use diagnostics::{COMPILE, COMPILE_HOST};
 use bevy_ecs::prelude::*;
 use esper_engine::{
     forge::{AdmitSystems, ForgeConfig},
-    world::plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
+    world::{
+        catalog::{
+            Attempts, DeploymentCount, HostRecompiles, Kernel, KernelOf, KernelStatus, Penalties,
+        },
+        ids::{BlueprintId, KernelId},
+        plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
+    },
 };
 
 /// Adds [Tezzeret](self).
@@ -52,13 +58,22 @@ impl Plugin for TezzeretPlugin {
         "tezzeret"
     }
 
+    fn requires(&self) -> &[&'static str] {
+        &["oona"]
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        if !engine.has_plugin("oona") {
-            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
-        }
         engine.add_forge::<CompileJob>(self.forge(COMPILE))?;
         engine.add_forge::<HostCompileJob>(self.forge(COMPILE_HOST))?;
-        engine.add_saved::<esper_engine::world::catalog::HostRecompiles>("host_recompiles");
+        engine
+            .add_saved::<HostRecompiles>("host_recompiles")
+            .add_saved_component::<BlueprintId, Attempts>("blueprint.attempts")
+            .add_saved_entities::<KernelId>("kernel")
+            .add_saved_relationship::<KernelId, KernelOf, BlueprintId>("kernel.blueprint")
+            .add_saved_component::<KernelId, Kernel>("kernel.program")
+            .add_saved_component::<KernelId, KernelStatus>("kernel.status")
+            .add_saved_component::<KernelId, DeploymentCount>("kernel.deployments")
+            .add_saved_component::<KernelId, Penalties>("kernel.penalties");
         engine.add_systems(
             Tick,
             (

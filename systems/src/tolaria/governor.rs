@@ -39,7 +39,7 @@ fn restore(world: &mut World, id: HostId, entity: Entity, Runtime(handle): Runti
     let runtime = runtimes.get(handle).expect("the handle is live");
     let (fault, from_step) = (runtime.fault.expect("it was queried"), runtime.state.step);
     if n_rollbacks > governor.rollbacks_max as u64 {
-        *world.resource_mut::<RunStatus>() = RunStatus::Failed(format!(
+        world.resource_mut::<RunStatus>().fail(format!(
             "{id} met `{}` at step {from_step} after {} rollbacks (governor.rollbacks_max); a lower \
              train.optimizer.lr or train.clip_norm may help",
             fault.name(),

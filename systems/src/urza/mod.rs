@@ -82,10 +82,11 @@ impl Plugin for UrzaPlugin {
         "urza"
     }
 
+    fn requires(&self) -> &[&'static str] {
+        &["oona"]
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        if !engine.has_plugin("oona") {
-            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
-        }
         let store = match &self.config.place {
             LibraryPlace::Memory => LibraryStore::in_memory(),
             LibraryPlace::File(path) => LibraryStore::open(path),

@@ -1,9 +1,8 @@
-//! What can go wrong with a record, and how the run learns of it.
+//! What can go wrong with a record.
 
-use std::{fmt::Display, path::PathBuf};
+use std::path::PathBuf;
 
-use bevy_ecs::prelude::*;
-use esper_engine::{journal::JournalError, run_dir::FileError, world::plugin::RunStatus};
+use esper_engine::{journal::JournalError, run_dir::FileError};
 use esper_nn::digest::Digest;
 
 /// Why a run's record can not be kept or read.
@@ -34,15 +33,4 @@ pub enum NissaError {
         /// The last hash of the chain.
         found: Digest,
     },
-}
-
-/// Ends the run: its record can not go on. By command, so that other subsystems may fail in the same phase.
-pub(super) fn fail(commands: &mut Commands, error: &dyn Display) {
-    let reason = error.to_string();
-    commands.queue(move |world: &mut World| {
-        let mut status = world.resource_mut::<RunStatus>();
-        if !matches!(*status, RunStatus::Failed(_)) {
-            *status = RunStatus::Failed(reason);
-        }
-    });
 }
