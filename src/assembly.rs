@@ -10,6 +10,7 @@ use esper_engine::{
     device::{Cpu, Device},
     forge::Scripts,
     graph::NetworkGraph,
+    journal::EVENTS_FORMAT,
     run_dir::RunDir,
     runtime::{HostConfig, HostRuntime, Runtimes, StateDict},
     scenario::{self, Scenario},
@@ -207,6 +208,7 @@ impl RunBuilder {
         spawn_hosts(run.engine_mut(), &scenario, &built, init.as_ref());
         let adopted = adopt(run.engine_mut(), &scenario, recorded.as_deref())?;
         let started = RunStarted {
+            format: EVENTS_FORMAT,
             scenario: scenario.run.name.clone(),
             scenario_digest: Digest(scenario.digest()),
             seed: scenario.run.seed,

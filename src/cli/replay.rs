@@ -5,10 +5,10 @@ use std::{fs, path::PathBuf};
 use clap::Args as ClapArgs;
 use esper::{
     engine::{
-        forge::{Scripts, Ticket},
-        journal::{self, Journal},
+        forge::Scripts,
+        journal::{self, Journal, Recorded},
     },
-    systems::nissa::{KernelAdopted, Recorded, RunEnded},
+    systems::nissa::{KernelAdopted, RunEnded, RunStarted},
 };
 use esper_nn::digest::Digest;
 use serde::Serialize;
@@ -54,7 +54,10 @@ struct Record {
 pub fn execute(args: &Args, voice: Voice) -> Result<(), Failure> {
     let folder = RunFolder::open(&args.dir)?;
     let record = read(&folder)?;
-    let builder = folder.builder()?.scripts(scripts(&folder)?).adopted(record.adopted.clone());
+    let builder = folder
+        .builder()?
+        .scripts(Scripts::read(&folder.dir.events()).map_err(Failure::failed)?)
+        .adopted(record.adopted.clone());
     let mut run = builder.build().map_err(|error| Failure::run(error, &folder.file))?;
     // A replay that goes astray may never come to its end; the record's is far enough to see that.
     let summary = run.finish_unless(|tick| tick >= record.last_tick)?;
@@ -74,6 +77,7 @@ fn read(folder: &RunFolder) -> Result<Record, Failure> {
     for event in journal::read(&path).map_err(Failure::failed)? {
         match event {
             Ok(event) => {
+                RunStarted::check_format(&event, &path).map_err(Failure::failed)?;
                 record.last_tick = event.tick;
                 record.is_complete = event.kind == RunEnded::KIND;
                 if event.kind == KernelAdopted::KIND {
@@ -92,14 +96,6 @@ fn read(folder: &RunFolder) -> Result<Record, Failure> {
     bytes.truncate(len_bytes);
     record.bytes = bytes;
     Ok(record)
-}
-
-fn scripts(folder: &RunFolder) -> Result<Scripts, Failure> {
-    let mut scripts = Scripts::default();
-    for it in journal::admissions(&folder.dir.events()).map_err(Failure::failed)? {
-        scripts.0.entry(it.forge).or_default().push(it.tick, Ticket(it.ticket), &it.outcome);
-    }
-    Ok(scripts)
 }
 
 fn compare(record: &Record, replayed: &[u8], weights_digest: Digest) -> Answer {

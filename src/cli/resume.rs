@@ -10,11 +10,11 @@ use clap::Args as ClapArgs;
 use esper::{
     Run, RunBuilder,
     engine::{
-        journal,
+        journal::{self, Recorded},
         run_dir::{FileError, RunDir},
     },
     systems::{
-        nissa::{KernelAdopted, Recorded, RunEnd, RunStarted, Summary},
+        nissa::{KernelAdopted, RunEnd, RunStarted, Summary},
         tolaria,
     },
 };

@@ -78,6 +78,15 @@ pub enum DispatchSystems {
     Validate,
 }
 
+/// The order inside [`TickSystems::Record`]: what is written is collected first.
+#[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RecordSystems {
+    /// The tick's events are put in the order of the journal.
+    Collect,
+    /// They are written, counted and shown.
+    Write,
+}
+
 /// How many ticks have begun since the run started.
 #[derive(
     Resource, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord,
@@ -244,6 +253,7 @@ fn new_world() -> World {
         .configure_sets((SenseSystems::Hosts, SenseSystems::Seeds).chain().in_set(Sense))
         .configure_sets((Withdraw, Restore, Advance, Snapshot).chain().in_set(Transform))
         .configure_sets((Design, Compile, Validate).chain().in_set(Dispatch))
+        .configure_sets((RecordSystems::Collect, RecordSystems::Write).chain().in_set(Record))
         .add_systems((advance_clock, message_update_system).chain().before(Admit));
 
     let mut world = World::new();

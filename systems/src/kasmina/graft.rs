@@ -15,7 +15,7 @@ use esper_engine::{
 };
 
 use super::{bind::fork_of, config::KasminaConfig, transition::transition};
-use crate::oona::{FaultReported, HostRolledBack};
+use crate::oona::{FaultReported, HostRolledBack, RollbackTo};
 
 /// Twins and pinned forks are named from here on, so that hosts keep the small numbers.
 const FORK_IDS: u64 = 1 << 32;
@@ -190,7 +190,7 @@ fn roll_back(world: &mut World, seed: Entity, host: Entity, reason: &str) {
             host: host_id,
             from_step,
             to_step,
-            to: "twin".to_owned(),
+            to: RollbackTo::Twin,
             n_rollbacks,
         });
     } else {

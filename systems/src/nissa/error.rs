@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use esper_engine::{journal::JournalError, run_dir::FileError};
+use esper_engine::{
+    journal::{EVENTS_FORMAT, JournalError},
+    run_dir::FileError,
+};
 use esper_nn::digest::Digest;
 
 /// Why a run's record can not be kept or read.
@@ -22,6 +25,18 @@ pub enum NissaError {
         path: PathBuf,
         /// What the reader says.
         source: serde_json::Error,
+    },
+    /// The chain was written in another form than is read here.
+    #[error(
+        "{}: its events have format {found} and this Esper reads format {EVENTS_FORMAT}; use the Esper that wrote \
+         them (manifest.json says which)",
+        path.display()
+    )]
+    Format {
+        /// The file of the chain.
+        path: PathBuf,
+        /// The format it has.
+        found: u64,
     },
     /// Lines are missing at the end of the chain, or it is another run's.
     #[error("{}: the chain ends with hash {found}, but summary.json names {expected}", path.display())]

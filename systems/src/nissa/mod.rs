@@ -4,17 +4,17 @@
 //! | --- | --- | --- |
 //! | every fact on the bus: `StageChanged`, `GateJudged`, `EpochEnded`, ... | `Journal`, `RunStatus` on failure | `metrics.csv`, `summary.json`, [`NissaState`], [`Progress`] |
 //!
-//! All of it happens in `Record`. A plugin of one's own adds its events to the
-//! [`Journal`] in an earlier phase.
+//! All of it happens in `Record`, in [`RecordSystems::Write`]. An event that a plugin registers with
+//! [`Engine::add_event`] is written and shown like any of Esper's own.
 
 mod components;
 mod config;
 mod error;
-mod events;
 mod inspect;
 mod metrics;
 mod progress;
 mod run;
+mod run_events;
 mod summary;
 mod systems;
 mod table;
@@ -22,17 +22,17 @@ mod table;
 pub use components::{NissaState, SeedTally};
 pub use config::{NissaConfig, ProgressMode};
 pub use error::NissaError;
-pub use events::{KernelAdopted, Recorded, RunEnded, RunStarted};
 pub use inspect::{Inspection, JudgedGate, SeedHistory, StageEntered};
 pub use progress::Progress;
 pub use run::{finish, record_adoptions, resume, start};
+pub use run_events::{KernelAdopted, RunEnded, RunStarted};
 pub use summary::{HostSummary, RunEnd, RunFacts, Scores, Summary};
 pub use table::table;
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
     journal::Journal,
-    world::plugin::{BuildError, Engine, Plugin, Tick, TickSystems},
+    world::plugin::{BuildError, Engine, Plugin, RecordSystems, Tick},
 };
 
 /// Adds [Nissa](self), with a journal in memory until [`start`] or [`resume`] gives it a file.
@@ -67,7 +67,7 @@ impl Plugin for NissaPlugin {
                 systems::show_progress,
             )
                 .chain()
-                .in_set(TickSystems::Record),
+                .in_set(RecordSystems::Write),
         );
         Ok(())
     }

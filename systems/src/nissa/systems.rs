@@ -2,22 +2,22 @@
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
-    journal::Journal,
+    journal::{Journal, TickEvents},
     world::plugin::{Clock, RunStatus},
 };
 
-use super::{NissaConfig, NissaState, Progress, events::Inbox, metrics::Metrics, progress::News};
-use crate::oona::{EpochEnded, StageChanged};
+use super::{NissaConfig, NissaState, Progress, metrics::Metrics};
+use crate::oona::{EpochEnded, HostReport, StageChanged};
 
 /// Puts the tick's facts on record, and hands them to the operating system before anybody is told.
 pub(super) fn record_events(
     clock: Res<Clock>,
-    mut inbox: Inbox,
+    events: Res<TickEvents>,
     mut journal: ResMut<Journal>,
     mut state: ResMut<NissaState>,
     mut commands: Commands,
 ) {
-    let recorded = inbox.record(clock.0, &mut journal);
+    let recorded = events.iter().try_for_each(|event| event.append(clock.0, &mut journal));
     if recorded.is_ok() && journal.position() == state.journal {
         return;
     }
@@ -59,10 +59,15 @@ pub(super) fn write_metrics(
 }
 
 /// Shows what happened.
-pub(super) fn show_progress(clock: Res<Clock>, mut news: News, mut progress: ResMut<Progress>) {
+pub(super) fn show_progress(
+    clock: Res<Clock>,
+    events: Res<TickEvents>,
+    mut reports: MessageReader<HostReport>,
+    mut progress: ResMut<Progress>,
+) {
     if progress.is_quiet() {
-        news.clear();
+        reports.clear();
     } else {
-        news.show(clock.0, &mut progress);
+        progress.show(clock.0, reports.read(), &events);
     }
 }

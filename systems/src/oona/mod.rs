@@ -9,11 +9,12 @@
 //! or orders for a subsystem: they carry lasting ids, never entities.
 
 mod messages;
+mod recorded;
 
 pub use messages::{
     BlueprintDesigned, CommandRefused, EpochEnded, FaultReported, GateJudged, HostReport,
-    HostRolledBack, HostSwapped, JobAdmitted, KernelJudged, Refusal, SeedAction, SeedCommand,
-    SeedPlanted, SeedReport, StageChanged,
+    HostRolledBack, HostSwapped, JobAdmitted, KernelJudged, Refusal, RollbackTo, SeedAction,
+    SeedCommand, SeedPlanted, SeedReport, StageChanged,
 };
 
 pub use esper_engine::world::gate::{Gate, GateState, GateVerdict};
@@ -29,21 +30,8 @@ impl Plugin for OonaPlugin {
     }
 
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        engine
-            .add_message::<HostReport>()
-            .add_message::<EpochEnded>()
-            .add_message::<SeedReport>()
-            .add_message::<SeedCommand>()
-            .add_message::<CommandRefused>()
-            .add_message::<SeedPlanted>()
-            .add_message::<StageChanged>()
-            .add_message::<GateJudged>()
-            .add_message::<FaultReported>()
-            .add_message::<HostRolledBack>()
-            .add_message::<HostSwapped>()
-            .add_message::<BlueprintDesigned>()
-            .add_message::<KernelJudged>()
-            .add_message::<JobAdmitted>();
+        engine.add_message::<HostReport>().add_message::<SeedReport>().add_message::<SeedCommand>();
+        recorded::register(engine);
         Ok(())
     }
 }

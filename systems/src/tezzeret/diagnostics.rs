@@ -14,6 +14,6 @@ pub(super) fn admitted<J: Job>(forge: &str, admission: &Admission<J>) -> JobAdmi
     JobAdmitted {
         forge: forge.to_owned(),
         ticket: admission.ticket.0,
-        outcome: admission.outcome.word().to_owned(),
+        outcome: admission.outcome.kind(),
     }
 }

@@ -11,7 +11,7 @@ use esper_engine::{
 };
 
 use super::{config::TolariaConfig, snapshots::Snapshots};
-use crate::oona::HostRolledBack;
+use crate::oona::{HostRolledBack, RollbackTo};
 
 /// Rolls back every host that Kasmina's withdrawal has not already put right.
 pub(super) fn restore_hosts(
@@ -60,6 +60,6 @@ fn restore(world: &mut World, id: HostId, entity: Entity, Runtime(handle): Runti
     let runtimes = world.resource::<Runtimes>();
     let to_step = runtimes.get(handle).expect("the handle is live").state.step;
     world.entity_mut(entity).insert(Restored);
-    let to = "snapshot".to_owned();
+    let to = RollbackTo::Snapshot;
     world.write_message(HostRolledBack { host: id, from_step, to_step, to, n_rollbacks });
 }
