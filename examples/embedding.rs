@@ -98,14 +98,14 @@ impl Policy for FirstFit {
     fn decide(&mut self, view: &Observation<'_>, commands: &mut Vec<SeedCommand>) {
         let mut ask = |seed, action| commands.push(SeedCommand { seed, action });
         for dormant in view.dormant() {
-            let chosen = view.offers().iter().find(|offer| {
-                offer.is_ready
-                    && offer.family == "silu_mlp"
-                    && offer.contract == dormant.contract
-                    && view.past(dormant.host, dormant.site, offer.blueprint).is_none()
+            let chosen = view.candidates().iter().find(|candidate| {
+                candidate.is_ready
+                    && candidate.family == "silu_mlp"
+                    && candidate.contract == dormant.contract
+                    && view.past(dormant.host, dormant.site, candidate.blueprint).is_none()
             });
-            if let Some(offer) = chosen {
-                ask(dormant.seed, SeedAction::Germinate { blueprint: offer.blueprint });
+            if let Some(candidate) = chosen {
+                ask(dormant.seed, SeedAction::Germinate { blueprint: candidate.blueprint });
             }
         }
         for seed in view.seeds {

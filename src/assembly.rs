@@ -267,7 +267,7 @@ impl RunBuilder {
         world.insert_resource(RunSeed(scenario.run.seed));
         world.insert_resource(host_configs(&scenario, &data));
         if let Some(policy) = self.policy {
-            world.insert_resource(ActivePolicy(Some(policy)));
+            world.insert_resource(ActivePolicy(policy));
         }
         if let Some(scripts) = self.scripts {
             world.insert_resource(scripts);

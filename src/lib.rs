@@ -63,6 +63,6 @@ pub mod prelude {
         oona::{
             EpochEnded, GateJudged, HostReport, SeedAction, SeedCommand, SeedReport, StageChanged,
         },
-        tamiyo::{Candidate, DormantSeed, Observation, Policy},
+        tamiyo::{Candidate, DormantSeed, Observation, Policy, TamiyoConfig, TamiyoExt},
     };
 }

@@ -10,3 +10,4 @@ pub mod ids;
 pub mod plugin;
 pub mod save;
 pub mod stage;
+pub mod trials;
