@@ -1,7 +1,17 @@
 //! A stranger's crate can bring its own blueprints, policy, subsystem and systems, with no fork.
 
+use std::collections::BTreeMap;
+
 use bevy_ecs::prelude::*;
-use esper::prelude::*;
+use esper::{
+    engine::{
+        journal::{Recorded, RecordedMessage},
+        run_dir::{Manifest, RunDir},
+    },
+    prelude::*,
+};
+use esper_nn::digest::Digest;
+use serde::{Deserialize, Serialize};
 
 /// The example itself: what it shows is what is tested.
 #[allow(dead_code, reason = "a test needs no `main`")]
@@ -105,6 +115,117 @@ fn a_blueprint_of_ones_own_grows_in_every_family_of_hosts() -> Result<(), RunErr
         assert!(census.n_germinated > 0, "{family:?}: {census:?}");
         assert!(summary.flops.seeds > 0, "{family:?}: its module was trained");
     }
+    Ok(())
+}
+
+/// How many ticks a seed has lived: a component of ours on an entity of Esper's.
+#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq)]
+struct Age(u64);
+
+/// A seed is a multiple of 50 ticks old.
+#[derive(Message, Serialize, Clone, Debug)]
+struct Birthday {
+    seed: SeedId,
+    age: u64,
+}
+
+impl Recorded for Birthday {
+    const KIND: &'static str = "birthday";
+}
+
+impl RecordedMessage for Birthday {
+    type Key = SeedId;
+
+    fn key(&self) -> SeedId {
+        self.seed
+    }
+}
+
+struct AgePlugin;
+
+impl Plugin for AgePlugin {
+    fn name(&self) -> &'static str {
+        "age"
+    }
+
+    fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
+        engine.add_saved_component::<SeedId, Age>("age.of_seed").add_event::<Birthday>();
+        engine.add_systems(Tick, grow_older.in_set(TickSystems::Decide));
+        Ok(())
+    }
+}
+
+fn grow_older(
+    mut seeds: Query<(Entity, &SeedId, Option<&mut Age>)>,
+    mut birthdays: MessageWriter<Birthday>,
+    mut commands: Commands,
+) {
+    for (entity, seed, age) in &mut seeds {
+        let Some(mut age) = age else {
+            commands.entity(entity).insert(Age(1));
+            continue;
+        };
+        age.0 += 1;
+        if age.0.is_multiple_of(50) {
+            birthdays.write(Birthday { seed: *seed, age: age.0 });
+        }
+    }
+}
+
+fn ages(run: &Run) -> Vec<(SeedId, Option<Age>)> {
+    let world = run.engine().world();
+    let seeds = world.resource::<Index<SeedId>>().iter();
+    seeds.map(|(seed, entity)| (seed, world.get::<Age>(entity).copied())).collect()
+}
+
+#[test]
+fn a_component_and_an_event_of_ones_own_survive_a_checkpoint_once_they_are_registered()
+-> Result<(), RunError> {
+    let base = tempfile::tempdir().expect("a folder of the test's own");
+    let builder = |name: &str| {
+        let manifest = Manifest {
+            version: String::new(),
+            build: String::new(),
+            cpu: String::new(),
+            started: name.to_owned(),
+            scenario: "extension".to_owned(),
+            scenario_digest: Digest::default(),
+            seed: 0,
+            data_digests: BTreeMap::new(),
+            library: None,
+        };
+        let dir = RunDir::create(base.path(), &manifest, "").expect("it is writable");
+        let events = dir.events();
+        (RunBuilder::new(brief_of(Family::Mlp)).plugin(AgePlugin).dir(dir), events)
+    };
+    let (whole, events) = builder("whole");
+    let mut whole = whole.build()?;
+    let expected = whole.finish()?;
+    assert!(ages(&whole).iter().any(|(_, age)| age.is_some_and(|age| age.0 > 50)));
+    let text = std::fs::read_to_string(&events).expect("it was written");
+    assert!(text.contains(r#""kind":"birthday""#), "it is on record");
+
+    let (stopped, events) = builder("stopped");
+    let dir = {
+        let mut run = stopped.build()?;
+        run.run_until(|tick| tick >= 60)?;
+        let dir = run.dir().expect("it was given one").clone();
+        // What is beyond the checkpoint is what the resumed run has to do again.
+        (0..20).for_each(|_| run.engine_mut().tick());
+        dir
+    };
+    let again = RunBuilder::new(brief_of(Family::Mlp)).plugin(AgePlugin).dir(dir.clone());
+    let (mut resumed, _) = again.resume()?;
+    assert!(ages(&resumed).iter().any(|(_, age)| age.is_some_and(|age| age.0 > 40)));
+    let summary = resumed.finish()?;
+    assert_eq!(summary.weights_digest, expected.weights_digest);
+    assert_eq!(ages(&resumed), ages(&whole));
+    assert_eq!(std::fs::read_to_string(&events).expect("it was written"), text);
+    drop(resumed);
+
+    let without = RunBuilder::new(brief_of(Family::Mlp)).dir(dir).resume();
+    let Err(error) = without else { panic!("its plugin is missing") };
+    assert!(error.to_string().contains("`age.of_seed` was saved"), "{error}");
     Ok(())
 }
 

@@ -7,27 +7,27 @@
 //! All of it happens in `Record`, in [`RecordSystems::Write`]. An event that a plugin registers with
 //! [`Engine::add_event`] is written and shown like any of Esper's own.
 
-mod components;
 mod config;
 mod error;
 mod inspect;
 mod metrics;
 mod progress;
-mod run;
+mod record;
 mod run_events;
 mod summary;
-mod systems;
 mod table;
+mod tally;
+mod write;
 
-pub use components::{NissaState, SeedTally};
 pub use config::{NissaConfig, ProgressMode};
 pub use error::NissaError;
 pub use inspect::{Inspection, JudgedGate, SeedHistory, StageEntered};
 pub use progress::Progress;
-pub use run::{finish, record_adoptions, resume, start};
+pub use record::{finish, record_adoptions, resume, start};
 pub use run_events::{KernelAdopted, RunEnded, RunStarted};
 pub use summary::{HostSummary, RunEnd, RunFacts, Scores, Summary};
 pub use table::table;
+pub use tally::{NissaState, SeedTally};
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
@@ -61,10 +61,10 @@ impl Plugin for NissaPlugin {
         engine.add_saved::<NissaState>("nissa").add_systems(
             Tick,
             (
-                systems::record_events,
-                systems::count_outcomes,
-                systems::write_metrics,
-                systems::show_progress,
+                write::record_events,
+                write::count_outcomes,
+                write::write_metrics,
+                write::show_progress,
             )
                 .chain()
                 .in_set(RecordSystems::Write),

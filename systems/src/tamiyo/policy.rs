@@ -141,3 +141,59 @@ impl SavedAs for PolicyState {
         Ok(world.resource_mut::<ActivePolicy>().0.load(&saved)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use esper_engine::scenario::Scenario;
+
+    use super::*;
+    use crate::{oona::OonaPlugin, tamiyo::TamiyoPlugin};
+
+    /// Says of itself what it was made with.
+    struct Named(u64);
+
+    impl Policy for Named {
+        fn decide(&mut self, _: &Observation<'_>, _: &mut Vec<SeedCommand>) {}
+
+        fn save(&self) -> Vec<u8> {
+            vec![self.0 as u8]
+        }
+    }
+
+    fn config() -> TamiyoConfig {
+        TamiyoConfig { run_seed: 7, ..TamiyoConfig::new(&Scenario::default(), Vec::new()) }
+    }
+
+    #[test]
+    fn a_policy_is_made_by_its_name_and_an_unknown_one_is_told_the_nearest() {
+        let mut engine = Engine::default();
+        engine.add_plugin(OonaPlugin).unwrap();
+        engine.add_plugin(TamiyoPlugin { config: config() }).unwrap();
+        engine.add_policy("first_fit", |config| Named(config.run_seed)).unwrap();
+        let policies = engine.world().resource::<Policies>();
+        assert_eq!(policies.make("first_fit", &config()).unwrap().save(), [7]);
+        let Err(error) = policies.make("first_fits", &config()) else { panic!("there is none") };
+        assert_eq!(
+            error.to_string(),
+            "`tamiyo.policy`: no policy is called `first_fits`; did you mean `first_fit`? \
+             there are first_fit, fixed, heuristic, off, random"
+        );
+        let taken = engine.add_policy("random", |_| Named(0)).map(|_| ()).unwrap_err();
+        assert_eq!(taken.to_string(), "tamiyo: policy `random` is registered twice");
+    }
+
+    #[test]
+    fn the_scenarios_policy_is_in_charge_unless_another_is_already() {
+        for is_there in [true, false] {
+            let mut engine = Engine::default();
+            if is_there {
+                engine.world_mut().insert_resource(ActivePolicy(Box::new(Named(9))));
+            }
+            engine.add_plugin(OonaPlugin).unwrap();
+            engine.add_plugin(TamiyoPlugin { config: config() }).unwrap();
+            engine.finish().unwrap();
+            let saved = engine.world().resource::<ActivePolicy>().0.save();
+            assert_eq!(saved == [9], is_there);
+        }
+    }
+}

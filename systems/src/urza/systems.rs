@@ -15,7 +15,7 @@ use esper_engine::world::{
 use esper_nn::contract::Contract;
 
 use super::{
-    components::{OpenLibrary, Unread},
+    open_library::{OpenLibrary, Unread},
     record::{DeploymentRecord, KernelRecord, TwinGain},
     recorder::News,
 };
