@@ -17,7 +17,7 @@ use super::{
 };
 use crate::runtime::Runtimes;
 
-/// One pass through the seven phases: `steps_per_tick` steps of every host and every decision about them.
+/// One pass through the eight phases: `steps_per_tick` steps of every host and every decision about them.
 #[derive(ScheduleLabel, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Tick;
 
@@ -61,7 +61,7 @@ pub enum TransformSystems {
     Withdraw,
     /// Hosts still at fault are rolled back.
     Restore,
-    /// Kernels are bound, commands obeyed, stages advanced.
+    /// Kernels are bound, commands carried out, stages advanced.
     Advance,
     /// Snapshots are taken of what the tick left.
     Snapshot,

@@ -6,8 +6,6 @@
 //!
 //! A fault stops a host at once. Kasmina withdraws what was grafted; a host that is still at fault goes back to its
 //! newest snapshot, with its learning rate lowered. It rolls back, never skips.
-//!
-//! There is no `components.rs`: [`Snapshots`] and [`CheckpointPlan`] stand beside what works on them.
 
 mod checkpoint;
 mod config;
