@@ -33,13 +33,11 @@ use super::{
     snapshots::{Snapshots, take_first},
 };
 
-/// Where checkpoints go, and whether one was asked for.
+/// Where checkpoints go, and how far the run was at the last.
 #[derive(Resource, Clone, Debug, Default)]
 pub struct CheckpointPlan {
     /// The folder; without one nothing is saved.
     pub folder: Option<PathBuf>,
-    /// Save at the end of this tick, whatever the epoch.
-    pub is_requested: bool,
     /// Epochs that were over at the last checkpoint.
     pub epochs_done: u64,
 }
@@ -131,13 +129,12 @@ pub(super) fn save_when_due(world: &mut World) {
     let is_due = checkpoint.every_epochs > 0
         && epochs_done / checkpoint.every_epochs > plan.epochs_done / checkpoint.every_epochs;
     let has_ended = *world.resource::<RunStatus>() == RunStatus::Completed;
-    if !(is_due || has_ended || plan.is_requested) {
+    if !(is_due || has_ended) {
         return;
     }
     match write_checkpoint(world, &folder) {
         Ok(_) => {
-            let mut plan = world.resource_mut::<CheckpointPlan>();
-            (plan.is_requested, plan.epochs_done) = (false, epochs_done);
+            world.resource_mut::<CheckpointPlan>().epochs_done = epochs_done;
             remove_old(&folder, checkpoint.keep);
         }
         Err(error) => {
