@@ -9,7 +9,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use esper::engine::{
     program::Program,
     scenario::{Adam, Optimizer},
-    world::catalog::KernelStore,
+    world::kernel::KernelStore,
 };
 use support::{
     growth::{cache_of, library_with},

@@ -17,7 +17,10 @@ use esper::{
         world::components::Runtime as HostNumbers,
     },
     prelude::*,
-    systems::{kasmina::paired_interval, oona::GateJudged},
+    systems::{
+        kasmina::paired_interval,
+        oona::{GateEvidence, GateJudged},
+    },
 };
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -55,7 +58,7 @@ fn keep_verdicts(
     mut judged: bevy_ecs::prelude::MessageReader<GateJudged>,
     mut verdicts: bevy_ecs::prelude::ResMut<Verdicts>,
 ) {
-    verdicts.0.extend(judged.read().filter(|it| it.gate == Gate::G5).cloned());
+    verdicts.0.extend(judged.read().filter(|it| it.evidence.gate() == Gate::G5).cloned());
 }
 
 fn train(
@@ -78,8 +81,9 @@ fn train(
     let handle = world.query::<&HostNumbers>().iter(world).next().expect("a run has a host").0;
     let graph = (*world.resource::<Runtimes>().get(handle).expect("live").graph).clone();
     let verdicts = &world.resource::<Verdicts>().0;
-    let gate_gain = |it: &GateJudged| {
-        it.numbers.iter().find(|(name, _)| name == "gate_gain").map(|(_, gain)| *gain > 0.0)
+    let gate_gain = |it: &GateJudged| match it.evidence {
+        GateEvidence::G5 { gate_gain, .. } => Some(gate_gain > 0.0),
+        _ => None,
     };
     Ok(Outcome {
         summary,

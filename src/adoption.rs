@@ -15,12 +15,10 @@ use esper_engine::{
     runtime::Runtimes,
     scenario::Scenario,
     world::{
-        catalog::{
-            Attempts, Blueprint, BlueprintStatus, DeploymentCount, Kernel, KernelCache, KernelOf,
-            KernelStatus, Measured, SafetySheet,
-        },
-        components::ModuleContract,
+        blueprint::{Blueprint, BlueprintBundle, BlueprintStatus},
         ids::{BlueprintId, KernelId},
+        kernel::{Kernel, KernelBundle, KernelStatus, Measured, SafetySheet},
+        kernel_cache::KernelCache,
     },
 };
 use esper_nn::contract::Contract;
@@ -134,10 +132,8 @@ fn spawn(world: &mut World, mut designs: Designs, adoptions: Adoptions) -> Vec<K
     for (id, mut kernels) in adoptions {
         let (contract, blueprint) = designs.remove(&id).expect("only designs are asked for");
         let (family, params_elems) = (blueprint.family.clone(), blueprint.params_elems);
-        let status = BlueprintStatus::Compiled;
-        let parent = world
-            .spawn((id, blueprint, ModuleContract(contract), status, Attempts::default()))
-            .id();
+        let bundle = BlueprintBundle::new(blueprint, contract, BlueprintStatus::Validated);
+        let parent = world.spawn(bundle).id();
         kernels.sort_by_key(|kernel| kernel.id);
         for Adopted { id: kernel_id, kernel, program, safety, measured } in kernels {
             let (family, variant) = (family.clone(), kernel.variant.clone());
@@ -151,13 +147,8 @@ fn spawn(world: &mut World, mut designs: Designs, adoptions: Adoptions) -> Vec<K
             if let Some(program) = program {
                 world.resource_mut::<KernelCache>().insert(kernel_id, program);
             }
-            let mut entity = world.spawn((
-                kernel_id,
-                kernel,
-                KernelStatus::Validated,
-                KernelOf(parent),
-                DeploymentCount::default(),
-            ));
+            let status = KernelStatus::Validated;
+            let mut entity = world.spawn(KernelBundle::new(kernel_id, kernel, status, parent));
             if let Some(safety) = safety {
                 entity.insert(safety);
             }

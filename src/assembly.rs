@@ -12,10 +12,10 @@ use esper_engine::{
     graph::NetworkGraph,
     journal::EVENTS_FORMAT,
     run_dir::RunDir,
-    runtime::{HostConfig, HostRuntime, Runtimes, StateDict},
+    runtime::{HostConfig, HostRuntime, StateDict},
     scenario::{self, Scenario},
     world::{
-        components::{HostRole, Runtime},
+        hosts::spawn_host,
         ids::HostId,
         plugin::{BuildError, Engine, Plugin, RunSeed},
     },
@@ -373,8 +373,7 @@ fn spawn_hosts(engine: &mut Engine, scenario: &Scenario, built: &Built, init: Op
         if let Some(weights) = init {
             runtime.load_state_dict(weights).expect("they were checked");
         }
-        let handle = world.resource_mut::<Runtimes>().insert(runtime);
-        world.spawn((HostId(replica), HostRole::Principal, Runtime(handle)));
+        spawn_host(world, HostId(replica), runtime);
     }
 }
 

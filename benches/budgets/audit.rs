@@ -42,6 +42,7 @@ fn write(path: &Path) {
         let event = StageChanged {
             seed: SeedId(i),
             host: HostId(0),
+            site_id: SiteId(0),
             site: "hidden0".to_owned(),
             from: Stage::Training,
             to: Stage::Grafting,

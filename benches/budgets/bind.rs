@@ -5,7 +5,7 @@ use std::{hint::black_box, sync::Arc};
 use esper::engine::{
     program::{CompileOptions, Program},
     scenario::{Adam, Incubation, Optimizer},
-    world::catalog::{KernelCache, KernelStore},
+    world::{kernel::KernelStore, kernel_cache::KernelCache},
 };
 
 use crate::{

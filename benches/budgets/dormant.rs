@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use esper::prelude::*;
+use esper::{engine::world::components::Pinned, prelude::*};
 
 use crate::{
     allocated,
@@ -62,15 +62,15 @@ fn resting_world_with(n_seeds: u64, change: Change) -> (Run, f64) {
     scenario.host.sites = vec!["hidden0".into()];
     let mut run = change(RunBuilder::new(scenario)).build().expect("the scenario is sound");
     let world = run.engine_mut().world_mut();
-    world.resource_mut::<Runtimes>().iter_mut().for_each(|host| host.is_pinned = true);
+    let host = world.resource::<Index<HostId>>().entity(HostId(0)).expect("it has one host");
+    world.entity_mut(host).insert(Pinned);
     // Until the catalogue is compiled the ticks have other work.
     (0..100).for_each(|_| run.engine_mut().tick());
     let world = run.engine_mut().world_mut();
-    let host = world.resource::<Index<HostId>>().entity(HostId(0)).expect("it has one host");
     let first = world.resource::<Index<SeedId>>().last().expect("its site is planted").0 + 1;
     let before = allocated::bytes();
     for id in first..first + n_seeds {
-        world.spawn((SeedId(id), SeedOf(host), Site(0)));
+        world.spawn((SeedId(id), SeedOf(host), SiteId(0)));
     }
     let bytes = allocated::bytes() - before;
     run.engine_mut().tick();

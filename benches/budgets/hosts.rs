@@ -6,6 +6,7 @@ use esper::{
     engine::{
         runtime::{FlopsAccount, Split},
         scenario::{self, Adam, Optimizer},
+        world::hosts::spawn_host,
     },
     prelude::*,
 };
@@ -75,8 +76,7 @@ fn world_of(n_threads: usize, steps_per_tick: u64) -> Run {
     let digits = world.resource::<Index<HostId>>().entity(HostId(0)).expect("it has one host");
     world.despawn(digits);
     for (id, host) in (0..).zip(hosts()) {
-        let handle = world.resource_mut::<Runtimes>().insert(host);
-        world.spawn((HostId(id), HostRole::Principal, Runtime(handle)));
+        spawn_host(world, HostId(id), host);
     }
     run
 }

@@ -7,8 +7,10 @@ use esper::{
         graph::{NetworkGraph, Op},
         program::{CompileOptions, Program},
         world::{
-            catalog::{Blueprint, BlueprintStatus, Kernel, KernelCache, KernelStatus},
+            blueprint::{Blueprint, BlueprintStatus},
             ids::KernelId,
+            kernel::{Kernel, KernelStatus},
+            kernel_cache::KernelCache,
         },
     },
     kernels::cpu::Activation,
@@ -47,7 +49,7 @@ pub fn library_with(path: &Path, len_max_bytes: usize) -> (LibraryStore, KernelI
     let blueprint_id = blueprint.id(contract);
     let id = Kernel::id(blueprint_id, "cpu", &kernel.variant);
     let len_bytes = bytes.len();
-    let compiled = BlueprintStatus::Compiled;
+    let compiled = BlueprintStatus::Validated;
     let validated = KernelStatus::Validated;
     let mut batch = Batch::new("bench");
     batch.blueprints.push(BlueprintRecord::new(

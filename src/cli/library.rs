@@ -233,8 +233,6 @@ fn blueprint_text(details: &BlueprintDetails) -> String {
         row("basis", &it.basis);
         row("params", &it.params_elems.to_string());
         row("FLOPs", &format!("{} an example, forward", it.flops_per_example));
-        let parents: Vec<String> = it.lineage.iter().map(Digest::short).collect();
-        row("lineage", &or_dash((!parents.is_empty()).then(|| parents.join(", "))));
         row("run", &it.run);
     }
     for (index, node) in details.nodes.iter().enumerate() {

@@ -3,7 +3,7 @@
 use esper::{
     engine::scenario::{Action, Incubation, Policy, ScheduledAction},
     prelude::*,
-    systems::oona::GateJudged,
+    systems::oona::{GateEvidence, GateJudged},
 };
 
 use crate::support::{Family, brief_of};
@@ -28,7 +28,7 @@ fn judge(host: Family, blueprint: &str, seed: u64) -> (bool, f64) {
     struct Verdicts(Vec<GateJudged>);
 
     fn keep(mut judged: MessageReader<GateJudged>, mut verdicts: ResMut<Verdicts>) {
-        verdicts.0.extend(judged.read().filter(|it| it.gate == Gate::G5).cloned());
+        verdicts.0.extend(judged.read().filter(|it| it.evidence.gate() == Gate::G5).cloned());
     }
 
     let mut scenario = arena(host);
@@ -68,9 +68,10 @@ fn judge(host: Family, blueprint: &str, seed: u64) -> (bool, f64) {
     let verdicts = &run.engine().world().resource::<Verdicts>().0;
     assert!(!verdicts.is_empty(), "{host:?} {blueprint} {seed}: judged");
     let passed = verdicts.iter().any(|it| it.verdict == GateVerdict::Passed);
-    let gate =
-        verdicts.first().and_then(|it| it.numbers.iter().find(|(name, _)| name == "gate_gain"));
-    (passed, gate.map_or(0.0, |(_, gain)| *gain))
+    let GateEvidence::G5 { gate_gain, .. } = verdicts[0].evidence else {
+        panic!("only what G5 saw was kept")
+    };
+    (passed, gate_gain)
 }
 
 fn shares(host: Family, blueprint: &str, n_seeds: u64) -> (f64, f64) {

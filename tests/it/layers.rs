@@ -18,8 +18,6 @@ const FOLDERS_WITH_CIRCLES: &[&str] = &[
     "engine/data/src",
     "engine/src",
     "engine/src/runtime",
-    "systems/src/karn",
-    "systems/src/urabrask",
 ];
 
 fn root() -> &'static Path {

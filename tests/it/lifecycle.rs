@@ -6,7 +6,7 @@ use bevy_ecs::prelude::*;
 use esper::{
     engine::{
         scenario::{Composition, Counterfactual, Incubation},
-        world::ids::HostId,
+        world::components::TwinOf,
     },
     prelude::*,
 };
@@ -24,17 +24,14 @@ struct Trace(BTreeMap<u64, Digest>);
 struct Stages(Vec<StageChanged>);
 
 fn trace_hosts(
-    hosts: Query<(&HostId, &HostRole, &Runtime)>,
-    runtimes: Res<Runtimes>,
+    hosts: Hosts,
     mut changes: MessageReader<StageChanged>,
     mut trace: ResMut<Trace>,
     mut stages: ResMut<Stages>,
 ) {
-    for (_, role, Runtime(handle)) in &hosts {
-        if *role == HostRole::Principal {
-            let host = runtimes.get(*handle).unwrap();
-            trace.0.insert(host.state.step, state_digest(host));
-        }
+    for (_, host) in hosts.principals() {
+        let host = hosts.runtime(host);
+        trace.0.insert(host.state.step, state_digest(host));
     }
     stages.0.extend(changes.read().cloned());
 }
@@ -86,7 +83,7 @@ impl Policy for CullIn {
             return;
         }
         let Some(seed) = view.seeds.first() else {
-            let dormant = view.dormant().iter().find(|seed| seed.site == 1);
+            let dormant = view.dormant().iter().find(|seed| seed.site == SiteId(1));
             let candidate = view.candidates().iter().find(|candidate| {
                 candidate.is_ready
                     && candidate.family == self.blueprint
@@ -262,7 +259,7 @@ proptest! {
         for change in changes {
             prop_assert!(change.from.may_become(change.to), "{change:?}");
         }
-        // Nothing is left but the host: no fork, no bound seed, no number of theirs.
+        // Nothing is left but the host: no twin, no bound seed, no number of theirs.
         prop_assert_eq!(world.resource::<Runtimes>().len(), 1);
         let host = world.resource::<Runtimes>().iter().next().unwrap();
         prop_assert!(host.seeds.is_empty());
@@ -275,25 +272,26 @@ fn check_world(world: &mut World) {
     let stages: BTreeMap<SeedId, Stage> =
         seeds.iter(world).map(|(id, stage)| (*id, *stage)).collect();
     let n_grafted = stages.values().filter(|stage| stage.is_grafted()).count();
-    let mut hosts = world.query::<(&HostRole, &Runtime)>();
-    let n_forks = hosts.iter(world).filter(|(role, _)| **role != HostRole::Principal).count();
+    let mut hosts = world.query::<(Has<Principal>, Has<TwinOf>, &Runtime)>();
+    let n_twins = hosts.iter(world).filter(|(_, is_twin, _)| *is_twin).count();
     assert!(n_grafted <= 1, "one graft at a time");
-    assert_eq!(n_forks, n_grafted, "a fork lives exactly as long as its graft");
-    for (role, Runtime(handle)) in hosts.iter(world) {
+    assert_eq!(n_twins, n_grafted, "a twin lives exactly as long as its graft");
+    for (is_principal, is_twin, Runtime(handle)) in hosts.iter(world) {
         let host = world.resource::<Runtimes>().get(*handle).expect("the handle is live");
         for seed in &host.seeds {
             let stage = stages[&seed.state.id];
             let is_alive =
                 stage == Stage::Training || stage.is_grafted() || stage == Stage::Fossilized;
             assert!(is_alive, "{} is bound in {stage}", seed.state.id);
-            if *role != HostRole::Principal {
-                assert!(!stage.is_grafted(), "a fork is without the grafted seed");
+            if is_twin {
+                assert!(!stage.is_grafted(), "a twin is without the grafted seed");
             }
         }
         let n_training = stages.values().filter(|stage| **stage == Stage::Training).count();
         let n_bound_training =
             host.seeds.iter().filter(|seed| stages[&seed.state.id] == Stage::Training).count();
-        if *role == HostRole::Principal {
+        assert_ne!(is_principal, is_twin);
+        if is_principal {
             assert_eq!(n_bound_training, n_training, "every training seed is bound");
         }
     }

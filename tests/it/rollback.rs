@@ -2,7 +2,6 @@
 
 use bevy_ecs::prelude::*;
 use esper::{
-    engine::world::ids::HostId,
     prelude::*,
     systems::oona::{FaultReported, HostRolledBack, RollbackTo},
 };
@@ -28,15 +27,13 @@ struct Seen {
     digests: Vec<(u64, Digest)>,
 }
 
-fn sabotage(
-    hosts: Query<(&HostRole, &Runtime, Has<esper::engine::world::components::Fork>)>,
-    mut runtimes: ResMut<Runtimes>,
-    mut saboteur: ResMut<Saboteur>,
-) {
-    for (role, Runtime(handle), is_grafted) in &hosts {
-        let host = runtimes.get_mut(*handle).unwrap();
+fn sabotage(mut hosts: HostsMut, mut saboteur: ResMut<Saboteur>) {
+    let principals: Vec<Entity> = hosts.principals().map(|(_, host)| host).collect();
+    for host in principals {
+        let is_grafted = hosts.twin(host).is_some();
+        let host = hosts.runtime_mut(host);
         let is_time = host.state.step >= saboteur.after_step && is_grafted == saboteur.in_graft;
-        if *role == HostRole::Principal && is_time && !saboteur.is_done {
+        if is_time && !saboteur.is_done {
             saboteur.is_done = true;
             host.state.params.iter_mut().for_each(|value| *value *= saboteur.factor);
         }
@@ -47,18 +44,15 @@ fn watch(
     mut faults: MessageReader<FaultReported>,
     mut rollbacks: MessageReader<HostRolledBack>,
     mut stages: MessageReader<StageChanged>,
-    hosts: Query<(&HostId, &HostRole, &Runtime)>,
-    runtimes: Res<Runtimes>,
+    hosts: Hosts,
     mut seen: ResMut<Seen>,
 ) {
     seen.faults.extend(faults.read());
     seen.rollbacks.extend(rollbacks.read().cloned());
     seen.stages.extend(stages.read().cloned());
-    for (_, role, Runtime(handle)) in &hosts {
-        if *role == HostRole::Principal {
-            let host = runtimes.get(*handle).unwrap();
-            seen.digests.push((host.state.step, state_digest(host)));
-        }
+    for (_, host) in hosts.principals() {
+        let host = hosts.runtime(host);
+        seen.digests.push((host.state.step, state_digest(host)));
     }
 }
 

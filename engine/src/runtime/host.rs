@@ -86,8 +86,6 @@ pub struct HostRuntime {
     pub last_validation: Option<Evaluation>,
     /// Steps it took in this tick.
     pub steps_in_tick: u64,
-    /// Whether it takes no steps: a fork that is kept as it was.
-    pub is_pinned: bool,
     /// What stopped it, until Tolaria has decided what follows.
     pub fault: Option<Fault>,
     pub(super) order: Order,
@@ -167,7 +165,6 @@ impl HostRuntime {
             fault: None,
             last_validation: None,
             steps_in_tick: 0,
-            is_pinned: false,
             sampled_sites: 0,
             site_samples: vec![None; program.sites.len()],
             config,
@@ -241,9 +238,6 @@ impl HostRuntime {
     /// Takes up to `n_steps` steps, fewer where the run ends, an epoch ends or a fault strikes.
     pub fn advance(&mut self, n_steps: u64) {
         self.steps_in_tick = 0;
-        if self.is_pinned {
-            return;
-        }
         while self.steps_in_tick < n_steps && !self.is_done() && self.fault.is_none() {
             if self.step().is_ok() {
                 self.steps_in_tick += 1;
@@ -266,7 +260,6 @@ impl HostRuntime {
             site_samples: self.site_samples.clone(),
             last_validation: None,
             steps_in_tick: 0,
-            is_pinned: true,
             fault: None,
             order: self.order.clone(),
             gradients: Vec::new(),

@@ -30,7 +30,6 @@ pub struct SavedHost {
     seeds: Vec<SavedSeed>,
     sampled_sites: u64,
     site_samples: Vec<Option<SiteSample>>,
-    is_pinned: bool,
 }
 
 #[derive(Serialize, Deserialize, Clone, Debug)]
@@ -193,7 +192,6 @@ impl HostRuntime {
             graph: (*self.graph).clone(),
             sampled_sites: self.sampled_sites,
             site_samples: self.site_samples.clone(),
-            is_pinned: self.is_pinned,
         }
     }
 
@@ -229,7 +227,6 @@ impl HostRuntime {
             Self::from_state(config, Arc::new(saved.graph), Arc::new(program), state, seeds);
         host.sampled_sites = saved.sampled_sites;
         host.site_samples = saved.site_samples;
-        host.is_pinned = saved.is_pinned;
         Ok(host)
     }
 }

@@ -4,8 +4,8 @@ use bevy_ecs::{lifecycle::HookContext, prelude::*, world::DeferredWorld};
 use esper_nn::contract::Contract;
 use serde::{Deserialize, Serialize};
 
-use super::ids::{BlueprintId, HostId};
-use crate::runtime::{RuntimeHandle, Runtimes};
+use super::{fault::Fault, ids::BlueprintId};
+use crate::runtime::{Ramp, RuntimeHandle, Runtimes};
 use esper_nn::digest::Digest;
 
 /// The host a seed is planted in.
@@ -18,13 +18,6 @@ pub struct SeedOf(pub Entity);
 #[relationship_target(relationship = SeedOf, linked_spawn)]
 pub struct Seeds(Vec<Entity>);
 
-/// The site a seed is planted at: its place in [`crate::program::Program::sites`].
-#[derive(
-    Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
-)]
-#[component(immutable)]
-pub struct Site(pub u16);
-
 /// What a blueprint's module must keep.
 #[derive(
     Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
@@ -32,32 +25,47 @@ pub struct Site(pub u16);
 #[component(immutable)]
 pub struct ModuleContract(pub Contract);
 
-/// Whether a host is one of the run's own or another host's twin.
-#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
-#[component(immutable)]
-pub enum HostRole {
-    /// One of the run's hosts.
-    Principal,
-    /// A fork of a host that trains on without the seed being grafted there.
-    Twin {
-        /// The host it was forked from.
-        of: HostId,
-    },
-    /// A fork that takes no steps: the host as it was before a graft, where no twin is kept.
-    Pinned {
-        /// The host it was forked from.
-        of: HostId,
-    },
+/// One of the run's hosts, and not a twin.
+#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, Default)]
+pub struct Principal;
+
+/// The host that an entity was forked from when a seed was grafted there; it trains on without that seed.
+///
+/// A host has at most one: a second would take the place of the first. It goes when its host goes.
+#[derive(Component, Clone, Copy, Debug, PartialEq, Eq)]
+#[relationship(relationship_target = Twin)]
+pub struct TwinOf(pub Entity);
+
+/// What a host can become while a seed is grafted: itself, had it not been.
+#[derive(Component, Debug)]
+#[relationship_target(relationship = TwinOf, linked_spawn)]
+pub struct Twin(Entity);
+
+impl Twin {
+    /// The twin.
+    pub const fn entity(&self) -> Entity {
+        self.0
+    }
 }
 
-/// The fork a host can become while a seed is grafted: its twin, or its pinned state.
-#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
-#[component(immutable)]
-pub struct Fork(pub HostId);
+/// Takes no steps: a twin that is kept as its host was before a graft.
+#[derive(Component, Clone, Copy, Debug, Default)]
+pub struct Pinned;
 
-/// A host that was put back to a snapshot in this tick; its seeds have yet to be reconciled with it.
-#[derive(Component, Clone, Copy, Debug)]
-pub struct Restored;
+/// Met a fault in this tick and takes no step until Tolaria or Kasmina have put it right.
+#[derive(Component, Clone, Copy, Debug, PartialEq)]
+pub struct Faulted(pub Fault);
+
+/// A program of another network was asked for and has not been swapped in; nothing is grafted meanwhile.
+#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, Default)]
+pub struct Recompiling;
+
+/// A host was put back to a snapshot: its seeds have to be as they were then. Tolaria triggers it, Kasmina acts on it.
+#[derive(EntityEvent, Clone, Copy, Debug)]
+pub struct HostRestored {
+    /// The host.
+    pub entity: Entity,
+}
 
 /// How often a host was rolled back.
 #[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,6 +106,19 @@ pub struct SeedModule {
     /// The kernel that runs it, once bound.
     pub kernel: Option<Digest>,
 }
+
+/// How a grafted seed's output joins its host. A seed without it is not part of any pass that the host sees.
+#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
+pub struct Blend {
+    /// How far, by step.
+    pub ramp: Ramp,
+    /// Whether its module's parameters train.
+    pub trains: bool,
+}
+
+/// A gradient of the seed's module was not finite: it does not train any more.
+#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, Default)]
+pub struct NonFinite;
 
 /// How far a seed is blended into its host, as of the last step.
 #[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq)]

@@ -23,6 +23,14 @@ pub struct HostId(pub u64);
 #[require(Stage::Dormant)]
 pub struct SeedId(pub u64);
 
+/// A site's lasting name in its host: sites are numbered in the order of the network that the host began with, and keep
+/// their numbers whatever becomes of the network. On a seed it says where that is planted.
+#[derive(
+    Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
+)]
+#[component(immutable)]
+pub struct SiteId(pub u16);
+
 /// A blueprint's lasting name: the digest of its graph and contract.
 #[derive(
     Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
@@ -40,6 +48,12 @@ pub struct KernelId(pub Digest);
 impl fmt::Display for HostId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "host{}", self.0)
+    }
+}
+
+impl fmt::Display for SiteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "site{}", self.0)
     }
 }
 

@@ -12,8 +12,9 @@ use bevy_ecs::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    catalog::{HostRecompiles, KernelCache, SiteContracts},
+    blueprint::SiteContracts,
     ids::{BlueprintId, HostId, Index, KernelId, SeedId},
+    kernel_cache::KernelCache,
 };
 use crate::runtime::Runtimes;
 
@@ -267,7 +268,6 @@ fn new_world() -> World {
     world.init_resource::<Runtimes>();
     world.init_resource::<KernelCache>();
     world.init_resource::<SiteContracts>();
-    world.init_resource::<HostRecompiles>();
     world.init_resource::<MessageRegistry>();
     world.add_schedule(tick);
     world

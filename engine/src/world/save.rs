@@ -330,8 +330,8 @@ fn entity_of<Id: LastingId>(world: &World, id: Id) -> Result<Entity, EntryError>
 mod tests {
     use super::*;
     use crate::world::{
-        components::{SeedOf, Seeds, Site},
-        ids::{HostId, SeedId},
+        components::{SeedOf, Seeds},
+        ids::{HostId, SeedId, SiteId},
         stage::Stage,
     };
 
@@ -372,7 +372,7 @@ mod tests {
             .add_saved::<Count>("count")
             .add_saved_component::<SeedId, Mood>("seed.mood")
             .add_saved_component::<SeedId, Stage>("seed.stage")
-            .add_saved_component::<SeedId, Site>("seed.site")
+            .add_saved_component::<SeedId, SiteId>("seed.site")
             .add_saved_relationship::<SeedId, SeedOf, HostId>("seed.host")
             .add_saved_entities::<SeedId>("seed")
             .add_saved_entities::<HostId>("host");
@@ -385,8 +385,8 @@ mod tests {
         world.resource_mut::<Count>().0 = 7;
         world.resource_mut::<Text>().0 = "abc".to_owned();
         let host = world.spawn(HostId(4)).id();
-        world.spawn((SeedId(9), SeedOf(host), Site(1), Stage::Training, Mood(0.25)));
-        world.spawn((SeedId(2), SeedOf(host), Site(0)));
+        world.spawn((SeedId(9), SeedOf(host), SiteId(1), Stage::Training, Mood(0.25)));
+        world.spawn((SeedId(2), SeedOf(host), SiteId(0)));
         engine
     }
 

@@ -6,7 +6,7 @@ use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ids::{BlueprintId, HostId},
+    ids::{BlueprintId, HostId, SiteId},
     stage::Stage,
 };
 
@@ -21,14 +21,14 @@ pub struct Trial {
 
 /// The last trial of each blueprint at each site of each host.
 #[derive(Resource, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-pub struct TrialHistory(BTreeMap<(HostId, u16, BlueprintId), Trial>);
+pub struct TrialHistory(BTreeMap<(HostId, SiteId, BlueprintId), Trial>);
 
 impl TrialHistory {
-    /// Keeps that `blueprint` is in `stage` at that site; a gain that is not measured now does not replace one that was.
+    /// Keeps that the seed of `blueprint` at that site is in `stage`; a gain that is not measured now does not replace one that was.
     pub fn observe(
         &mut self,
         host: HostId,
-        site: u16,
+        site: SiteId,
         blueprint: BlueprintId,
         stage: Stage,
         gain: Option<f32>,
@@ -39,17 +39,14 @@ impl TrialHistory {
         self.0.insert(place, Trial { stage, gain });
     }
 
-    /// Keeps that every trial of `blueprint` at `host` that goes on has ended in `stage`.
-    pub fn end(&mut self, host: HostId, blueprint: BlueprintId, stage: Stage) {
-        for ((at, _, of), trial) in &mut self.0 {
-            if *at == host && *of == blueprint && !trial.stage.is_terminal() {
-                trial.stage = stage;
-            }
-        }
+    /// Whether that blueprint was tried at that site and taken away again: it is not tried there twice.
+    pub fn was_removed(&self, host: HostId, site: SiteId, blueprint: BlueprintId) -> bool {
+        self.at(host, site, blueprint)
+            .is_some_and(|it| it.stage.is_terminal() && it.stage != Stage::Fossilized)
     }
 
     /// How that blueprint fared at that site, if it was tried there in this run.
-    pub fn at(&self, host: HostId, site: u16, blueprint: BlueprintId) -> Option<Trial> {
+    pub fn at(&self, host: HostId, site: SiteId, blueprint: BlueprintId) -> Option<Trial> {
         self.0.get(&(host, site, blueprint)).copied()
     }
 
@@ -67,17 +64,20 @@ mod tests {
 
     #[test]
     fn a_trial_keeps_its_gain_to_its_end_and_a_new_one_begins_without() {
-        let (host, blueprint) = (HostId(0), BlueprintId(Digest::of(b"blueprint")));
+        let (host, site) = (HostId(0), SiteId(1));
+        let blueprint = BlueprintId(Digest::of(b"blueprint"));
         let mut history = TrialHistory::default();
-        assert_eq!(history.at(host, 1, blueprint), None);
-        history.observe(host, 1, blueprint, Stage::Evaluating, Some(0.5));
-        history.observe(host, 1, blueprint, Stage::FineTuning, None);
-        history.end(HostId(1), blueprint, Stage::Culled);
-        history.end(host, blueprint, Stage::Fossilized);
+        assert_eq!(history.at(host, site, blueprint), None);
+        history.observe(host, site, blueprint, Stage::Evaluating, Some(0.5));
+        history.observe(host, site, blueprint, Stage::Fossilized, None);
         let kept = Trial { stage: Stage::Fossilized, gain: Some(0.5) };
-        assert_eq!(history.at(host, 1, blueprint), Some(kept));
-        history.observe(host, 1, blueprint, Stage::Training, None);
+        assert_eq!(history.at(host, site, blueprint), Some(kept));
+        assert!(!history.was_removed(host, site, blueprint), "what was kept may be tried again");
+        history.observe(host, site, blueprint, Stage::Training, None);
         let again = Trial { stage: Stage::Training, gain: None };
         assert_eq!(history.of(blueprint).collect::<Vec<_>>(), [again]);
+        history.observe(host, site, blueprint, Stage::Culled, None);
+        assert!(history.was_removed(host, site, blueprint));
+        assert!(!history.was_removed(HostId(1), site, blueprint));
     }
 }

@@ -8,10 +8,9 @@ use esper_kernels::cpu::Activation;
 use esper_nn::contract::Contract;
 
 use super::{
-    catalogue::BlueprintFamily,
     chain::Chain,
     families::attention,
-    family::{Family, everywhere, width},
+    family::{BlueprintFamily, Family, everywhere, width},
 };
 
 /// The bad family called `name`: one of [`Karn::ADVERSARIAL`].

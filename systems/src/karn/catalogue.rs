@@ -4,34 +4,14 @@ use std::collections::BTreeMap;
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
-    graph::GraphError,
     scenario::Karn,
-    world::{
-        catalog::Blueprint,
-        plugin::{BuildError, Engine},
-    },
+    world::plugin::{BuildError, Engine},
 };
-use esper_nn::contract::Contract;
 
 use super::{
-    adversarial::adversarial_family, controls::CONTROLS, diagnostics::CatalogueError,
-    families::FAMILIES,
+    adversarial::adversarial_family, controls::CONTROLS, families::FAMILIES,
+    family::BlueprintFamily,
 };
-
-/// A family of small networks; implement it to bring your own.
-pub trait BlueprintFamily: Send + Sync + 'static {
-    /// A stable, lowercase name, unique in a catalogue.
-    fn name(&self) -> &str;
-
-    /// The family's blueprint for sites of `contract`, or `None` where it has nothing to offer.
-    ///
-    /// Must be a function of `self` and `contract` alone: the blueprint's id is a digest of what is returned.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the graph it draws is not a network.
-    fn design(&self, contract: &Contract) -> Result<Option<Blueprint>, GraphError>;
-}
 
 /// Every family the run may draw from, by name. Iterates in name order.
 #[derive(Resource, Default)]
@@ -113,6 +93,32 @@ impl Catalogue {
             known: known.join(", "),
         }
     }
+}
+
+/// Why a catalogue could not be put together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CatalogueError {
+    /// No family of that name.
+    #[error("no blueprint is called `{name}`{}; there are {known}", suggest(nearest.as_deref()))]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// The nearest name there is, if one is near.
+        nearest: Option<String>,
+        /// Every name there is.
+        known: String,
+    },
+    /// Two families share a name.
+    #[error("two blueprints are called `{name}`")]
+    Duplicate {
+        /// The name.
+        name: String,
+    },
+}
+
+fn suggest(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
 }
 
 /// What Karn adds to [`Engine`].

@@ -2,7 +2,7 @@
 
 use esper_engine::{
     graph::{GraphError, Init, NetworkGraph, Op},
-    world::catalog::Blueprint,
+    world::blueprint::Blueprint,
 };
 use esper_kernels::cpu::Activation;
 use esper_nn::contract::Contract;
@@ -37,7 +37,7 @@ fn noop(site: Contract) -> Result<NetworkGraph, GraphError> {
 }
 
 /// Root mean square of the frozen module's output for inputs of unit variance: as large as an incubating seed
-/// is held to (`rho`, DESIGN section 5).
+/// is held to (`kasmina.rho`).
 const FROZEN_RMS: f32 = 0.2;
 /// `E[tanh(z)^2]` for `z ~ N(0, 1/3)`, which is what a unit input and PyTorch's initialisation give; by quadrature.
 const TANH_SQUARED_MEAN: f32 = 0.212;

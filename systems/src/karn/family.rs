@@ -1,12 +1,25 @@
-//! A row of the catalogue.
+//! What a family of blueprints is, and a family that is one row of a table.
 
 use esper_engine::{
     graph::{GraphError, NetworkGraph, features},
-    world::catalog::Blueprint,
+    world::blueprint::Blueprint,
 };
 use esper_nn::contract::Contract;
 
-use super::catalogue::BlueprintFamily;
+/// A family of small networks; implement it to bring your own.
+pub trait BlueprintFamily: Send + Sync + 'static {
+    /// A stable, lowercase name, unique in a catalogue.
+    fn name(&self) -> &str;
+
+    /// The family's blueprint for sites of `contract`, or `None` where it has nothing to offer.
+    ///
+    /// Must be a function of `self` and `contract` alone: the blueprint's id is a digest of what is returned.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the graph it draws is not a network.
+    fn design(&self, contract: &Contract) -> Result<Option<Blueprint>, GraphError>;
+}
 
 /// A family that is one drawing.
 #[derive(Clone, Copy)]

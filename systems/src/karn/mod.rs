@@ -10,27 +10,23 @@
 mod adversarial;
 mod catalogue;
 mod chain;
-mod components;
 mod config;
 mod controls;
 mod design;
-mod diagnostics;
 mod families;
 mod family;
-mod systems;
 #[cfg(test)]
 mod tests;
 
 pub use adversarial::adversarial_family;
-pub use catalogue::{BlueprintFamily, Catalogue, KarnExt, built_in_names};
-pub use components::{DesignFailure, Designed};
+pub use catalogue::{Catalogue, CatalogueError, KarnExt, built_in_names};
 pub use config::KarnConfig;
-pub use design::blueprints_for;
-pub use diagnostics::CatalogueError;
+pub use design::{DesignFailure, Designed, blueprints_for};
+pub use family::BlueprintFamily;
 
 use bevy_ecs::prelude::*;
 use esper_engine::world::{
-    catalog::{Blueprint, BlueprintStatus},
+    blueprint::{Blueprint, BlueprintStatus},
     components::ModuleContract,
     ids::BlueprintId,
     plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
@@ -57,7 +53,7 @@ impl Plugin for KarnPlugin {
         catalogue
             .select(&self.config.karn.catalogue, &self.config.karn.adversarial)
             .map_err(|error| BuildError::plugin(self.name(), error))?;
-        engine.world_mut().insert_resource(components::Gated(self.config.is_gated));
+        engine.world_mut().insert_resource(design::Gated(self.config.is_gated));
         engine.world_mut().init_resource::<Designed>();
         engine
             .add_saved::<Designed>("karn")
@@ -65,7 +61,7 @@ impl Plugin for KarnPlugin {
             .add_saved_component::<BlueprintId, Blueprint>("blueprint.design")
             .add_saved_component::<BlueprintId, ModuleContract>("blueprint.contract")
             .add_saved_component::<BlueprintId, BlueprintStatus>("blueprint.status");
-        engine.add_systems(Tick, systems::design_blueprints.in_set(DispatchSystems::Design));
+        engine.add_systems(Tick, design::design_blueprints.in_set(DispatchSystems::Design));
         Ok(())
     }
 }

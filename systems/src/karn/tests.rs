@@ -5,7 +5,7 @@ use esper_engine::{
     program::Variant,
     scenario::Karn,
     world::{
-        catalog::{Blueprint, BlueprintStatus, SiteContracts},
+        blueprint::{Blueprint, BlueprintStatus, SiteContracts},
         components::ModuleContract,
         ids::BlueprintId,
         plugin::Engine,
@@ -64,7 +64,7 @@ fn a_module_that_ends_in_a_gate_is_an_identity_that_learns_too() {
     let mut catalogue = Catalogue::default();
     catalogue.select(&["all".to_owned()], &[]).unwrap();
     for contract in contracts() {
-        for drawn in design::draw_all(&catalogue, components::Gated(true), contract) {
+        for drawn in design::draw_all(&catalogue, design::Gated(true), contract) {
             let Blueprint { graph, family, .. } = drawn.unwrap();
             let output = graph.node(graph.output().unwrap());
             assert_eq!((&output.op, &output.shape), (&Op::Gate, &contract.shape()));

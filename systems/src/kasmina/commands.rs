@@ -1,57 +1,140 @@
-//! Commands: obeyed in the order they were written, or refused with a reason.
+//! Commands: carried out in the order they were written, or refused with a reason.
 
-use bevy_ecs::{message::MessageCursor, prelude::*};
+use bevy_ecs::{
+    message::MessageCursor,
+    prelude::*,
+    system::{SystemParam, SystemState},
+};
 use esper_engine::{
-    runtime::Runtimes,
-    scenario::{Counterfactual, Incubation},
+    scenario::Incubation,
     world::{
-        catalog::{Blueprint, BlueprintStatus, HostRecompiles},
-        components::{
-            Active, Embargo, Fork, HostRole, ModuleContract, Runtime, SeedModule, SeedOf, Site,
-        },
-        gate::{Gate, GateState, GateVerdict},
-        ids::{BlueprintId, HostId, Index, SeedId},
+        blueprint::BlueprintStatus,
+        components::{Embargo, ModuleContract, SeedModule},
+        gate::Gate,
+        ids::{BlueprintId, Index, SeedId},
         stage::Stage,
     },
 };
 
 use super::{
-    components::Tried, config::KasminaConfig, diagnostics::judge, graft, stages,
-    transition::transition,
+    fossilize::{HostPrograms, fossilize},
+    gates::incubation,
+    graft,
+    lifecycle::{Lifecycle, Seed, SeedData},
 };
 use crate::oona::{CommandRefused, Refusal, SeedAction, SeedCommand};
 
+/// What a command touches.
+#[derive(SystemParam)]
+pub(super) struct Access<'w, 's> {
+    index: Res<'w, Index<SeedId>>,
+    seeds: Query<'w, 's, SeedData>,
+    fits: Query<'w, 's, (&'static ModuleContract, &'static BlueprintStatus)>,
+    refusals: MessageWriter<'w, CommandRefused>,
+    programs: HostPrograms<'w>,
+    lifecycle: Lifecycle<'w, 's>,
+}
+
 /// Carries out the policy's commands. A policy may ask for the impossible; it is told so, and nothing changes.
-pub(super) fn apply_commands(world: &mut World, mut cursor: Local<MessageCursor<SeedCommand>>) {
+///
+/// It has the world to itself because each command has to see what those before it did: a second graft on a host is
+/// refused although both were asked for in one tick.
+pub(super) fn apply_commands(
+    world: &mut World,
+    mut cursor: Local<MessageCursor<SeedCommand>>,
+    access: &mut SystemState<Access>,
+) {
     let commands: Vec<SeedCommand> =
         cursor.read(world.resource::<Messages<SeedCommand>>()).copied().collect();
     for SeedCommand { seed, action } in commands {
-        if let Err(refusal) = apply_command(world, seed, action) {
-            world.write_message(CommandRefused { seed, action, refusal });
+        let mut at = access.get_mut(world).expect("the plugin added what it takes");
+        if let Err(refusal) = at.apply(seed, action) {
+            at.refusals.write(CommandRefused { seed, action, refusal });
         }
+        access.apply(world);
     }
 }
 
-fn apply_command(world: &mut World, id: SeedId, action: SeedAction) -> Result<(), Refusal> {
-    let entity = world.resource::<Index<SeedId>>().entity(id).ok_or(Refusal::UnknownSeed)?;
-    let from = *world.get::<Stage>(entity).expect("every seed has a stage");
-    let to = target(action);
-    if !from.may_become(to) {
-        return Err(Refusal::IllegalTransition { from, to });
+impl Access<'_, '_> {
+    fn apply(&mut self, id: SeedId, action: SeedAction) -> Result<(), Refusal> {
+        let entity = self.index.entity(id).ok_or(Refusal::UnknownSeed)?;
+        let seed = &mut Seed::from(self.seeds.get(entity).expect("it has a seed's name"));
+        let (from, to) = (seed.stage, target(action));
+        // The one check of what is legal: what is carried out below relies on it.
+        if !from.may_become(to) {
+            return Err(Refusal::IllegalTransition { from, to });
+        }
+        match action {
+            SeedAction::Germinate { blueprint } => self.germinate(seed, blueprint)?,
+            SeedAction::Graft => self.graft(seed)?,
+            SeedAction::FineTune => self.fine_tune(seed)?,
+            SeedAction::Fossilize => {
+                must_have_passed(seed, Gate::G5)?;
+                fossilize(&mut self.lifecycle, &mut self.programs, seed, "command");
+            }
+            SeedAction::Cull => graft::cull(&mut self.lifecycle, seed, "command"),
+            SeedAction::Cancel => {
+                self.lifecycle.unbind(seed);
+                self.lifecycle.enter(seed, to, "command");
+            }
+        }
+        Ok(())
     }
-    match action {
-        SeedAction::Germinate { blueprint } => germinate(world, entity, blueprint),
-        SeedAction::Graft => begin_graft(world, entity),
-        SeedAction::FineTune => fine_tune(world, entity),
-        SeedAction::Fossilize => fossilize(world, entity),
-        SeedAction::Cull => {
-            graft::cull(world, entity, "command");
-            Ok(())
+
+    fn germinate(&mut self, seed: &mut Seed, blueprint: BlueprintId) -> Result<(), Refusal> {
+        let lifecycle = &mut self.lifecycle;
+        if let Some(Embargo { until_step }) = seed.embargo
+            && lifecycle.step(seed) < until_step
+        {
+            return Err(Refusal::Embargoed { until_step });
         }
-        SeedAction::Cancel => {
-            graft::unbind(world, entity);
-            transition_by_command(world, entity, Stage::Cancelled, "command")
+        let (host, program) =
+            (lifecycle.hosts.id(seed.host), &lifecycle.hosts.runtime(seed.host).program);
+        let place = lifecycle.hosts.sites(seed.host).place(seed.site, program);
+        let wanted = ModuleContract(program.contract(place));
+        let (entity, _) = lifecycle.blueprint(blueprint).ok_or(Refusal::UnfitBlueprint)?;
+        let fits = self.fits.get(entity).is_ok_and(|(contract, status)| {
+            *contract == wanted && *status != BlueprintStatus::Invalid
+        });
+        if !fits || lifecycle.trials.was_removed(host, seed.site, blueprint) {
+            return Err(Refusal::UnfitBlueprint);
         }
+        let module = SeedModule { blueprint, kernel: None };
+        (seed.module, seed.embargo) = (Some(module), None);
+        lifecycle.commands.entity(seed.entity).insert(module).remove::<Embargo>();
+        lifecycle.enter(seed, Stage::Germinated, "command");
+        Ok(())
+    }
+
+    fn graft(&mut self, seed: &mut Seed) -> Result<(), Refusal> {
+        let lifecycle = &mut self.lifecycle;
+        let n_grafts = u64::from(lifecycle.hosts.twin(seed.host).is_some());
+        let allowed = lifecycle.config.limits.grafts_max as u64;
+        if n_grafts >= allowed {
+            let limit = "grafts_max".to_owned();
+            return Err(Refusal::Limit { limit, found: n_grafts + 1, allowed });
+        }
+        if lifecycle.hosts.is_recompiling(seed.host) {
+            return Err(Refusal::HostBusy);
+        }
+        if lifecycle.config.kasmina.incubation == Incubation::None {
+            incubation::waive(lifecycle, seed);
+        } else {
+            must_have_passed(seed, Gate::G2)?;
+        }
+        graft::begin(lifecycle, seed);
+        lifecycle.enter(seed, Stage::Grafting, "command");
+        Ok(())
+    }
+
+    fn fine_tune(&mut self, seed: &mut Seed) -> Result<(), Refusal> {
+        must_have_passed(seed, Gate::G5)?;
+        let lifecycle = &mut self.lifecycle;
+        lifecycle.set_training(seed, true);
+        lifecycle.enter(seed, Stage::FineTuning, "command");
+        let next_step = seed.clock.entered_step + lifecycle.config.kasmina.fine_tune_steps;
+        lifecycle.await_gate(seed, next_step);
+        Ok(())
     }
 }
 
@@ -66,85 +149,6 @@ const fn target(action: SeedAction) -> Stage {
     }
 }
 
-fn transition_by_command(
-    world: &mut World,
-    seed: Entity,
-    to: Stage,
-    reason: &str,
-) -> Result<(), Refusal> {
-    transition(world, seed, to, reason)
-        .map_err(|illegal| Refusal::IllegalTransition { from: illegal.from, to: illegal.to })
-}
-
-fn germinate(world: &mut World, seed: Entity, blueprint: BlueprintId) -> Result<(), Refusal> {
-    let SeedOf(host) = *world.get::<SeedOf>(seed).expect("every seed has a host");
-    let host_id = *world.get::<HostId>(host).expect("every host has a name");
-    let Site(site) = *world.get::<Site>(seed).expect("every seed has a site");
-    let Runtime(handle) = *world.get::<Runtime>(host).expect("every host has numbers");
-    let runtime = world.resource::<Runtimes>().get(handle).expect("the handle is live");
-    let (at, contract) = (runtime.state.step, runtime.program.contract(usize::from(site)));
-    if let Some(&Embargo { until_step }) = world.get::<Embargo>(seed)
-        && at < until_step
-    {
-        return Err(Refusal::Embargoed { until_step });
-    }
-    let entity = world.resource::<Index<BlueprintId>>().entity(blueprint);
-    let entity = entity.ok_or(Refusal::UnfitBlueprint)?;
-    let fits = world.get::<ModuleContract>(entity) == Some(&ModuleContract(contract))
-        && world.get::<BlueprintStatus>(entity) != Some(&BlueprintStatus::Invalid)
-        && !world.resource::<Tried>().0.contains(&(host_id, site, blueprint));
-    if !fits || world.get::<Blueprint>(entity).is_none() {
-        return Err(Refusal::UnfitBlueprint);
-    }
-    world.entity_mut(seed).insert(SeedModule { blueprint, kernel: None }).remove::<Embargo>();
-    transition_by_command(world, seed, Stage::Germinated, "command")
-}
-
-fn begin_graft(world: &mut World, seed: Entity) -> Result<(), Refusal> {
-    let SeedOf(host) = *world.get::<SeedOf>(seed).expect("every seed has a host");
-    let config = world.resource::<KasminaConfig>().clone();
-    let n_grafts = u64::from(world.get::<Fork>(host).is_some());
-    let allowed = config.limits.grafts_max as u64;
-    if n_grafts >= allowed {
-        let limit = "grafts_max".to_owned();
-        return Err(Refusal::Limit { limit, found: n_grafts + 1, allowed });
-    }
-    let host_id = *world.get::<HostId>(host).expect("every host has a name");
-    if world.resource::<HostRecompiles>().is_pending(host_id) {
-        return Err(Refusal::HostBusy);
-    }
-    let gate_state = *world.get::<GateState>(seed).expect("an active seed has a gate_state");
-    if config.kasmina.incubation == Incubation::None {
-        judge(world, seed, Gate::G2, GateVerdict::Waived, &[("incubation", 0.0)], 0);
-    } else if !gate_state.has_passed(Gate::G2) {
-        return Err(Refusal::Gate { gate: Gate::G2 });
-    }
-    let role = match config.kasmina.counterfactual {
-        Counterfactual::Twin => HostRole::Twin { of: host_id },
-        Counterfactual::Gate => HostRole::Pinned { of: host_id },
-    };
-    graft::begin(world, seed, host, role);
-    transition_by_command(world, seed, Stage::Grafting, "command")
-}
-
-fn fine_tune(world: &mut World, seed: Entity) -> Result<(), Refusal> {
-    if !world.get::<GateState>(seed).is_some_and(|gate_state| gate_state.has_passed(Gate::G5)) {
-        return Err(Refusal::Gate { gate: Gate::G5 });
-    }
-    graft::set_training(world, seed, true);
-    transition_by_command(world, seed, Stage::FineTuning, "command")?;
-    let n_steps = world.resource::<KasminaConfig>().kasmina.fine_tune_steps;
-    let at = world.get::<esper_engine::world::components::StageClock>(seed);
-    let next_step = at.expect("an active seed has a clock").entered_step + n_steps;
-    world.entity_mut(seed).insert(GateState { next_step, ..GateState::default() });
-    Ok(())
-}
-
-fn fossilize(world: &mut World, seed: Entity) -> Result<(), Refusal> {
-    debug_assert!(world.get::<Active>(seed).is_some());
-    if !world.get::<GateState>(seed).is_some_and(|gate_state| gate_state.has_passed(Gate::G5)) {
-        return Err(Refusal::Gate { gate: Gate::G5 });
-    }
-    stages::fossilize(world, seed, "command");
-    Ok(())
+fn must_have_passed(seed: &Seed, gate: Gate) -> Result<(), Refusal> {
+    if seed.gate_state.has_passed(gate) { Ok(()) } else { Err(Refusal::Gate { gate }) }
 }

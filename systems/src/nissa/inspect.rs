@@ -211,7 +211,7 @@ impl Reader {
         Ok(())
     }
 
-    fn plant(&mut self, tick: u64, SeedPlanted { seed, host, site }: SeedPlanted) {
+    fn plant(&mut self, tick: u64, SeedPlanted { seed, host, site, .. }: SeedPlanted) {
         let history = self.seeds.entry(seed).or_insert_with(|| SeedHistory::new(seed, host, site));
         let (stage, reason) = (Stage::Dormant, "planted".to_owned());
         history.stages.insert(0, StageEntered { stage, tick, step: None, reason });
@@ -229,7 +229,6 @@ impl Reader {
         let Judged { seed, gate, verdict, step, numbers } = judged;
         // A seed is planted before it is judged; a chain that says otherwise has nothing to add to.
         if let Some(history) = self.seeds.get_mut(&seed) {
-            let numbers = numbers.into_iter().collect();
             history.verdicts.push(JudgedGate { gate, verdict, tick, step, numbers });
         }
     }
@@ -264,5 +263,5 @@ struct Judged {
     gate: Gate,
     verdict: GateVerdict,
     step: u64,
-    numbers: Vec<(String, Option<f64>)>,
+    numbers: BTreeMap<String, Option<f64>>,
 }

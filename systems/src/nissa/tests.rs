@@ -11,9 +11,9 @@ use esper_engine::{
     journal::{self, EVENTS_FORMAT, Event, Journal},
     run_dir::{Manifest, RunDir},
     world::{
-        catalog::KernelStatus,
         fault::Fault,
-        ids::{BlueprintId, HostId, KernelId, SeedId},
+        ids::{BlueprintId, HostId, KernelId, SeedId, SiteId},
+        kernel::KernelStatus,
         plugin::{Clock, Engine, RunStatus, Tick, TickSystems},
         save::SavedWorld,
         stage::Stage,
@@ -24,9 +24,9 @@ use serde_json::Value;
 
 use super::*;
 use crate::oona::{
-    BlueprintDesigned, CommandRefused, EpochEnded, FaultReported, Gate, GateJudged, GateVerdict,
-    HostReport, HostRolledBack, HostSwapped, JobAdmitted, KernelJudged, OonaPlugin, Refusal,
-    RollbackTo, SeedAction, SeedPlanted, StageChanged,
+    BlueprintDesigned, CommandRefused, EpochEnded, FaultReported, Gate, GateEvidence, GateJudged,
+    GateVerdict, HostReport, HostRolledBack, HostSwapped, JobAdmitted, KernelJudged, OonaPlugin,
+    Refusal, RollbackTo, SeedAction, SeedPlanted, StageChanged,
 };
 
 mod registered;
@@ -56,12 +56,18 @@ fn act(world: &mut World) {
         let (host, seed) = (HostId(id), SeedId(id));
         report(world, tick, host);
         if tick == 1 {
-            world.write_message(SeedPlanted { seed, host, site: "hidden0".into() });
+            world.write_message(SeedPlanted {
+                seed,
+                host,
+                site_id: SiteId(0),
+                site: "hidden0".into(),
+            });
         }
         if let Some((_, from, to)) = LIFE.iter().find(|(at, ..)| *at == tick) {
             world.write_message(StageChanged {
                 seed,
                 host,
+                site_id: SiteId(0),
                 site: "hidden0".into(),
                 from: *from,
                 to: *to,
@@ -110,19 +116,27 @@ fn report(world: &mut World, tick: u64, host: HostId) {
 }
 
 fn judge(world: &mut World, tick: u64, host: HostId, seed: SeedId) {
-    let gates = [(4, Gate::G2, GateVerdict::Passed), (8, Gate::G5, GateVerdict::Passed)];
-    for (_, gate, verdict) in gates.into_iter().filter(|(at, ..)| *at == tick) {
-        let numbers =
-            [("gain", 0.042), ("gain_low", 0.01), ("gain_high", 0.07), ("odd", f64::INFINITY)];
-        let numbers = numbers.map(|(name, value)| (name.to_owned(), value)).to_vec();
-        world.write_message(GateJudged { seed, host, gate, verdict, step: tick * 10, numbers });
-    }
+    let evidence = match tick {
+        4 => GateEvidence::G2 { gain: Some(0.042), scale: Some(0.1), age_steps: 20 },
+        8 => GateEvidence::G5 {
+            gain: 0.042,
+            gain_low: 0.01,
+            gain_high: 0.07,
+            n_examples: 90,
+            gate_gain: f64::INFINITY,
+            steps_since_graft: 30,
+            consecutive_passes: 2,
+        },
+        _ => return,
+    };
+    let (verdict, step) = (GateVerdict::Passed, tick * 10);
+    world.write_message(GateJudged { seed, host, verdict, step, evidence });
 }
 
 fn disturb(world: &mut World, tick: u64, host: HostId, seed: SeedId) {
     if tick == 11 {
         let fault = Fault::Divergence { loss: f32::INFINITY, mean: 1.0, sd: 0.1 };
-        world.write_message(FaultReported { host, step: 110, fault });
+        world.write_message(FaultReported { host, is_twin: false, step: 110, fault });
         let to = RollbackTo::Snapshot;
         world.write_message(HostRolledBack {
             host,
@@ -432,7 +446,8 @@ fn seeds_lives_are_read_from_the_chain() {
     assert_eq!(stages[1..], LIFE.map(|(_, _, to)| to));
     assert_eq!(seed.end().unwrap().step, Some(100));
     assert_eq!(seed.number(Gate::G5, "gain_low"), Some(0.01));
-    assert_eq!(seed.number(Gate::G5, "odd"), None);
+    assert_eq!(seed.number(Gate::G5, "gate_gain"), None, "it is not finite");
+    assert_eq!(seed.number(Gate::G5, "n_examples"), Some(90.0));
     let bytes = fs::read(dir.events()).unwrap();
     assert_eq!(Inspection::of(journal::read_bytes(&bytes)).unwrap(), inspection);
     let table = inspection.to_table();

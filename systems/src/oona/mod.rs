@@ -13,11 +13,11 @@ mod recorded;
 
 pub use messages::{
     BlueprintDesigned, CommandRefused, EpochEnded, FaultReported, GateJudged, HostReport,
-    HostRolledBack, HostSwapped, JobAdmitted, KernelJudged, Refusal, RollbackTo, SeedAction,
-    SeedCommand, SeedPlanted, SeedReport, StageChanged,
+    HostRolledBack, HostSwapped, JobAdmitted, KernelJudged, ProgramChangeRequested, ProgramReady,
+    Refusal, RollbackTo, SeedAction, SeedCommand, SeedPlanted, SeedReport, StageChanged, Transfer,
 };
 
-pub use esper_engine::world::gate::{Gate, GateState, GateVerdict};
+pub use esper_engine::world::gate::{Gate, GateEvidence, GateState, GateVerdict};
 
 use esper_engine::world::plugin::{BuildError, Engine, Plugin};
 
@@ -30,7 +30,12 @@ impl Plugin for OonaPlugin {
     }
 
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        engine.add_message::<HostReport>().add_message::<SeedReport>().add_message::<SeedCommand>();
+        engine
+            .add_message::<HostReport>()
+            .add_message::<SeedReport>()
+            .add_message::<SeedCommand>()
+            .add_message::<ProgramChangeRequested>()
+            .add_message::<ProgramReady>();
         recorded::register(engine);
         Ok(())
     }

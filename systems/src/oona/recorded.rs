@@ -4,8 +4,8 @@ use esper_engine::{
     forge::JOB_ADMITTED,
     journal::{Recorded, RecordedMessage, TextContext},
     world::{
-        catalog::KernelStatus,
         ids::{BlueprintId, HostId, KernelId, SeedId},
+        kernel::KernelStatus,
         plugin::Engine,
     },
 };
@@ -83,9 +83,10 @@ impl RecordedMessage for FaultReported {
     }
 
     fn text(&self, context: &mut TextContext) -> Option<String> {
-        let Self { host, step, fault } = self;
+        let Self { host, is_twin, step, fault } = self;
         let name = context.name(*host, "");
-        Some(format!("step {step}  {name}fault: {}", fault.name()))
+        let whose = if *is_twin { "fault of the twin" } else { "fault" };
+        Some(format!("step {step}  {name}{whose}: {}", fault.name()))
     }
 }
 
@@ -115,8 +116,8 @@ impl RecordedMessage for GateJudged {
     }
 
     fn text(&self, context: &mut TextContext) -> Option<String> {
-        if let Some((_, gain)) = self.numbers.iter().find(|(name, _)| name == "gain") {
-            context.remark(self.seed, format!("{:?} {gain:+.3}", self.gate));
+        if let Some(gain) = self.evidence.gain() {
+            context.remark(self.seed, format!("{:?} {gain:+.3}", self.evidence.gate()));
         }
         None
     }

@@ -3,29 +3,27 @@
 use std::cell::OnceCell;
 
 use bevy_ecs::prelude::*;
-use esper_engine::{
-    runtime::Runtimes,
-    world::{
-        catalog::{Blueprint, BlueprintStatus},
-        components::{Active, Embargo, ModuleContract, Runtime, SeedOf, Site},
-        ids::{BlueprintId, HostId, SeedId},
-        plugin::Clock,
-        stage::Stage,
-        trials::TrialHistory,
-    },
+use esper_engine::world::{
+    blueprint::{Blueprint, BlueprintStatus},
+    components::{Active, Embargo, ModuleContract, SeedOf},
+    hosts::Hosts,
+    ids::{BlueprintId, SeedId, SiteId},
+    plugin::Clock,
+    stage::Stage,
+    trials::TrialHistory,
 };
 
 use super::{
     observation::{Candidate, DormantSeed, Observation},
     policy::ActivePolicy,
 };
-use crate::oona::{EpochEnded, HostReport, SeedCommand, SeedReport, StageChanged};
+use crate::oona::{EpochEnded, HostReport, SeedCommand, SeedReport};
 
 /// The dormant seeds of the world, without those that live or have ended.
 type Dormant<'w, 's> = Query<
     'w,
     's,
-    (&'static SeedId, &'static SeedOf, &'static Site, &'static Stage, Option<&'static Embargo>),
+    (&'static SeedId, &'static SeedOf, &'static SiteId, &'static Stage, Option<&'static Embargo>),
     Without<Active>,
 >;
 
@@ -39,9 +37,8 @@ pub(super) fn decide(
     mut epoch_reports: MessageReader<EpochEnded>,
     mut seed_reports: MessageReader<SeedReport>,
     dormant: Dormant<'_, '_>,
-    hosts: Query<(&HostId, &Runtime)>,
+    hosts: Hosts,
     blueprints: Query<(&BlueprintId, &Blueprint, &ModuleContract, &BlueprintStatus)>,
-    runtimes: Res<Runtimes>,
     mut commands: MessageWriter<SeedCommand>,
     mut inbox: Local<(Vec<HostReport>, Vec<EpochEnded>, Vec<SeedReport>)>,
     mut outbox: Local<Vec<SeedCommand>>,
@@ -60,7 +57,7 @@ pub(super) fn decide(
         seeds: seed_inbox,
         trials: &trials,
         dormant: OnceCell::new(),
-        find_dormant: &|| find_dormant(&dormant, &hosts, &runtimes),
+        find_dormant: &|| find_dormant(&dormant, &hosts),
         candidates: OnceCell::new(),
         find_candidates: &|| find_candidates(&blueprints),
     };
@@ -68,26 +65,21 @@ pub(super) fn decide(
     commands.write_batch(outbox.drain(..));
 }
 
-fn find_dormant(
-    dormant: &Dormant<'_, '_>,
-    hosts: &Query<(&HostId, &Runtime)>,
-    runtimes: &Runtimes,
-) -> Vec<DormantSeed> {
+fn find_dormant(dormant: &Dormant<'_, '_>, hosts: &Hosts) -> Vec<DormantSeed> {
     let mut found = Vec::new();
-    for (seed, of, Site(site), stage, embargo) in dormant {
+    for (seed, of, site, stage, embargo) in dormant {
         if *stage != Stage::Dormant {
             continue;
         }
-        let (host, Runtime(handle)) = hosts.get(of.0).expect("every seed has a host");
-        let runtime = runtimes.get(*handle).expect("the handle is live");
+        let runtime = hosts.runtime(of.0);
         if embargo.is_some_and(|embargo| runtime.state.step < embargo.until_step) {
             continue;
         }
-        let place = usize::from(*site);
+        let place = hosts.sites(of.0).place(*site, &runtime.program);
         let sample = runtime.site_samples[place];
         found.push(DormantSeed {
             seed: *seed,
-            host: *host,
+            host: hosts.id(of.0),
             site: *site,
             contract: runtime.program.contract(place),
             x_rms: sample.map(|sample| sample.x_rms),
@@ -110,28 +102,22 @@ fn find_candidates(
             contract: contract.0,
             params_elems: blueprint.params_elems,
             flops_per_example: blueprint.flops_per_example,
-            is_ready: *status == BlueprintStatus::Compiled,
+            is_ready: *status == BlueprintStatus::Validated,
         })
         .collect();
     candidates.sort_unstable_by(|a, b| (&a.family, a.blueprint).cmp(&(&b.family, b.blueprint)));
     candidates
 }
 
-/// Keeps how far every living seed's blueprint has come at its site, and how it ended.
+/// Keeps how far every living seed's blueprint has come at its site; how it ends is Kasmina's to say.
 pub(super) fn keep_trials(
     mut reports: MessageReader<SeedReport>,
-    mut changes: MessageReader<StageChanged>,
     mut trials: ResMut<TrialHistory>,
 ) {
     for report in reports.read() {
         if let Some(blueprint) = report.blueprint {
             let gain = report.telemetry.twin_gain;
             trials.observe(report.host, report.site, blueprint, report.stage, gain);
-        }
-    }
-    for change in changes.read().filter(|change| change.to.is_terminal()) {
-        if let Some(blueprint) = change.blueprint {
-            trials.end(change.host, blueprint, change.to);
         }
     }
 }

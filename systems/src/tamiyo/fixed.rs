@@ -4,7 +4,7 @@ use esper_engine::{
     scenario::{Action, ScheduledAction},
     world::{
         gate::Gate,
-        ids::{HostId, SeedId},
+        ids::{HostId, SeedId, SiteId},
         stage::Stage,
     },
 };
@@ -46,7 +46,8 @@ impl Fixed {
         host: HostId,
         scheduled: &ScheduledAction,
     ) -> Option<SeedCommand> {
-        let site = self.sites.iter().position(|name| *name == scheduled.site)? as u16;
+        let site = self.sites.iter().position(|name| *name == scheduled.site)?;
+        let site = SiteId(site as u16);
         let command = |seed: SeedId, action| Some(SeedCommand { seed, action });
         let in_stage = |wanted: &[Stage]| -> Option<&SeedReport> {
             view.seeds_of(host).find(|it| it.site == site && wanted.contains(&it.stage))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use esper_engine::world::{
     gate::Gate,
-    ids::{BlueprintId, HostId},
+    ids::{BlueprintId, HostId, SiteId},
     stage::Stage,
 };
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,7 @@ impl Heuristic {
             return;
         }
         let mut params = host.params_elems + host.seed_params_elems;
-        let mut chosen: Vec<(u16, BlueprintId)> = view
+        let mut chosen: Vec<(SiteId, BlueprintId)> = view
             .seeds_of(host.host)
             .filter_map(|seed| Some((seed.site, seed.blueprint?)))
             .collect();
@@ -93,7 +93,7 @@ impl Heuristic {
         &self,
         view: &'v Observation<'_>,
         seed: &DormantSeed,
-        chosen: &[(u16, BlueprintId)],
+        chosen: &[(SiteId, BlueprintId)],
         params: u64,
     ) -> Option<&'v Candidate> {
         let rank = |candidate: &&Candidate| {

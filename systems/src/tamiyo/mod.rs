@@ -2,7 +2,7 @@
 //!
 //! | reads | writes | owns |
 //! | --- | --- | --- |
-//! | `HostReport`, `EpochEnded`, `SeedReport`, `StageChanged` | `SeedCommand` | [`Policy`] and the policies by name, [`TrialHistory`] |
+//! | `HostReport`, `EpochEnded`, `SeedReport`, `TrialHistory` | `SeedCommand` | [`Policy`] and the policies by name |
 //!
 //! A policy sees an [`Observation`] and appends commands. It must be a function of itself and of what it is shown: no clock,
 //! no thread, no global random source, or a run can not be replayed.
@@ -24,10 +24,7 @@ pub use policy::{ActivePolicy, Policy, PolicyError, TamiyoExt};
 pub use random::Random;
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
-    plugin::{BuildError, Engine, Plugin, Tick, TickSystems},
-    trials::TrialHistory,
-};
+use esper_engine::world::plugin::{BuildError, Engine, Plugin, Tick, TickSystems};
 
 /// Adds [Tamiyo](self), deciding as its configuration says.
 pub struct TamiyoPlugin {
@@ -50,17 +47,10 @@ impl Plugin for TamiyoPlugin {
             .add_policy("fixed", Fixed::new)?
             .add_policy("random", Random::new)?
             .add_policy("heuristic", Heuristic::new)?;
-        engine.world_mut().init_resource::<TrialHistory>();
-        engine
-            .add_saved::<TrialHistory>("trials")
-            .add_saved_as::<policy::PolicyState>("tamiyo.policy")
-            .add_systems(
-                Tick,
-                (
-                    decide::decide.in_set(TickSystems::Decide),
-                    decide::keep_trials.in_set(TickSystems::Record),
-                ),
-            );
+        engine.add_saved_as::<policy::PolicyState>("tamiyo.policy").add_systems(
+            Tick,
+            (decide::decide, decide::keep_trials).chain().in_set(TickSystems::Decide),
+        );
         Ok(())
     }
     /// Puts the policy that the scenario names in charge: by now every plugin has registered its own.

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use esper_engine::world::{
-    ids::{BlueprintId, HostId, SeedId},
+    ids::{BlueprintId, HostId, SeedId, SiteId},
     trials::{Trial, TrialHistory},
 };
 use esper_nn::contract::Contract;
@@ -17,8 +17,8 @@ pub struct DormantSeed {
     pub seed: SeedId,
     /// Its host.
     pub host: HostId,
-    /// Its site's place in the host's program.
-    pub site: u16,
+    /// Its site.
+    pub site: SiteId,
     /// What a module must keep there.
     pub contract: Contract,
     /// Root mean square of the activation at the site, once sampled.
@@ -73,7 +73,7 @@ impl Observation<'_> {
     }
 
     /// How that blueprint fared at that site, if it was tried there in this run.
-    pub fn past(&self, host: HostId, site: u16, blueprint: BlueprintId) -> Option<Trial> {
+    pub fn past(&self, host: HostId, site: SiteId, blueprint: BlueprintId) -> Option<Trial> {
         self.trials.at(host, site, blueprint)
     }
 

@@ -7,14 +7,21 @@ use esper_engine::{
     graph::{GraphError, NetworkGraph},
     program::{CompileOptions, GradMask, INPUT_GRADIENT, Program, Variant},
     world::{
-        catalog::{HostRecompile, Kernel},
         ids::{BlueprintId, KernelId},
+        kernel::Kernel,
     },
 };
 use esper_nn::digest::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::components::DEVICE;
+use crate::oona::ProgramChangeRequested;
+
+/// The device that kernels are compiled for.
+pub const DEVICE: &str = "cpu";
+/// The forge that compiles blueprints, as journals and checkpoints name it.
+pub const COMPILE: &str = "compile";
+/// The forge that compiles hosts, as journals and checkpoints name it.
+pub const COMPILE_HOST: &str = "compile_host";
 
 /// A blueprint to be compiled in every variant.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -67,9 +74,9 @@ fn compile(
     Ok(Compiled { id, kernel, program: Arc::new(program) })
 }
 
-/// A host with a module joined to it.
+/// The program of another network for a host.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
-pub struct HostCompileJob(pub HostRecompile);
+pub struct HostCompileJob(pub ProgramChangeRequested);
 
 impl Job for HostCompileJob {
     type Output = Result<Arc<Program>, GraphError>;

@@ -1,33 +1,28 @@
-//! Tezzeret, the forge: compiles blueprints into kernels, and grown hosts into programs, while training goes on.
+//! Tezzeret, the forge: compiles blueprints into kernels, and hosts that change into programs, while training goes on.
 //!
 //! | reads | writes | owns |
 //! | --- | --- | --- |
-//! | `BlueprintStatus`, `HostRecompiles` | kernel entities, `KernelCache`, `HostRecompiles`, `JobAdmitted` | [`CompileJob`], [`HostCompileJob`] |
+//! | `BlueprintStatus`, `ProgramChangeRequested` | kernel entities, `KernelCache`, `ProgramReady`, `JobAdmitted` | [`CompileJob`], [`HostCompileJob`] |
 //!
 //! A blueprint is compiled once in every [`Variant`](esper_engine::program::Variant). A graph that does not compile is
 //! invalid for good; a worker that panicked or hung is given two more chances.
 
 mod compile;
-mod components;
 mod config;
-mod diagnostics;
 mod systems;
 #[cfg(test)]
 mod tests;
 
-pub use compile::{CompileJob, Compiled, HostCompileJob};
-pub use components::DEVICE;
+pub use compile::{COMPILE, COMPILE_HOST, CompileJob, Compiled, DEVICE, HostCompileJob};
 pub use config::TezzeretConfig;
-pub use diagnostics::{COMPILE, COMPILE_HOST};
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
     forge::{AdmitSystems, ForgeConfig},
     world::{
-        catalog::{
-            Attempts, DeploymentCount, HostRecompiles, Kernel, KernelOf, KernelStatus, Penalties,
-        },
+        blueprint::Attempts,
         ids::{BlueprintId, KernelId},
+        kernel::{DeploymentCount, Kernel, KernelOf, KernelStatus, Penalties},
         plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
     },
 };
@@ -65,8 +60,9 @@ impl Plugin for TezzeretPlugin {
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
         engine.add_forge::<CompileJob>(self.forge(COMPILE))?;
         engine.add_forge::<HostCompileJob>(self.forge(COMPILE_HOST))?;
+        engine.world_mut().init_resource::<systems::WaitingHosts>();
         engine
-            .add_saved::<HostRecompiles>("host_recompiles")
+            .add_saved::<systems::WaitingHosts>("tezzeret.waiting_hosts")
             .add_saved_component::<BlueprintId, Attempts>("blueprint.attempts")
             .add_saved_entities::<KernelId>("kernel")
             .add_saved_relationship::<KernelId, KernelOf, BlueprintId>("kernel.blueprint")

@@ -6,19 +6,17 @@ use esper_engine::{
     graph::{Loss, MlpConfig, NetworkGraph, Op},
     program::{CompileOptions, Program},
     world::{
-        catalog::{
-            Attempts, Blueprint, BlueprintStatus, HostRecompile, HostRecompiles, Kernel,
-            KernelCache, KernelStatus, Kernels,
-        },
-        components::ModuleContract,
+        blueprint::{Attempts, Blueprint, BlueprintBundle, BlueprintStatus},
         ids::{BlueprintId, HostId, Index, KernelId, SeedId},
+        kernel::{Kernel, KernelStatus, Kernels},
+        kernel_cache::KernelCache,
         plugin::{Engine, Tick, TickSystems},
     },
 };
 use esper_nn::{contract::Contract, digest::Digest};
 
 use super::{config::TezzeretConfig, *};
-use crate::oona::{JobAdmitted, OonaPlugin};
+use crate::oona::{JobAdmitted, OonaPlugin, ProgramChangeRequested, ProgramReady, Transfer};
 
 /// What the journal would have kept of admissions.
 #[derive(Resource, Default)]
@@ -46,12 +44,8 @@ fn module(width: usize) -> NetworkGraph {
 }
 
 fn spawn(engine: &mut Engine, blueprint: Blueprint, contract: Contract) -> Entity {
-    let id = blueprint.id(contract);
-    let status = BlueprintStatus::Unvalidated;
-    engine
-        .world_mut()
-        .spawn((id, blueprint, ModuleContract(contract), status, Attempts::default()))
-        .id()
+    let bundle = BlueprintBundle::new(blueprint, contract, BlueprintStatus::Unvalidated);
+    engine.world_mut().spawn(bundle).id()
 }
 
 fn contract(width: usize) -> Contract {
@@ -128,21 +122,34 @@ fn a_graph_that_is_no_program_makes_its_blueprint_invalid() {
     assert_eq!(engine.world().resource::<Index<BlueprintId>>().len(), 1);
 }
 
+/// The programs that came back.
+#[derive(Resource, Default)]
+struct Ready(Vec<ProgramReady>);
+
 #[test]
-fn a_grown_host_comes_back_compiled() {
+fn a_changed_host_comes_back_compiled_and_a_full_queue_loses_none() {
     let mut engine = engine();
-    let graph = NetworkGraph::mlp(&MlpConfig::default(), Loss::CrossEntropy).unwrap();
-    let request = HostRecompile { host: HostId(3), seed: SeedId(5), graph: Arc::new(graph) };
-    engine.world_mut().resource_mut::<HostRecompiles>().requests.push_back(request.clone());
-    engine.tick();
-    assert!(engine.world().resource::<HostRecompiles>().is_pending(HostId(3)));
-    engine.tick();
-    engine.tick();
-    let recompiles = engine.world().resource::<HostRecompiles>();
-    assert!(!recompiles.is_pending(HostId(3)));
-    let expected = Program::compile(&request.graph, CompileOptions::HOST).unwrap();
-    let [(found, Ok(program))] = recompiles.done.as_slice() else {
-        panic!("one program comes back")
+    engine.world_mut().init_resource::<Ready>();
+    let keep = |mut ready: MessageReader<ProgramReady>, mut all: ResMut<Ready>| {
+        all.0.extend(ready.read().cloned());
     };
-    assert_eq!((found, program.as_ref()), (&request, &expected));
+    engine.add_systems(Tick, keep.in_set(TickSystems::Record));
+    let graph = Arc::new(NetworkGraph::mlp(&MlpConfig::default(), Loss::CrossEntropy).unwrap());
+    let transfer = Transfer::Fossilize { seed: SeedId(5) };
+    for host in 0..5 {
+        let host = HostId(host);
+        let request = ProgramChangeRequested { host, graph: graph.clone(), transfer };
+        engine.world_mut().write_message(request);
+    }
+    engine.tick();
+    assert!(engine.world().resource::<Ready>().0.is_empty(), "two ticks have not passed");
+    (0..10).for_each(|_| engine.tick());
+    let expected = Program::compile(&graph, CompileOptions::HOST).unwrap();
+    let ready = &engine.world().resource::<Ready>().0;
+    let hosts: Vec<HostId> = ready.iter().map(|it| it.request.host).collect();
+    assert_eq!(hosts, (0..5).map(HostId).collect::<Vec<_>>(), "in the order of asking");
+    for ProgramReady { request, program } in ready {
+        assert_eq!((request.transfer, &*request.graph), (transfer, &*graph));
+        assert_eq!(**program.as_ref().unwrap(), expected);
+    }
 }

@@ -12,15 +12,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bevy_ecs::prelude::*;
+use bevy_ecs::{prelude::*, system::SystemState};
 use esper_engine::{
     journal::{Journal, JournalPosition},
     run_dir::{FileError, sync_folder, to_json, write_atomic},
-    runtime::{Runtimes, TensorMap},
+    runtime::{HostRuntime, Runtimes, TensorMap},
     world::{
-        catalog::Library,
-        components::{HostRole, Runtime},
+        components::{Pinned, Principal, Runtime},
+        hosts::Hosts,
         ids::HostId,
+        kernel::Library,
         plugin::{Clock, RunStatus},
         save::{LoadError, SavedWorld},
     },
@@ -146,9 +147,10 @@ pub(super) fn save_when_due(world: &mut World) {
 }
 
 fn least_epochs_done(world: &mut World) -> u64 {
+    let mut hosts = world.query_filtered::<&Runtime, (With<Principal>, Without<Pinned>)>();
     let runtimes = world.resource::<Runtimes>();
-    let epochs = runtimes.iter().filter(|host| !host.is_pinned).map(|host| host.epochs_done());
-    epochs.min().unwrap_or(0)
+    let epochs = |Runtime(handle): &Runtime| runtimes.get(*handle).map(HostRuntime::epochs_done);
+    hosts.iter(world).filter_map(epochs).min().unwrap_or(0)
 }
 
 /// Writes a checkpoint of the world as it stands between two ticks, and returns its folder.
@@ -222,15 +224,10 @@ fn remove_folder(path: &Path) -> io::Result<()> {
 }
 
 fn steps(world: &mut World) -> Vec<(String, u64)> {
-    let mut query = world.query::<(&HostId, &HostRole, &Runtime)>();
-    let runtimes = world.resource::<Runtimes>();
-    let mut steps: Vec<(HostId, u64)> = query
-        .iter(world)
-        .filter(|(_, role, _)| **role == HostRole::Principal)
-        .map(|(id, _, Runtime(handle))| (*id, runtimes.get(*handle).expect("live").state.step))
-        .collect();
-    steps.sort_unstable();
-    steps.into_iter().map(|(id, step)| (id.to_string(), step)).collect()
+    let mut state = SystemState::<Hosts>::new(world);
+    let hosts = state.get(world).expect("the engine has hosts");
+    let step = |(id, host): (HostId, Entity)| (id.to_string(), hosts.runtime(host).state.step);
+    hosts.principals().map(step).collect()
 }
 
 /// Every checkpoint in `folder`, oldest first, sound or not.
@@ -382,18 +379,11 @@ pub fn go_on(world: &mut World, folder: PathBuf) {
 }
 
 fn take_first_snapshots(world: &mut World) {
-    let mut query = world.query::<(&HostId, &HostRole, &Runtime)>();
-    let hosts: Vec<(HostId, Runtime)> = query
-        .iter(world)
-        .filter(|(_, role, _)| **role == HostRole::Principal)
-        .map(|(id, _, runtime)| (*id, *runtime))
-        .collect();
-    world.resource_scope(|world, mut snapshots: Mut<Snapshots>| {
-        for (id, Runtime(handle)) in hosts {
-            let host = world.resource::<Runtimes>().get(handle).expect("the handle is live");
-            if snapshots.len(id) == 0 {
-                take_first(&mut snapshots, id, host);
-            }
+    let mut state = SystemState::<(Hosts, ResMut<Snapshots>)>::new(world);
+    let (hosts, mut snapshots) = state.get_mut(world).expect("the engine has hosts");
+    for (id, host) in hosts.principals() {
+        if snapshots.len(id) == 0 {
+            take_first(&mut snapshots, id, hosts.runtime(host));
         }
-    });
+    }
 }

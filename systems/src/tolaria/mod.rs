@@ -9,9 +9,9 @@
 
 mod checkpoint;
 mod config;
-mod diagnostics;
 mod export;
 mod governor;
+mod host_end;
 mod saved_hosts;
 mod snapshots;
 mod systems;
@@ -21,15 +21,14 @@ pub use checkpoint::{
     latest_checkpoint, list_checkpoints, restore_checkpoint, verify_checkpoint, write_checkpoint,
 };
 pub use config::{HostConfigs, TolariaConfig};
-pub use diagnostics::{HostEnd, end_state};
 pub use export::{Exported, read_weights};
+pub use host_end::{HostEnd, end_state};
 pub use snapshots::Snapshots;
 
+use bevy_ecs::prelude::*;
 use esper_engine::world::plugin::{
     BuildError, Engine, Plugin, SenseSystems, Tick, TickSystems, TransformSystems,
 };
-
-use bevy_ecs::prelude::*;
 
 /// Adds [Tolaria](self).
 pub struct TolariaPlugin {

@@ -4,23 +4,24 @@
 
 use std::collections::BTreeMap;
 
-use bevy_ecs::prelude::*;
+use bevy_ecs::{prelude::*, system::SystemState};
 use esper_engine::{
     runtime::{HostRuntime, LoadHostError, Runtimes, SavedHost, TensorMap},
     world::{
-        components::{Fork, HostRole, Rollbacks, Runtime},
+        components::{Pinned, Principal, Recompiling, Rollbacks, Runtime, TwinOf},
+        hosts::{HostSites, Hosts, HostsMut},
         ids::{HostId, Index},
         plugin::{Clock, Engine, RunSeed, RunStatus},
         save::{LoadError, LoadFailure, SavedAs, SavedWorld},
     },
 };
+use serde::{Deserialize, Serialize};
 
 use super::{
     config::HostConfigs,
     snapshots::{Ring, Snapshots},
 };
 
-const ROLES: &str = "host.role";
 const NUMBERS: &str = "host.numbers";
 
 /// Registers everything of a run and its hosts that is saved.
@@ -30,9 +31,10 @@ pub(super) fn register(engine: &mut Engine) {
         .add_saved::<RunSeed>("run.seed")
         .add_saved_as::<IsCompleted>("run.is_completed")
         .add_saved_entities::<HostId>("host")
-        .add_saved_component::<HostId, HostRole>(ROLES)
-        .add_saved_component::<HostId, Fork>("host.fork")
+        .add_saved_component::<HostId, Principal>("host.is_principal")
+        .add_saved_component::<HostId, HostSites>("host.sites")
         .add_saved_component::<HostId, Rollbacks>("host.rollbacks")
+        .add_saved_component::<HostId, Recompiling>("host.is_recompiling")
         .add_saved_as::<HostNumbers>(NUMBERS)
         .add_saved_as::<SnapshotRings>("host.snapshots");
 }
@@ -71,33 +73,55 @@ impl SavedAs for IsCompleted {
     }
 }
 
-/// Parameters, moments, buffers and cursors, host after host.
+/// Parameters, moments, buffers and cursors of every host and of its twin.
 struct HostNumbers;
 
+/// A host, and its twin while a seed is grafted: a twin has no name of its own.
+#[derive(Serialize, Deserialize)]
+struct SavedNumbers {
+    host: SavedHost,
+    twin: Option<SavedTwin>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedTwin {
+    is_pinned: bool,
+    numbers: SavedHost,
+}
+
 impl SavedAs for HostNumbers {
-    type Form = Vec<(HostId, SavedHost)>;
+    type Form = Vec<(HostId, SavedNumbers)>;
 
     fn save(world: &mut World) -> Self::Form {
-        world.resource_scope(|world, mut tensors: Mut<TensorMap>| {
-            let hosts = world.resource::<Index<HostId>>().iter();
-            hosts
-                .map(|(id, entity)| {
-                    let Runtime(handle) = *world.get(entity).expect("every host has numbers");
-                    let host =
-                        world.resource::<Runtimes>().get(handle).expect("the handle is live");
-                    (id, host.save(&owner_of(id), &mut tensors))
-                })
-                .collect()
-        })
+        let mut state = SystemState::<(Hosts, ResMut<TensorMap>)>::new(world);
+        let (hosts, mut tensors) = state.get_mut(world).expect("a checkpoint has tensors");
+        hosts
+            .principals()
+            .map(|(id, entity)| {
+                let host = hosts.runtime(entity).save(&owner_of(id), &mut tensors);
+                let twin = hosts.twin(entity).map(|twin| SavedTwin {
+                    is_pinned: hosts.is_pinned(twin),
+                    numbers: hosts.runtime(twin).save(&twin_owner(id), &mut tensors),
+                });
+                (id, SavedNumbers { host, twin })
+            })
+            .collect()
     }
 
     fn load(world: &mut World, saved: Self::Form) -> Result<(), LoadFailure> {
-        for (id, saved) in saved {
-            let host = load_host(world, id, saved, &owner_of(id))?;
-            let handle = world.resource_mut::<Runtimes>().insert(host);
+        for (id, SavedNumbers { host, twin }) in saved {
             let entity = world.resource::<Index<HostId>>().entity(id);
             let entity = entity.ok_or_else(|| format!("{id} is not in the checkpoint"))?;
+            let host = load_host(world, id, host, &owner_of(id))?;
+            let handle = world.resource_mut::<Runtimes>().insert(host);
             world.entity_mut(entity).insert(Runtime(handle));
+            let Some(SavedTwin { is_pinned, numbers }) = twin else { continue };
+            let twin = load_host(world, id, numbers, &twin_owner(id))?;
+            let handle = world.resource_mut::<Runtimes>().insert(twin);
+            let mut twin = world.spawn((TwinOf(entity), Runtime(handle)));
+            if is_pinned {
+                twin.insert(Pinned);
+            }
         }
         Ok(())
     }
@@ -144,6 +168,10 @@ fn owner_of(host: HostId) -> String {
     format!("{host}/")
 }
 
+fn twin_owner(host: HostId) -> String {
+    format!("{host}/twin/")
+}
+
 fn snapshot_owner(host: HostId, n: usize) -> String {
     format!("{host}/snapshot{n}/")
 }
@@ -163,34 +191,29 @@ fn load_host(
 
 /// Snapshots of one network share its program with the host, or with its twin, as they did before.
 fn share_programs(world: &mut World, rings: &mut BTreeMap<HostId, Ring>) {
+    let mut state = SystemState::<HostsMut>::new(world);
+    let mut hosts = state.get_mut(world).expect("the engine has hosts");
     for (id, ring) in rings {
-        let Some(entity) = world.resource::<Index<HostId>>().entity(*id) else { continue };
-        let Runtime(handle) = *world.get::<Runtime>(entity).expect("every host has numbers");
-        let host = world.resource::<Runtimes>().get(handle).expect("the handle is live");
-        let (graph, program) = (host.graph.clone(), host.program.clone());
+        let Some(host) = hosts.entity(*id) else { continue };
+        let runtime = hosts.runtime(host);
+        let (graph, program) = (runtime.graph.clone(), runtime.program.clone());
         for snapshot in &mut ring.snapshots {
             if snapshot.program == program {
                 (snapshot.graph, snapshot.program) = (graph.clone(), program.clone());
             }
         }
-        let Some(Fork(fork)) = world.get::<Fork>(entity).copied() else { continue };
-        let Some(entity) = world.resource::<Index<HostId>>().entity(fork) else { continue };
-        let Runtime(handle) = *world.get::<Runtime>(entity).expect("every host has numbers");
-        let mut runtimes = world.resource_mut::<Runtimes>();
-        let twin = runtimes.get_mut(handle).expect("the handle is live");
-        (twin.graph, twin.program) = (graph, program);
+        if let Some((_, twin)) = hosts.pair_mut(host) {
+            (twin.graph, twin.program) = (graph, program);
+        }
     }
 }
 
-/// The hosts of `saved` that are no forks, by name; each with the owner of its tensors.
+/// The hosts of `saved` by name, twins left out; each with the owner of its tensors.
 pub(super) fn principals(
     saved: &SavedWorld,
 ) -> Result<Vec<(HostId, String, SavedHost)>, LoadError> {
-    let roles: BTreeMap<HostId, HostRole> =
-        saved.read::<Vec<(HostId, HostRole)>>(ROLES)?.into_iter().collect();
-    let hosts: Vec<(HostId, SavedHost)> = saved.read(NUMBERS)?;
-    let principals = hosts.into_iter().filter(|(id, _)| roles[id] == HostRole::Principal);
-    Ok(principals.map(|(id, host)| (id, owner_of(id), host)).collect())
+    let hosts: Vec<(HostId, SavedNumbers)> = saved.read(NUMBERS)?;
+    Ok(hosts.into_iter().map(|(id, numbers)| (id, owner_of(id), numbers.host)).collect())
 }
 
 /// Names the host that `source` is about.

@@ -7,13 +7,13 @@ use std::{
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
-    program::Program,
-    runtime::{HostRuntime, Runtimes},
+    runtime::HostRuntime,
     world::{
-        components::{Fork, HostRole, Runtime},
-        ids::{HostId, Index, SeedId},
+        hosts::Hosts,
+        ids::{HostId, SeedId},
     },
 };
+use esper_nn::program::Program;
 
 use super::config::TolariaConfig;
 
@@ -80,32 +80,24 @@ pub(super) fn take_first(snapshots: &mut Snapshots, id: HostId, host: &HostRunti
 /// Takes the snapshots that are due. While a seed is grafted, the twin's are the host's.
 pub(super) fn take_snapshots(
     config: Res<TolariaConfig>,
-    hosts: Query<(&HostId, &HostRole, &Runtime, Option<&Fork>)>,
-    index: Res<Index<HostId>>,
-    runtimes: Res<Runtimes>,
+    hosts: Hosts,
     mut snapshots: ResMut<Snapshots>,
 ) {
-    for (id, role, Runtime(handle), fork) in &hosts {
-        if *role != HostRole::Principal {
+    for (id, host) in hosts.principals() {
+        let source = hosts.twin(host).unwrap_or(host);
+        if hosts.fault(source).is_some() {
             continue;
         }
-        let source = match fork.map(|Fork(fork)| index.entity(*fork).expect("a fork lives")) {
-            None => *handle,
-            Some(fork) => hosts.get(fork).expect("a fork is a host").2.0,
-        };
-        let host = runtimes.get(source).expect("the handle is live");
-        if host.fault.is_some() {
-            continue;
-        }
-        let ring = snapshots.0.entry(*id).or_default();
-        if ring.is_of_another_network(host) {
+        let runtime = hosts.runtime(source);
+        let ring = snapshots.0.entry(id).or_default();
+        if ring.is_of_another_network(runtime) {
             ring.snapshots.clear();
         }
         let is_due = ring.snapshots.back().is_none_or(|newest| {
-            newest.state.step + config.governor.snapshot_every_steps <= host.state.step
+            newest.state.step + config.governor.snapshot_every_steps <= runtime.state.step
         });
-        if is_due && !host.is_pinned {
-            ring.take(host, config.governor.snapshots_max);
+        if is_due && !hosts.is_pinned(source) {
+            ring.take(runtime, config.governor.snapshots_max);
         }
     }
 }

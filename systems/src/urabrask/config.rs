@@ -7,7 +7,8 @@ use esper_engine::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::diagnostics::VALIDATE;
+/// The forge that validates kernels, as journals and checkpoints name it.
+pub const VALIDATE: &str = "validate";
 
 /// `[urabrask]` of a scenario, and what it shares with the rest of the innovation line.
 #[derive(Clone, Debug, PartialEq)]

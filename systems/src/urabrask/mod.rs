@@ -9,10 +9,9 @@
 //! In strict mode no measured time decides anything, except against the latency limit.
 
 mod benchmark;
-mod components;
 mod config;
-mod diagnostics;
 mod differences;
+mod job;
 mod numerics;
 mod probe;
 mod safety;
@@ -23,16 +22,15 @@ mod tags;
 mod tests;
 mod validate;
 
-pub use components::{Candidate, ValidateJob, Verdict};
-pub use config::{Rules, UrabraskConfig};
-pub use diagnostics::VALIDATE;
+pub use config::{Rules, UrabraskConfig, VALIDATE};
+pub use job::{Candidate, ValidateJob, Verdict};
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
     forge::AdmitSystems,
     world::{
-        catalog::{Measured, SafetySheet},
         ids::KernelId,
+        kernel::{Measured, SafetySheet},
         plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
     },
 };

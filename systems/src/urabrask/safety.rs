@@ -1,6 +1,6 @@
 //! Third: what it takes, and what it does to gradients that pass through.
 
-use esper_engine::{program::Program, world::catalog::SafetySheet};
+use esper_engine::{program::Program, world::kernel::SafetySheet};
 
 use super::{
     config::Rules,

@@ -7,20 +7,18 @@ use esper_engine::{
     forge::{Admission, Outcome, Workers},
     program::{Program, Variant},
     world::{
-        catalog::{
-            Blueprint, BlueprintStatus, Kernel, KernelCache, KernelOf, KernelStatus, Measured,
-            SafetySheet,
-        },
+        blueprint::{Blueprint, BlueprintStatus},
         components::ModuleContract,
         ids::{BlueprintId, Index, KernelId},
+        kernel::{Kernel, KernelOf, KernelStatus, Measured, SafetySheet},
+        kernel_cache::KernelCache,
     },
 };
 use esper_nn::contract::Contract;
 
 use super::{
-    components::{Candidate, ValidateJob, Verdict},
-    config::Rules,
-    diagnostics::{admitted, judged},
+    config::{Rules, VALIDATE},
+    job::{Candidate, ValidateJob, Verdict},
     tags::{Figures, tags},
 };
 use crate::oona::{JobAdmitted, KernelJudged};
@@ -64,7 +62,7 @@ pub(super) fn admit_verdicts(
     mut workers: Workers<ValidateJob>,
     catalogued: Catalogued,
     mut admissions: MessageWriter<JobAdmitted>,
-    mut judgements: MessageWriter<KernelJudged>,
+    mut verdict_messages: MessageWriter<KernelJudged>,
     mut commands: Commands,
 ) {
     let mut verdicts: BTreeMap<KernelId, (BlueprintId, Verdict)> = BTreeMap::new();
@@ -75,7 +73,7 @@ pub(super) fn admit_verdicts(
         let is_any_valid = found.iter().any(|verdict| verdict.status == KernelStatus::Validated);
         if let Some((entity, _)) = catalogued.blueprint(blueprint) {
             let status =
-                if is_any_valid { BlueprintStatus::Compiled } else { BlueprintStatus::Invalid };
+                if is_any_valid { BlueprintStatus::Validated } else { BlueprintStatus::Invalid };
             commands.entity(entity).insert(status);
         }
         verdicts.extend(found.into_iter().map(|verdict| (verdict.kernel, (blueprint, verdict))));
@@ -94,7 +92,7 @@ pub(super) fn admit_verdicts(
     for (id, verdict) in verdicts.into_values() {
         let Some((entity, kernel, contract)) = catalogued.kernel(verdict.kernel) else { continue };
         if let Some((_, blueprint)) = catalogued.blueprint(id) {
-            judgements.write(judged(&verdict, id, blueprint, kernel));
+            verdict_messages.write(judged(&verdict, id, blueprint, kernel));
         }
         let mut entity = commands.entity(entity);
         entity.insert((verdict.status, verdict.sheet));
@@ -119,6 +117,32 @@ fn verdicts_of(admission: Admission<ValidateJob>) -> Vec<Verdict> {
         measured: None,
     };
     admission.job.candidates.into_iter().map(reject).collect()
+}
+
+/// The journal's line about an admission.
+fn admitted(admission: &Admission<ValidateJob>) -> JobAdmitted {
+    JobAdmitted {
+        forge: VALIDATE.to_owned(),
+        ticket: admission.ticket.0,
+        outcome: admission.outcome.kind(),
+    }
+}
+
+/// The journal's line about a verdict.
+fn judged(
+    verdict: &Verdict,
+    id: BlueprintId,
+    blueprint: &Blueprint,
+    kernel: &Kernel,
+) -> KernelJudged {
+    KernelJudged {
+        kernel: verdict.kernel,
+        blueprint: id,
+        family: blueprint.family.clone(),
+        variant: kernel.variant.clone(),
+        status: verdict.status,
+        reasons: verdict.sheet.reasons.clone(),
+    }
 }
 
 /// Sends the kernels that wait, one job a blueprint, in the order of ids, as far as the queue has room.

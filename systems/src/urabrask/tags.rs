@@ -1,6 +1,6 @@
 //! Fifth: words for figures, by where a kernel stands among all that were measured for sites alike.
 
-use esper_engine::world::catalog::{Kernel, Measured};
+use esper_engine::world::kernel::{Kernel, Measured};
 
 /// Kernels below which nobody stands out.
 const POPULATION_MIN: usize = 3;
@@ -69,9 +69,9 @@ mod tests {
         let figures =
             |n| Figures { latency_ns: n, params_elems: 5, workspace_bytes: 10 - n, flops: n };
         let population: Vec<Figures> = (0..9).map(figures).collect();
-        assert_eq!(tags(&population[0], &population), ["fast", "hungry", "light"]);
+        assert_eq!(tags(&population[0], &population), ["fast", "high_memory", "light"]);
         assert_eq!(tags(&population[4], &population), [""; 0]);
-        assert_eq!(tags(&population[8], &population), ["slow", "lean", "heavy"]);
+        assert_eq!(tags(&population[8], &population), ["slow", "low_memory", "heavy"]);
         assert_eq!(tags(&population[0], &population[..2]), [""; 0]);
     }
 }

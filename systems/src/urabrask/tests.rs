@@ -5,13 +5,14 @@ use esper_engine::{
     graph::{NetworkGraph, Op},
     program::{Instr, Program, Variant},
     world::{
-        catalog::{Blueprint, KernelStatus, SafetySheet},
+        blueprint::Blueprint,
         ids::{BlueprintId, KernelId},
+        kernel::{KernelStatus, SafetySheet},
     },
 };
 use esper_nn::{contract::Contract, digest::Digest};
 
-use super::{config::UrabraskConfig, diagnostics::PASSED, *};
+use super::{config::UrabraskConfig, validate::PASSED, *};
 
 fn job(graph: NetworkGraph, width: u32) -> ValidateJob {
     job_at(graph, Contract::Vector { width })

@@ -8,8 +8,9 @@ use std::{
 use esper_engine::{
     graph::NetworkGraph,
     world::{
-        catalog::{BlueprintStatus, KernelStatus},
+        blueprint::BlueprintStatus,
         ids::{BlueprintId, KernelId},
+        kernel::KernelStatus,
         stage::Stage,
     },
 };

@@ -44,7 +44,7 @@ pub use open_library::OpenLibrary;
 pub use query::KernelQuery;
 pub use record::{
     Batch, BlobRef, BlueprintRecord, DEVICE_CPU, DeploymentRecord, KernelRecord, TwinGain,
-    Validation, Versioned,
+    Versioned,
 };
 pub use recorder::Recorded;
 pub use schema::{BLOB_MAX_BYTES, BLOB_PART_MAX_BYTES, FORMAT, RECORD_MAX_BYTES};
@@ -56,7 +56,7 @@ pub use write::{Committed, TAG_MAX_BYTES, TAGS_MAX};
 
 use bevy_ecs::prelude::*;
 use esper_engine::world::{
-    catalog::Library,
+    kernel::Library,
     plugin::{BuildError, Engine, Plugin, Tick, TickSystems},
 };
 

@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bevy_ecs::prelude::*;
 use esper_engine::world::{
-    catalog::{KernelStore, StoreError},
     ids::KernelId,
+    kernel::{KernelStore, StoreError},
 };
 
 use super::{

@@ -12,7 +12,7 @@ use std::{
 use esper_engine::{
     program::Program,
     world::{
-        catalog::{Blueprint, BlueprintStatus},
+        blueprint::{Blueprint, BlueprintStatus},
         ids::BlueprintId,
     },
 };

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::error::{Damage, LibraryErrorKind};
 
 /// What the tables above mean; a library of another format is refused.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// A blob is split into parts of at most this many bytes: redb rounds a value up, together with its header, to
 /// the next power of two, so a part of 65,536 would take 131,072.
 pub const BLOB_PART_MAX_BYTES: usize = 65_000;

@@ -4,12 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bevy_ecs::{prelude::*, query::QueryData, system::SystemParam};
 use esper_engine::world::{
-    catalog::{
-        Blueprint, BlueprintStatus, Kernel, KernelCache, KernelOf, KernelStatus, Measured,
-        SafetySheet,
-    },
+    blueprint::{Blueprint, BlueprintStatus},
     components::{ModuleContract, SeedModule, Telemetry},
     ids::{BlueprintId, Index, KernelId, SeedId},
+    kernel::{Kernel, KernelOf, KernelStatus, Measured, SafetySheet},
+    kernel_cache::KernelCache,
     plugin::RunStatus,
 };
 use esper_nn::contract::Contract;

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, path::Path};
 use esper_engine::{
     program::PIPELINE_VERSION,
     world::{
-        catalog::KernelStatus,
         ids::{BlueprintId, KernelId},
+        kernel::KernelStatus,
     },
 };
 use esper_nn::digest::Digest;

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use bevy_ecs::prelude::*;
 use esper_engine::world::{
-    catalog::{BlueprintStatus, KernelCache, KernelOf, KernelStatus, Library, SafetySheet},
+    blueprint::BlueprintStatus,
     components::{ModuleContract, SeedModule, Telemetry},
-    ids::{BlueprintId, HostId, KernelId, SeedId},
+    ids::{BlueprintId, HostId, KernelId, SeedId, SiteId},
+    kernel::{KernelOf, KernelStatus, Library, SafetySheet},
+    kernel_cache::KernelCache,
     plugin::{BuildError, Engine, RunStatus},
     stage::Stage,
 };
@@ -74,6 +76,7 @@ fn end_seed(world: &mut World, blueprint: BlueprintId, kernel: Option<Digest>, t
     world.write_message(StageChanged {
         seed,
         host: HostId(0),
+        site_id: SiteId(0),
         site: "hidden0".to_owned(),
         from: Stage::Evaluating,
         to,
@@ -132,7 +135,7 @@ fn a_kernel_whose_program_comes_late_is_completed() {
     let world = engine.world_mut();
     let (_, _, name) = spawn(world, "glu");
     let program = world.resource::<KernelCache>().get(name).unwrap().clone();
-    world.resource_mut::<KernelCache>().retain(|_| false);
+    world.insert_resource(KernelCache::default());
     tick(&mut engine).unwrap();
     let library = engine.world().resource::<OpenLibrary>().clone();
     assert_eq!(library.store().kernel(name).unwrap().unwrap().record.program_len_bytes, None);
@@ -229,7 +232,7 @@ fn a_resumed_run_looks_for_no_program_that_the_library_has() {
         let mut engine = engine(&path, "run-a");
         spawn(engine.world_mut(), "glu");
         if !has_program {
-            engine.world_mut().resource_mut::<KernelCache>().retain(|_| false);
+            engine.world_mut().insert_resource(KernelCache::default());
         }
         tick(&mut engine).unwrap();
         assert!(engine.world().resource::<Unread>().0.is_empty());

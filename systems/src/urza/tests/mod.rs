@@ -13,8 +13,9 @@ use esper_engine::{
     graph::{NetworkGraph, Op},
     program::{CompileOptions, Program},
     world::{
-        catalog::{Blueprint, BlueprintStatus, Kernel, KernelStatus, Measured, SafetySheet},
+        blueprint::{Blueprint, BlueprintStatus},
         ids::{HostId, KernelId, SeedId},
+        kernel::{Kernel, KernelStatus, Measured, SafetySheet},
         stage::Stage,
     },
 };
@@ -50,7 +51,6 @@ fn blueprint(family: &str, width: u32) -> Blueprint {
         flops_per_example: u64::from(2 * width * width),
         intent: "to be tested".to_owned(),
         basis: "test".to_owned(),
-        lineage: vec![Digest::of(b"ancestor")],
     }
 }
 
@@ -84,7 +84,7 @@ fn batch_of(run: &str, family: &str, status: KernelStatus, found: Option<Measure
     let (plan, width) = (blueprint(family, 8), contract(8));
     let id = plan.id(width);
     let mut batch = Batch::new(run);
-    batch.blueprints.push(BlueprintRecord::new(id, &plan, width, BlueprintStatus::Compiled, run));
+    batch.blueprints.push(BlueprintRecord::new(id, &plan, width, BlueprintStatus::Validated, run));
     let (made, program) = kernel(&plan, "fused");
     let name = Kernel::id(id, DEVICE_CPU, "fused");
     let mut record = KernelRecord::new(name, id, width, &made, status, run);

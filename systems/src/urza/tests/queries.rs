@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use esper_engine::world::{catalog::KernelStatus, ids::KernelId, stage::Stage};
+use esper_engine::world::{ids::KernelId, kernel::KernelStatus, stage::Stage};
 use esper_nn::{contract::Contract, digest::Digest};
 use proptest::prelude::*;
 

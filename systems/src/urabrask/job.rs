@@ -3,18 +3,17 @@
 use std::sync::Arc;
 
 use esper_engine::{
-    forge::Job,
     graph::NetworkGraph,
     program::Program,
     world::{
-        catalog::{KernelStatus, Measured, SafetySheet},
         ids::{BlueprintId, KernelId},
+        kernel::{KernelStatus, Measured, SafetySheet},
     },
 };
 use esper_nn::contract::Contract;
 use serde::{Deserialize, Serialize};
 
-use super::{config::Rules, validate::validate};
+use super::config::Rules;
 
 /// Every kernel of one blueprint, to be judged together: variants are compared with each other.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -55,12 +54,4 @@ pub struct Verdict {
     pub sheet: SafetySheet,
     /// What was measured, if it came to that.
     pub measured: Option<Measured>,
-}
-
-impl Job for ValidateJob {
-    type Output = Vec<Verdict>;
-
-    fn run(self) -> Vec<Verdict> {
-        validate(&self)
-    }
 }

@@ -1,11 +1,11 @@
 //! What the run came to: hosts as they ended, tested once.
 
-use bevy_ecs::prelude::*;
+use bevy_ecs::{prelude::*, system::SystemState};
 use esper_engine::{
-    runtime::{Evaluation, Flops, FlopsAccount, Runtimes, Split},
+    runtime::{Evaluation, Flops, FlopsAccount, Split},
     world::{
-        components::{HostRole, Runtime},
-        ids::HostId,
+        hosts::HostsMut,
+        ids::{HostId, Index},
     },
 };
 use esper_nn::digest::Digest;
@@ -35,18 +35,13 @@ pub struct HostEnd {
 
 /// Every host as it stands, sorted by [`HostId`]; validated and tested if the run `is_over`. Call it once.
 pub fn end_state(world: &mut World, is_over: bool) -> Vec<HostEnd> {
-    let mut query = world.query::<(&HostId, &HostRole, &Runtime)>();
-    let mut hosts: Vec<(HostId, Runtime)> = query
-        .iter(world)
-        .filter(|(_, role, _)| **role == HostRole::Principal)
-        .map(|(id, _, runtime)| (*id, *runtime))
-        .collect();
-    hosts.sort_unstable_by_key(|(id, _)| *id);
-    let mut runtimes = world.resource_mut::<Runtimes>();
+    let hosts: Vec<(HostId, Entity)> = world.resource::<Index<HostId>>().iter().collect();
+    let mut state = SystemState::<HostsMut>::new(world);
+    let mut runtimes = state.get_mut(world).expect("the engine has hosts");
     hosts
         .into_iter()
-        .map(|(host, Runtime(handle))| {
-            let runtime = runtimes.get_mut(handle).expect("the handle is live");
+        .map(|(host, entity)| {
+            let runtime = runtimes.runtime_mut(entity);
             let mut evaluate = |part| {
                 is_over.then(|| runtime.evaluate(part, FlopsAccount::Validation, None, None))
             };
