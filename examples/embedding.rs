@@ -48,7 +48,7 @@ pub fn grow(epochs: u64) -> Result<Grown, RunError> {
     scenario.host.sites = vec!["hidden0".into()];
     scenario.karn.catalogue = vec!["low_rank".into()];
 
-    let mut run = RunBuilder::new(scenario)
+    let options = RunOptions::new(scenario)
         .blueprint(SiluMlp { hidden: 24 }) // what a seed can become
         .policy(FirstFit) // who decides
         .plugin(CensusPlugin) // a subsystem
@@ -56,8 +56,8 @@ pub fn grow(epochs: u64) -> Result<Grown, RunError> {
             engine.world_mut().init_resource::<Losses>();
             engine.add_systems(Tick, note_losses.in_set(TickSystems::Record)); // a system
             Ok(())
-        })
-        .build()?;
+        });
+    let mut run = Run::start(options)?;
     let summary = run.finish()?;
 
     let world = run.engine().world();

@@ -67,15 +67,15 @@ fn train(
     data: &Arc<SplitData>,
 ) -> Result<Outcome, Failure> {
     use bevy_ecs::prelude::*;
-    let mut builder = RunBuilder::new(scenario.clone()).data(data.clone()).extend(|engine| {
+    let mut options = RunOptions::new(scenario.clone()).data(data.clone()).extend(|engine| {
         engine.world_mut().init_resource::<Verdicts>();
         engine.add_systems(Tick, keep_verdicts.in_set(TickSystems::Record));
         Ok(())
     });
     if let Some(host) = host {
-        builder = builder.host(host);
+        options = options.host(host);
     }
-    let mut run = builder.build().map_err(|error| error.to_string())?;
+    let mut run = Run::start(options).map_err(|error| error.to_string())?;
     let summary = run.finish().map_err(|error| error.to_string())?;
     let world = run.engine_mut().world_mut();
     let handle = world.query::<&HostNumbers>().iter(world).next().expect("a run has a host").0;

@@ -4,7 +4,7 @@
 //! the host, graft them in, judge them on held-out data against an exact twin of the host, and keep them or remove them
 //! without a trace.
 //!
-//! This crate is the facade: [`prelude`] for embedding, [`RunBuilder`] to put a run together from a scenario, and the
+//! This crate is the facade: [`prelude`] for embedding, [`Run`] to begin, resume, replay and watch a run, and the
 //! `esper` command. What it is made of lies in [`engine`], [`systems`] and [`kernels`].
 //!
 //! ```
@@ -15,23 +15,23 @@
 //! scenario.data.source = "digits".into();
 //! scenario.host = scenario::Host::mlp([64, 8, 10]);
 //! scenario.host.sites = vec!["hidden0".into()];
-//! let mut run = RunBuilder::new(scenario).build()?;
-//! let summary = run.finish()?;
+//! let summary = Run::start(scenario)?.finish()?;
 //! assert!(summary.scores.test_accuracy.unwrap() > 0.5);
 //! # Ok::<(), esper::RunError>(())
 //! ```
 
-mod adoption;
-mod assembly;
+mod devices;
 mod error;
 mod hosts;
-mod plan;
 mod run;
 
-pub use assembly::{RunBuilder, load_data};
+pub use devices::Devices;
 pub use error::RunError;
-pub use plan::{Layer, Plan};
-pub use run::{Run, Stop, seal_library};
+pub use hosts::HostSpec;
+pub use run::{
+    Command, CommandReceived, Event, HostPlan, Layer, Plan, Replay, Resumed, Run, RunFolder,
+    RunHandle, RunOptions, RunState, read_scenario_text, seal_library,
+};
 
 pub use bevy_ecs;
 pub use esper_engine as engine;
@@ -40,7 +40,10 @@ pub use esper_systems as systems;
 
 /// What almost every user of the library needs.
 pub mod prelude {
-    pub use crate::{Plan, Run, RunBuilder, RunError, Stop};
+    pub use crate::{
+        Command, Devices, Event, HostSpec, Plan, Run, RunError, RunFolder, RunHandle, RunOptions,
+        RunState,
+    };
     pub use esper_engine::{
         data::{self, DataConfig, Dataset, SplitData},
         graph::{GraphError, Init, NetworkGraph, Op},

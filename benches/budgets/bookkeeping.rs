@@ -19,13 +19,13 @@ pub fn measure() -> Vec<Row> {
     let data = Arc::new(data.expect("digits ship with Esper"));
     let (mut ticks, mut steps) = (Pieces::default(), Pieces::default());
     for _ in 0..N_ROUNDS {
-        let run = || RunBuilder::new(digits()).data(data.clone()).build().expect("it is sound");
+        let run = || Run::start(RunOptions::new(digits()).data(data.clone())).expect("it is sound");
         let (mut whole, mut bare) = (run(), run());
         let steps_per_tick = bare.scenario().run.steps_per_tick;
         let mut runtimes = bare.engine_mut().world_mut().resource_mut::<Runtimes>();
         let host = runtimes.iter_mut().next().expect("it has one host");
         let mut tick = 0;
-        while whole.is_running() {
+        while whole.state().expect("it goes well") == RunState::Running {
             ticks.time(tick, || whole.engine_mut().tick());
             steps.time(tick, || train(host, steps_per_tick));
             tick += 1;

@@ -46,7 +46,7 @@ impl Policy for LooksAtAll {
     }
 }
 
-type Change = Box<dyn FnOnce(RunBuilder) -> RunBuilder>;
+type Change = Box<dyn FnOnce(RunOptions) -> RunOptions>;
 
 fn resting_world(n_seeds: u64) -> (Run, f64) {
     resting_world_with(n_seeds, Box::new(|run| run))
@@ -60,7 +60,7 @@ fn resting_world_with(n_seeds: u64, change: Change) -> (Run, f64) {
     scenario.data.source = "digits".into();
     scenario.host = scenario::Host::mlp([64, 8, 10]);
     scenario.host.sites = vec!["hidden0".into()];
-    let mut run = change(RunBuilder::new(scenario)).build().expect("the scenario is sound");
+    let mut run = Run::start(change(RunOptions::new(scenario))).expect("the scenario is sound");
     let world = run.engine_mut().world_mut();
     let host = world.resource::<Index<HostId>>().entity(HostId(0)).expect("it has one host");
     world.entity_mut(host).insert(Pinned);

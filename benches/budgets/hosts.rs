@@ -71,7 +71,7 @@ fn world_of(n_threads: usize, steps_per_tick: u64) -> Run {
     scenario.data.source = "digits".into();
     scenario.host = scenario::Host::mlp([64, 8, 10]);
     scenario.tamiyo.policy = scenario::Policy::Off;
-    let mut run = RunBuilder::new(scenario).build().expect("the scenario is sound");
+    let mut run = Run::start(scenario).expect("the scenario is sound");
     let world = run.engine_mut().world_mut();
     let digits = world.resource::<Index<HostId>>().entity(HostId(0)).expect("it has one host");
     world.despawn(digits);

@@ -42,9 +42,11 @@ pub fn measure() -> Vec<Row> {
     scenario.host.sites = vec!["input".into(), "hidden0".into()];
     scenario.tamiyo.incubate_max = N_SEEDS / N_HOSTS;
     let decisions = Decisions::default();
-    let heuristic = Heuristic::new(&TamiyoConfig::new(&scenario, scenario.host.sites.clone()));
+    let sites = [(HostId(0), scenario.host.sites.clone().into())].into();
+    let heuristic = Heuristic::new(&TamiyoConfig::new(&scenario, sites));
     let timed = Timed { heuristic, decisions: decisions.clone() };
-    let mut run = RunBuilder::new(scenario).policy(timed).build().expect("the scenario is sound");
+    let mut run =
+        Run::start(RunOptions::new(scenario).policy(timed)).expect("the scenario is sound");
     run.finish().expect("the run ends well");
     let decisions = decisions.lock().expect("nothing panics in it");
     let times: Vec<f64> =

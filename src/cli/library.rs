@@ -20,7 +20,7 @@ use esper::{
 };
 use esper_nn::{contract::Contract, digest::Digest};
 
-use super::{failure::Failure, voice::Voice};
+use super::{failure::Failure, output::Output};
 
 /// Arguments of `esper library`.
 #[derive(ClapArgs)]
@@ -89,39 +89,41 @@ struct Place {
 }
 
 /// Does what is asked of a library.
-pub fn execute(args: &Args, voice: Voice) -> Result<(), Failure> {
+pub fn execute(args: &Args, output: Output) -> Result<(), Failure> {
     match &args.verb {
         Verb::Ls { library, tags } => {
             let required_tags: BTreeSet<String> = tags.iter().cloned().collect();
             let query = KernelQuery { required_tags, ..KernelQuery::default() };
             let listing = urza::ls(library.place()?.file, &query)?;
-            voice.answer("library", &listing, list_text(&listing).trim_end());
+            output.print_result("library", &listing, list_text(&listing).trim_end());
         }
         Verb::Show { library, id } => {
             let details = urza::show(library.place()?.file, id)?;
             match &details {
                 Details::Blueprint(it) => {
-                    voice.answer("blueprint", it, blueprint_text(it).trim_end())
+                    output.print_result("blueprint", it, blueprint_text(it).trim_end())
                 }
-                Details::Kernel(it) => voice.answer("kernel", it, kernel_text(it).trim_end()),
+                Details::Kernel(it) => {
+                    output.print_result("kernel", it, kernel_text(it).trim_end())
+                }
             }
         }
         Verb::Gc { library, keep_runs } => {
             let place = library.place()?;
             let report = urza::gc(&place.file, GcOptions { keep_runs: *keep_runs })?;
             place.was_changed()?;
-            voice.answer("gc", &report, gc_text(&report));
+            output.print_result("gc", &report, gc_text(&report));
         }
         Verb::Export { library, file, ids } => {
             let from = library.place()?.file;
             let done = urza::export(&from, file, &resolve(&from, ids)?)?;
-            voice.answer("export", &done, moved_text("wrote", &done, file));
+            output.print_result("export", &done, moved_text("wrote", &done, file));
         }
         Verb::Import { library, file } => {
             let place = library.place()?;
             let done = urza::import(&place.file, file)?;
             place.was_changed()?;
-            voice.answer("import", &done, moved_text("added", &done, &place.file));
+            output.print_result("import", &done, moved_text("added", &done, &place.file));
         }
     }
     Ok(())

@@ -1,9 +1,12 @@
-//! The host that a scenario asks for, for the data it names; and whether the two fit.
+//! The hosts that a scenario asks for, for the data it names; and whether the two fit.
 
 mod examples;
 mod file;
+mod spec;
 
-use std::{path::Path, sync::Arc};
+pub use spec::HostSpec;
+
+use std::{ops::Range, path::Path, sync::Arc};
 
 use esper_engine::{
     data::SplitData,
@@ -19,24 +22,66 @@ use self::{
 };
 use crate::RunError;
 
-/// A host that fits its data and its limits.
-pub(crate) struct Built {
+/// Equal hosts that fit their data and their limits.
+pub(crate) struct HostGroup {
+    /// Their names, which are also their random streams.
+    pub ids: Range<u64>,
     pub graph: Arc<NetworkGraph>,
     pub program: Arc<Program>,
+    pub data: Arc<SplitData>,
+    /// Whether the data was given in place of what the scenario names.
+    pub has_own_data: bool,
+    /// What they begin with; drawn from their streams where there is none.
+    pub init: Option<StateDict>,
 }
 
-/// The host of `scenario`, or `given` in its place, for `data`. Relative paths start at `base_dir`.
+/// The most hosts of a run; `run.replicas` has the same limit.
+const HOSTS_MAX: u64 = 4096;
+
+/// The hosts of a run: those of `specs`, one after the other or, where there are none, those of `scenario`. `data` is
+/// what the scenario names, needed by specifications without their own, and relative paths start at `base_dir`. Weights
+/// to begin with are read if the run `is_new`.
 ///
 /// # Errors
 ///
 /// Fails at the scenario's key that does not fit: a network for other data, an image too small for its stages, a file
 /// that is not there or holds another host, a host beyond a limit.
-pub(crate) fn build(
+pub(crate) fn build_all(
+    scenario: &Scenario,
+    specs: Vec<HostSpec>,
+    data: Option<&Arc<SplitData>>,
+    base_dir: &Path,
+    is_new: bool,
+) -> Result<Vec<HostGroup>, RunError> {
+    let specs = if specs.is_empty() { vec![HostSpec::new()] } else { specs };
+    let mut groups = Vec::with_capacity(specs.len());
+    let mut n_hosts = 0;
+    for HostSpec { graph, data: own_data, init, replicas } in specs {
+        let has_own_data = own_data.is_some();
+        let data = own_data.or_else(|| data.cloned()).expect("the scenario's data was loaded");
+        let (graph, program) = build(scenario, graph, &data, base_dir)?;
+        let init = match is_new {
+            true => find_init(scenario, base_dir, init, (&graph, &program))?,
+            false => None,
+        };
+        let ids = n_hosts..n_hosts + replicas.unwrap_or(scenario.run.replicas) as u64;
+        n_hosts = ids.end;
+        groups.push(HostGroup { ids, graph, program, data, has_own_data, init });
+    }
+    if !(1..=HOSTS_MAX).contains(&n_hosts) {
+        let message = format!("a run has 1 to {HOSTS_MAX} hosts, and this one {n_hosts}");
+        return Err(unfit("run.replicas", message, "give its hosts other numbers of replicas"));
+    }
+    Ok(groups)
+}
+
+/// The network of `scenario`, or `given` in its place, for `data`.
+fn build(
     scenario: &Scenario,
     given: Option<NetworkGraph>,
     data: &SplitData,
     base_dir: &Path,
-) -> Result<Built, RunError> {
+) -> Result<(Arc<NetworkGraph>, Arc<Program>), RunError> {
     let examples = Examples::new(&scenario.data.source, &data.train);
     let is_given = given.is_some();
     let graph = match given {
@@ -58,24 +103,24 @@ pub(crate) fn build(
         check_sites(scenario, &program)?;
     }
     check_limits(scenario, &program)?;
-    Ok(Built { graph: Arc::new(graph), program: Arc::new(program) })
+    Ok((Arc::new(graph), Arc::new(program)))
 }
 
-/// What a new host begins with, where `host.init` names a file of weights.
-///
-/// # Errors
-///
-/// Fails at `host.init` when it can not be read, or holds the weights of another network than was `built`.
-pub(crate) fn load_init(
+/// What new hosts begin with: the weights `given`, or those in the file that `host.init` names.
+fn find_init(
     scenario: &Scenario,
     base_dir: &Path,
-    built: &Built,
+    given: Option<StateDict>,
+    (graph, program): (&NetworkGraph, &Program),
 ) -> Result<Option<StateDict>, RunError> {
-    let Some(name) = scenario.host.init.as_deref() else { return Ok(None) };
-    let weights = read_init(name, base_dir)?;
-    weights.check(&built.graph, &built.program).map_err(|mismatch| {
+    let (name, weights) = match (given, scenario.host.init.as_deref()) {
+        (Some(weights), _) => ("the weights given".to_owned(), weights),
+        (None, Some(name)) => (format!("`{name}`"), read_init(name, base_dir)?),
+        (None, None) => return Ok(None),
+    };
+    weights.check(graph, program).map_err(|mismatch| {
         let help = "PYTORCH.md has the names and shapes of every host";
-        unfit("host.init", format!("`{name}`: {mismatch}"), help)
+        unfit("host.init", format!("{name}: {mismatch}"), help)
     })?;
     Ok(Some(weights))
 }

@@ -1,8 +1,13 @@
 //! Esper's plugins as one group.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use esper_engine::{
     scenario::Scenario,
-    world::plugin::{Plugin, PluginGroup},
+    world::{
+        ids::HostId,
+        plugin::{Plugin, PluginGroup},
+    },
 };
 
 use crate::{
@@ -31,11 +36,11 @@ use crate::{
 pub struct EsperPlugins(PluginGroup);
 
 impl EsperPlugins {
-    /// The subsystems as `scenario` has them, for hosts with `sites` in the order of their program, with the library
-    /// that `urza` names and with progress shown as `progress`.
+    /// The subsystems as `scenario` has them, for hosts with `sites` by name in the order of their program, with the
+    /// library that `urza` names and with progress shown as `progress`.
     pub fn new(
         scenario: &Scenario,
-        sites: Vec<String>,
+        sites: BTreeMap<HostId, Arc<[String]>>,
         urza: UrzaConfig,
         progress: ProgressMode,
     ) -> Self {
@@ -76,7 +81,7 @@ impl Default for EsperPlugins {
     fn default() -> Self {
         let scenario = Scenario::default();
         let urza = UrzaConfig::new(&scenario, None);
-        Self::new(&scenario, Vec::new(), urza, ProgressMode::Quiet)
+        Self::new(&scenario, BTreeMap::new(), urza, ProgressMode::Quiet)
     }
 }
 

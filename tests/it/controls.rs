@@ -56,14 +56,12 @@ fn judge(host: Family, blueprint: &str, seed: u64) -> (bool, f64) {
     };
     scenario.tamiyo.timetable =
         vec![appointment(Action::Germinate, Some(blueprint)), appointment(Action::Graft, None)];
-    let mut run = RunBuilder::new(scenario)
-        .extend(|engine| {
-            engine.world_mut().init_resource::<Verdicts>();
-            engine.add_systems(Tick, keep.in_set(TickSystems::Record));
-            Ok(())
-        })
-        .build()
-        .unwrap();
+    let mut run = Run::start(RunOptions::new(scenario).extend(|engine| {
+        engine.world_mut().init_resource::<Verdicts>();
+        engine.add_systems(Tick, keep.in_set(TickSystems::Record));
+        Ok(())
+    }))
+    .unwrap();
     run.finish().unwrap();
     let verdicts = &run.engine().world().resource::<Verdicts>().0;
     assert!(!verdicts.is_empty(), "{host:?} {blueprint} {seed}: judged");

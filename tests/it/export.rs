@@ -78,7 +78,7 @@ fn what_can_not_be_exported_is_wrong_usage() {
 
 /// The weights of the hosts of `scenario` before their first step.
 fn at_birth(scenario: &Scenario) -> Vec<StateDict> {
-    let run = RunBuilder::new(scenario.clone()).build().expect("it begins");
+    let run = Run::start(scenario.clone()).expect("it begins");
     run.engine().world().resource::<Runtimes>().iter().map(HostRuntime::state_dict).collect()
 }
 

@@ -1,16 +1,10 @@
 //! A stranger's crate can bring its own blueprints, policy, subsystem and systems, with no fork.
 
-use std::collections::BTreeMap;
-
 use bevy_ecs::prelude::*;
 use esper::{
-    engine::{
-        journal::{Recorded, RecordedMessage},
-        run_dir::{Manifest, RunDir},
-    },
+    engine::journal::{Recorded, RecordedMessage},
     prelude::*,
 };
-use esper_nn::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 /// The example itself: what it shows is what is tested.
@@ -69,10 +63,10 @@ fn a_subsystem_that_only_watches_changes_no_bit() -> Result<(), RunError> {
     let bare = || {
         let mut scenario = scenario();
         scenario.run.epochs = 4;
-        RunBuilder::new(scenario).blueprint(SiluMlp { hidden: 24 }).policy(FirstFit)
+        RunOptions::new(scenario).blueprint(SiluMlp { hidden: 24 }).policy(FirstFit)
     };
-    let alone = bare().build()?.finish()?;
-    let watched = bare().plugin(CensusPlugin).build()?.finish()?;
+    let alone = Run::start(bare())?.finish()?;
+    let watched = Run::start(bare().plugin(CensusPlugin))?.finish()?;
     assert_eq!(alone.weights_digest, watched.weights_digest);
     assert_eq!(alone.audit_head, watched.audit_head);
     Ok(())
@@ -109,7 +103,7 @@ fn a_blueprint_of_ones_own_grows_in_every_family_of_hosts() -> Result<(), RunErr
     for family in Family::ALL {
         let mut scenario = brief_of(family);
         scenario.karn.catalogue = vec!["map".to_owned()];
-        let mut run = RunBuilder::new(scenario).blueprint(Map).plugin(CensusPlugin).build()?;
+        let mut run = Run::start(RunOptions::new(scenario).blueprint(Map).plugin(CensusPlugin))?;
         let summary = run.finish()?;
         let census = run.engine().world().resource::<Census>();
         assert!(census.n_germinated > 0, "{family:?}: {census:?}");
@@ -182,56 +176,42 @@ fn ages(run: &Run) -> Vec<(SeedId, Option<Age>)> {
 fn a_component_and_an_event_of_ones_own_survive_a_checkpoint_once_they_are_registered()
 -> Result<(), RunError> {
     let base = tempfile::tempdir().expect("a folder of the test's own");
-    let builder = |name: &str| {
-        let manifest = Manifest {
-            version: String::new(),
-            build: String::new(),
-            cpu: String::new(),
-            started: name.to_owned(),
-            scenario: "extension".to_owned(),
-            scenario_digest: Digest::default(),
-            seed: 0,
-            data_digests: BTreeMap::new(),
-            library: None,
-        };
-        let dir = RunDir::create(base.path(), &manifest, "").expect("it is writable");
-        let events = dir.events();
-        (RunBuilder::new(brief_of(Family::Mlp)).plugin(AgePlugin).dir(dir), events)
-    };
-    let (whole, events) = builder("whole");
-    let mut whole = whole.build()?;
+    let at = |name: &str| base.path().join(name);
+    let options =
+        |name: &str| RunOptions::new(brief_of(Family::Mlp)).plugin(AgePlugin).folder(at(name));
+    let mut whole = Run::start(options("whole"))?;
     let expected = whole.finish()?;
     assert!(ages(&whole).iter().any(|(_, age)| age.is_some_and(|age| age.0 > 50)));
-    let text = std::fs::read_to_string(&events).expect("it was written");
+    let text = std::fs::read_to_string(at("whole/events.jsonl")).expect("it was written");
     assert!(text.contains(r#""kind":"birthday""#), "it is on record");
 
-    let (stopped, events) = builder("stopped");
-    let dir = {
-        let mut run = stopped.build()?;
-        run.run_until(|tick| tick >= 60)?;
-        let dir = run.dir().expect("it was given one").clone();
-        // What is beyond the checkpoint is what the resumed run has to do again.
-        (0..20).for_each(|_| run.engine_mut().tick());
-        dir
-    };
-    let again = RunBuilder::new(brief_of(Family::Mlp)).plugin(AgePlugin).dir(dir.clone());
-    let (mut resumed, _) = again.resume()?;
+    let mut stopped = Run::start(options("stopped"))?;
+    for tick in 0..80 {
+        if tick == 60 {
+            stopped.snapshot()?;
+        }
+        // What is beyond the snapshot is what the resumed run has to do again.
+        stopped.tick()?;
+    }
+    drop(stopped);
+    let folder = RunFolder::open(&at("stopped"))?;
+    let without = Run::resume(&folder, folder.options()?);
+    let Err(error) = without else { panic!("its plugin is missing") };
+    assert!(error.to_string().contains("`age.of_seed` was saved"), "{error}");
+
+    let mut resumed = Run::resume(&folder, folder.options()?.plugin(AgePlugin))?.run;
     assert!(ages(&resumed).iter().any(|(_, age)| age.is_some_and(|age| age.0 > 40)));
     let summary = resumed.finish()?;
     assert_eq!(summary.weights_digest, expected.weights_digest);
     assert_eq!(ages(&resumed), ages(&whole));
-    assert_eq!(std::fs::read_to_string(&events).expect("it was written"), text);
-    drop(resumed);
-
-    let without = RunBuilder::new(brief_of(Family::Mlp)).dir(dir).resume();
-    let Err(error) = without else { panic!("its plugin is missing") };
-    assert!(error.to_string().contains("`age.of_seed` was saved"), "{error}");
+    let again = std::fs::read_to_string(at("stopped/events.jsonl")).expect("it was written");
+    assert_eq!(again, text);
     Ok(())
 }
 
 #[test]
 fn a_name_that_is_taken_is_refused() {
-    let twice = RunBuilder::new(scenario()).plugin(CensusPlugin).plugin(CensusPlugin).build();
+    let twice = Run::start(RunOptions::new(scenario()).plugin(CensusPlugin).plugin(CensusPlugin));
     let Err(RunError::Build(BuildError::Duplicate { plugin })) = twice else {
         panic!("the second census is refused");
     };
@@ -250,7 +230,7 @@ fn a_name_that_is_taken_is_refused() {
         }
     }
 
-    let taken = RunBuilder::new(scenario()).blueprint(Impostor).build();
+    let taken = Run::start(RunOptions::new(scenario()).blueprint(Impostor));
     let Err(RunError::Build(error)) = taken else { panic!("the impostor is refused") };
     assert!(error.to_string().contains("low_rank"), "{error}");
 }
@@ -278,12 +258,10 @@ fn stop_early(mut epochs: MessageReader<EpochEnded>, mut status: ResMut<RunStatu
 fn a_system_of_ones_own_can_end_the_run() -> Result<(), RunError> {
     let mut scenario = scenario();
     scenario.tamiyo.policy = scenario::Policy::Off;
-    let mut run = RunBuilder::new(scenario)
-        .extend(|engine| {
-            engine.add_systems(Tick, stop_early.in_set(TickSystems::Record));
-            Ok(())
-        })
-        .build()?;
+    let mut run = Run::start(RunOptions::new(scenario).extend(|engine| {
+        engine.add_systems(Tick, stop_early.in_set(TickSystems::Record));
+        Ok(())
+    }))?;
     let summary = run.finish()?;
     assert!(summary.epochs < EPOCHS, "it stopped after epoch {}", summary.epochs);
     assert!(summary.scores.test_accuracy.is_some(), "an early end is an end");

@@ -36,16 +36,14 @@ fn trace_hosts(
     stages.0.extend(changes.read().cloned());
 }
 
-fn traced(builder: RunBuilder) -> Run {
-    builder
-        .extend(|engine| {
-            engine.world_mut().init_resource::<Trace>();
-            engine.world_mut().init_resource::<Stages>();
-            engine.add_systems(Tick, trace_hosts.in_set(TickSystems::Record));
-            Ok(())
-        })
-        .build()
-        .expect("it begins")
+fn traced(options: RunOptions) -> Run {
+    let options = options.extend(|engine| {
+        engine.world_mut().init_resource::<Trace>();
+        engine.world_mut().init_resource::<Stages>();
+        engine.add_systems(Tick, trace_hosts.in_set(TickSystems::Record));
+        Ok(())
+    });
+    Run::start(options).expect("it begins")
 }
 
 /// [`brief_of`], with time for every stage.
@@ -59,7 +57,7 @@ fn long(family: Family) -> Scenario {
 fn off(family: Family) -> BTreeMap<u64, Digest> {
     let mut scenario = long(family);
     scenario.tamiyo.policy = scenario::Policy::Off;
-    let mut run = traced(RunBuilder::new(scenario));
+    let mut run = traced(RunOptions::new(scenario));
     run.finish().unwrap();
     run.engine_mut().world_mut().resource::<Trace>().0.clone()
 }
@@ -121,7 +119,7 @@ fn a_seed_in_training_leaves_the_host_as_if_it_were_not_there() {
                 // Never grafted: the seed trains to the end of the run.
                 scenario.kasmina.train_max_steps = 10_000;
                 scenario.limits.grafts_max = 0;
-                let mut run = traced(RunBuilder::new(scenario));
+                let mut run = traced(RunOptions::new(scenario));
                 let summary = run.finish().unwrap();
                 assert!(summary.seeds.germinated > 0 && summary.flops.seeds > 0, "{family:?}");
                 let trace = &run.engine().world().resource::<Trace>().0;
@@ -153,7 +151,7 @@ fn cull_in(family: Family, stage: Stage, alone: &BTreeMap<u64, Digest>) {
     scenario.kasmina.confidence = 0.5;
     scenario.kasmina.verdict_extend_steps = 8;
     scenario.kasmina.verdict_max_steps = 400;
-    let mut run = traced(RunBuilder::new(scenario).policy(CullIn::new(family, stage)));
+    let mut run = traced(RunOptions::new(scenario).policy(CullIn::new(family, stage)));
     let summary = run.finish().unwrap();
     let world = run.engine().world();
     let changes = &world.resource::<Stages>().0;
@@ -179,7 +177,7 @@ fn without_a_twin_a_cull_ramps_back_and_says_so() {
         let mut scenario = brief_of(family);
         scenario.kasmina.counterfactual = Counterfactual::Gate;
         let policy = CullIn::new(family, Stage::Evaluating);
-        let mut run = traced(RunBuilder::new(scenario).policy(policy));
+        let mut run = traced(RunOptions::new(scenario).policy(policy));
         let summary = run.finish().unwrap();
         assert_eq!(summary.counterfactual, "gate");
         let changes = &run.engine().world().resource::<Stages>().0;
@@ -194,7 +192,7 @@ fn direct_insertion_trains_its_module_with_the_host() {
     for family in Family::ALL {
         let mut scenario = brief_of(family);
         scenario.kasmina.incubation = Incubation::None;
-        let mut run = traced(RunBuilder::new(scenario));
+        let mut run = traced(RunOptions::new(scenario));
         let summary = run.finish().unwrap();
         let changes = &run.engine().world().resource::<Stages>().0;
         let is_judged = changes.iter().any(|change| change.to == Stage::Evaluating);
@@ -248,9 +246,8 @@ proptest! {
         scenario.kasmina.train_min_steps = 8;
         scenario.kasmina.counterfactual =
             if is_twin { Counterfactual::Twin } else { Counterfactual::Gate };
-        let mut run = traced(RunBuilder::new(scenario).policy(Storm(commands)));
-        while run.is_running() {
-            run.engine_mut().tick();
+        let mut run = traced(RunOptions::new(scenario).policy(Storm(commands)));
+        while run.tick().unwrap() == RunState::Running {
             check_world(run.engine_mut().world_mut());
         }
         run.finish().unwrap();

@@ -57,21 +57,19 @@ fn watch(
 }
 
 fn run_with(scenario: Scenario, saboteur: Saboteur) -> (Run, Result<Summary, RunError>) {
-    let mut run = RunBuilder::new(scenario)
-        .extend(move |engine| {
-            engine.world_mut().insert_resource(saboteur);
-            engine.world_mut().init_resource::<Seen>();
-            engine.add_systems(
-                Tick,
-                (
-                    sabotage.after(TickSystems::Admit).before(TickSystems::Train),
-                    watch.in_set(TickSystems::Record),
-                ),
-            );
-            Ok(())
-        })
-        .build()
-        .unwrap();
+    let mut run = Run::start(RunOptions::new(scenario).extend(move |engine| {
+        engine.world_mut().insert_resource(saboteur);
+        engine.world_mut().init_resource::<Seen>();
+        engine.add_systems(
+            Tick,
+            (
+                sabotage.after(TickSystems::Admit).before(TickSystems::Train),
+                watch.in_set(TickSystems::Record),
+            ),
+        );
+        Ok(())
+    }))
+    .unwrap();
     let summary = run.finish();
     (run, summary)
 }
@@ -159,7 +157,7 @@ fn a_host_that_keeps_failing_ends_its_run_with_a_reason() {
             ..Default::default()
         });
         scenario.governor.rollbacks_max = 2;
-        let error = RunBuilder::new(scenario).build().unwrap().finish().unwrap_err();
+        let error = Run::start(scenario).unwrap().finish().unwrap_err();
         let text = error.to_string();
         let is_clear = text.contains("rollbacks") && text.contains("train.optimizer.lr");
         assert!(is_clear, "{family:?}: {text}");

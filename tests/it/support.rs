@@ -118,7 +118,7 @@ fn brief_life() -> Scenario {
 
 /// Runs `scenario` to its end.
 pub fn run(scenario: &Scenario) -> Summary {
-    RunBuilder::new(scenario.clone()).build().expect("it begins").finish().expect("it ends")
+    Run::start(scenario.clone()).expect("it begins").finish().expect("it ends")
 }
 
 /// Weights and journal: everything two equal runs share.

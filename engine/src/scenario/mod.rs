@@ -35,7 +35,7 @@ pub use self::{
     limits::Limits,
     nissa::Nissa,
     overrides::Override,
-    run::{DeviceKind, Run},
+    run::Run,
     tamiyo::{Action, Policy, ScheduledAction, Tamiyo},
     tolaria::{Checkpoint, Governor},
     train::{Adam, Course, CourseKind, Optimizer, OptimizerKind, Schedule, Sgd, Train},

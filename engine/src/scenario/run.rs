@@ -3,7 +3,6 @@
 use super::{
     keys::{Keys, Section},
     value::Text,
-    word::words,
 };
 
 /// How long the run is, how many hosts it trains, and what it runs on (DESIGN §3, §9).
@@ -23,18 +22,22 @@ pub struct Run {
     /// Threads that train hosts, 0 to 1024; 0 stands for one a core. Default 0. The number
     /// changes no bit of the result.
     pub threads: usize,
-    /// Where programs run. Default `cpu`.
-    pub device: DeviceKind,
+    /// The device that programs run on, by name: `cpu`, another that is present, or `auto` for the
+    /// fastest. Default `cpu`.
+    pub device: String,
 }
 
-words! {
-    /// Where programs run.
-    DeviceKind {
-        /// The processor.
-        Cpu = "cpu",
-    }
-    later "cuda", "auto"
-}
+/// Names of devices; which are present is found out when a run is put together.
+const DEVICE: Text = Text {
+    form: "1 to 32 lowercase letters, digits, `:`, `_` and `-`",
+    example: "cpu",
+    is_one: |text| {
+        let is_allowed =
+            |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || b":_-".contains(&it);
+        (1..=32).contains(&text.len()) && text.bytes().all(is_allowed)
+    },
+    all: &[],
+};
 
 /// Names that are safe as a folder's.
 const NAME: Text = Text {
@@ -58,7 +61,7 @@ impl Section for Run {
         keys.key("replicas", &mut self.replicas, 1..=4096);
         keys.key("steps_per_tick", &mut self.steps_per_tick, 1..=10_000);
         keys.key("threads", &mut self.threads, 0..=1024);
-        keys.key("device", &mut self.device, ());
+        keys.key("device", &mut self.device, DEVICE);
     }
 }
 
@@ -84,7 +87,7 @@ impl Default for Run {
             replicas: 1,
             steps_per_tick: 10,
             threads: 0,
-            device: DeviceKind::Cpu,
+            device: "cpu".to_owned(),
         }
     }
 }

@@ -9,7 +9,7 @@ use esper_engine::{
 };
 
 use super::{
-    adversarial::adversarial_family, controls::CONTROLS, families::FAMILIES,
+    adversarial::adversarial_family, config::KarnConfig, controls::CONTROLS, families::FAMILIES,
     family::BlueprintFamily,
 };
 
@@ -51,12 +51,13 @@ impl Catalogue {
         Ok(())
     }
 
-    /// Adds the built-in families of those `names`, and the bad ones called `adversarial`.
-    pub(super) fn select(
-        &mut self,
-        names: &[String],
-        adversarial: &[String],
-    ) -> Result<(), CatalogueError> {
+    /// Adds the built-in families that `config` names, and the bad ones called `adversarial`.
+    ///
+    /// # Errors
+    ///
+    /// Fails at a name that no family has.
+    pub fn select(&mut self, config: &KarnConfig) -> Result<(), CatalogueError> {
+        let Karn { catalogue: names, adversarial, .. } = &config.karn;
         for name in names {
             let is_asked_for = |family: &str| family == name;
             let mut is_known = self.0.contains_key(name);

@@ -21,6 +21,16 @@ pub trait BlueprintFamily: Send + Sync + 'static {
     fn design(&self, contract: &Contract) -> Result<Option<Blueprint>, GraphError>;
 }
 
+impl BlueprintFamily for Box<dyn BlueprintFamily> {
+    fn name(&self) -> &str {
+        self.as_ref().name()
+    }
+
+    fn design(&self, contract: &Contract) -> Result<Option<Blueprint>, GraphError> {
+        self.as_ref().design(contract)
+    }
+}
+
 /// A family that is one drawing.
 #[derive(Clone, Copy)]
 pub(super) struct Family {

@@ -50,9 +50,7 @@ impl Plugin for KarnPlugin {
 
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
         let mut catalogue = engine.world_mut().get_resource_or_init::<Catalogue>();
-        catalogue
-            .select(&self.config.karn.catalogue, &self.config.karn.adversarial)
-            .map_err(|error| BuildError::plugin(self.name(), error))?;
+        catalogue.select(&self.config).map_err(|error| BuildError::plugin(self.name(), error))?;
         engine.world_mut().insert_resource(design::Gated(self.config.is_gated));
         engine.world_mut().init_resource::<Designed>();
         engine

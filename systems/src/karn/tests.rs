@@ -62,7 +62,9 @@ fn every_family_keeps_the_shape_is_an_identity_at_birth_and_learns_at_once_at_ev
 #[test]
 fn a_module_that_ends_in_a_gate_is_an_identity_that_learns_too() {
     let mut catalogue = Catalogue::default();
-    catalogue.select(&["all".to_owned()], &[]).unwrap();
+    let mut config = KarnConfig::default();
+    config.karn.catalogue = vec!["all".to_owned()];
+    catalogue.select(&config).unwrap();
     for contract in contracts() {
         for drawn in design::draw_all(&catalogue, design::Gated(true), contract) {
             let Blueprint { graph, family, .. } = drawn.unwrap();

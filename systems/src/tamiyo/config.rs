@@ -1,6 +1,11 @@
 //! Tamiyo's settings: the scenario's `[tamiyo]` and what it needs to know of the rest.
 
-use esper_engine::scenario::{Incubation, Kasmina, Limits, Scenario, Tamiyo};
+use std::{collections::BTreeMap, sync::Arc};
+
+use esper_engine::{
+    scenario::{Incubation, Kasmina, Limits, Scenario, Tamiyo},
+    world::ids::HostId,
+};
 
 /// Who decides, and how.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,15 +16,15 @@ pub struct TamiyoConfig {
     pub kasmina: Kasmina,
     /// The scenario's `[limits]`.
     pub limits: Limits,
-    /// The host's sites by name, in the order of its program.
-    pub sites: Vec<String>,
+    /// Every host's sites by name, in the order of its program.
+    pub sites: BTreeMap<HostId, Arc<[String]>>,
     /// What a policy's random streams are keyed by.
     pub run_seed: u64,
 }
 
 impl TamiyoConfig {
-    /// What `scenario` says, for a host with these sites.
-    pub fn new(scenario: &Scenario, sites: Vec<String>) -> Self {
+    /// What `scenario` says, for hosts with these sites.
+    pub fn new(scenario: &Scenario, sites: BTreeMap<HostId, Arc<[String]>>) -> Self {
         Self {
             tamiyo: scenario.tamiyo.clone(),
             kasmina: scenario.kasmina.clone(),

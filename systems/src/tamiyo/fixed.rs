@@ -1,5 +1,7 @@
 //! `fixed`: growth on a timetable.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use esper_engine::{
     scenario::{Action, ScheduledAction},
     world::{
@@ -20,7 +22,7 @@ use crate::oona::{SeedAction, SeedCommand, SeedReport};
 /// Where the timetable names no end, a seed that passes G5 is kept.
 pub struct Fixed {
     timetable: Vec<ScheduledAction>,
-    sites: Vec<String>,
+    sites: BTreeMap<HostId, Arc<[String]>>,
     is_direct: bool,
     /// Scheduled actions taken, by host.
     kept: Vec<(HostId, usize)>,
@@ -46,8 +48,8 @@ impl Fixed {
         host: HostId,
         scheduled: &ScheduledAction,
     ) -> Option<SeedCommand> {
-        let site = self.sites.iter().position(|name| *name == scheduled.site)?;
-        let site = SiteId(site as u16);
+        let sites = self.sites.get(&host)?;
+        let site = SiteId(sites.iter().position(|name| *name == scheduled.site)? as u16);
         let command = |seed: SeedId, action| Some(SeedCommand { seed, action });
         let in_stage = |wanted: &[Stage]| -> Option<&SeedReport> {
             view.seeds_of(host).find(|it| it.site == site && wanted.contains(&it.stage))

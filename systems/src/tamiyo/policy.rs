@@ -161,7 +161,7 @@ mod tests {
     }
 
     fn config() -> TamiyoConfig {
-        TamiyoConfig { run_seed: 7, ..TamiyoConfig::new(&Scenario::default(), Vec::new()) }
+        TamiyoConfig { run_seed: 7, ..TamiyoConfig::new(&Scenario::default(), BTreeMap::new()) }
     }
 
     #[test]

@@ -2,18 +2,19 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
-use esper::{
-    engine::{
-        data::SplitData,
-        run_dir::Manifest,
-        scenario::{Network, Scenario},
-    },
-    kernels::cpu::simd_level,
+use esper_engine::{
+    run_dir::Manifest,
+    scenario::{Network, Scenario},
+    world::ids::HostId,
 };
+use esper_kernels::cpu::simd_level;
 use esper_nn::digest::Digest;
 
-/// The manifest of a run of `scenario` on `data` that begins now.
-pub fn describe(scenario: &Scenario, data: &SplitData) -> Manifest {
+use super::options::Resolved;
+
+/// The manifest of a run that begins now.
+pub(super) fn describe(resolved: &Resolved) -> Manifest {
+    let scenario = &resolved.scenario;
     Manifest {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         build: build(),
@@ -22,20 +23,26 @@ pub fn describe(scenario: &Scenario, data: &SplitData) -> Manifest {
         scenario: scenario.run.name.clone(),
         scenario_digest: Digest(scenario.digest()),
         seed: scenario.run.seed,
-        data_digests: digests(scenario, data),
+        data_digests: digests(resolved),
         library: scenario.urza.path.as_ref().map(PathBuf::from),
     }
 }
 
-/// The digests of the data, and of the file that a graph was read from.
-pub fn digests(scenario: &Scenario, data: &SplitData) -> BTreeMap<String, Digest> {
-    let mut digests = BTreeMap::from([(scenario.data.source.clone(), Digest(data.digest))]);
-    if let Network::Graph(graph) = &scenario.host.network
-        && let Ok(bytes) = fs::read(&graph.file)
-    {
-        digests.insert(graph.file.clone(), Digest::of(&bytes));
-    }
-    digests
+/// The digests of what hosts train on: the scenario's data by its source, data of hosts of their own by the first host's
+/// name, and the file that a graph was read from.
+pub(super) fn digests(resolved: &Resolved) -> BTreeMap<String, Digest> {
+    let Resolved { scenario, data, groups, .. } = resolved;
+    let named = data.iter().map(|data| (scenario.data.source.clone(), Digest(data.digest)));
+    let own = groups.iter().filter(|group| group.has_own_data);
+    let own = own.map(|it| (HostId(it.ids.start).to_string(), Digest(it.data.digest)));
+    named.chain(own).chain(graph_digest(scenario)).collect()
+}
+
+/// The digest of the file that the scenario's graph is read from, by its name.
+fn graph_digest(scenario: &Scenario) -> Option<(String, Digest)> {
+    let Network::Graph(graph) = &scenario.host.network else { return None };
+    let bytes = fs::read(&graph.file).ok()?;
+    Some((graph.file.clone(), Digest::of(&bytes)))
 }
 
 /// Profile, target and, where the build was given `ESPER_COMMIT`, the commit.
@@ -57,7 +64,10 @@ fn cpu() -> String {
     format!("{name}, {:?}", simd_level()).to_lowercase().replace('\0', "")
 }
 
-#[expect(clippy::disallowed_types, reason = "the command line, and nothing else, knows the date")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "the date is written to the manifest and read by nobody"
+)]
 fn seconds_since_1970() -> u64 {
     let now = std::time::SystemTime::now();
     // A clock that is set before 1970 names the folder 1970.

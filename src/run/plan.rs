@@ -8,20 +8,39 @@ use esper_engine::{
     program::GradMask,
     runtime::HostConfig,
     scenario::Scenario,
+    world::plugin::BuildError,
 };
 use esper_nn::contract::Contract;
+use esper_systems::karn::{Catalogue, KarnConfig};
 use serde::Serialize;
 
-use crate::hosts::Built;
+use super::{
+    assemble::{check_catalogue, host_configs},
+    options::RunOptions,
+};
+use crate::{RunError, hosts::HostGroup};
 
-/// What a run will be; made by [`RunBuilder::plan`](crate::RunBuilder::plan).
+/// What a run will be, found out without an engine.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The scenario as resolved.
+    /// The scenario as resolved; its paths are absolute.
     pub scenario: Scenario,
-    /// The data, split and standardised.
+    /// The device that `run.device` comes to.
+    pub device: String,
+    /// The hosts, equal ones together.
+    pub hosts: Vec<HostPlan>,
+    /// The families of blueprints there are to choose from, in the order of names.
+    pub families: Vec<String>,
+}
+
+/// What equal hosts of a run will be.
+#[derive(Clone, Debug)]
+pub struct HostPlan {
+    /// How many there are.
+    pub n_hosts: u64,
+    /// Their data, split and standardised.
     pub data: Arc<SplitData>,
-    /// The host's layers, from input to output.
+    /// A host's layers, from input to output.
     pub layers: Vec<Layer>,
     /// Where seeds are planted, and what their modules keep.
     pub sites: Vec<(String, Contract)>,
@@ -35,8 +54,6 @@ pub struct Plan {
     pub steps_per_epoch: u64,
     /// Optimizer steps of a host over the whole run.
     pub total_steps: u64,
-    /// The families of blueprints there are to choose from, in the order of names.
-    pub families: Vec<String>,
 }
 
 /// One node of a host.
@@ -53,28 +70,55 @@ pub struct Layer {
 }
 
 impl Plan {
-    pub(crate) fn new(
-        scenario: Scenario,
-        built: &Built,
-        host: &HostConfig,
-        families: Vec<String>,
-    ) -> Self {
-        let Built { graph, program } = built;
+    /// What a run of `options` would be, and whether it could begin. Nothing is written, and no plugin is built: families
+    /// of blueprints that a plugin brings are not among [`Plan::families`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Run::start`](crate::Run::start), but for what plugins refuse.
+    pub fn new(options: impl Into<RunOptions>) -> Result<Self, RunError> {
+        let mut options = options.into();
+        let resolved = options.resolve(true)?;
+        let scenario = &resolved.scenario;
+        let mut catalogue = Catalogue::default();
+        for family in options.families {
+            catalogue.add(family).map_err(|error| BuildError::plugin("karn", error))?;
+        }
+        catalogue
+            .select(&KarnConfig::new(scenario))
+            .map_err(|error| BuildError::plugin("karn", error))?;
+        check_catalogue(scenario, &catalogue)?;
+        let configs = host_configs(&resolved).0;
+        let hosts = resolved
+            .groups
+            .iter()
+            .filter_map(|group| Some(HostPlan::new(group, configs.get(&group.ids.start)?)));
+        Ok(Self {
+            device: resolved.device.name(),
+            hosts: hosts.collect(),
+            families: catalogue.iter().map(|family| family.name().to_owned()).collect(),
+            scenario: resolved.scenario,
+        })
+    }
+}
+
+impl HostPlan {
+    fn new(group: &HostGroup, config: &HostConfig) -> Self {
+        let HostGroup { graph, program, .. } = group;
         let wanted = GradMask { params: true, sites: 0 };
         let flops_per_example = program.flops_forward() + program.flops_backward(wanted);
         Self {
+            n_hosts: group.ids.end - group.ids.start,
+            data: group.data.clone(),
             layers: layers(graph),
             sites: (0..program.sites.len())
                 .map(|place| (program.sites[place].name.clone(), program.contract(place)))
                 .collect(),
             params_elems: graph.params_elems(),
             flops_per_example,
-            flops_per_step: flops_per_example * host.batch as u64,
-            steps_per_epoch: host.steps_per_epoch,
-            total_steps: host.total_steps,
-            data: host.data.clone(),
-            families,
-            scenario,
+            flops_per_step: flops_per_example * config.batch as u64,
+            steps_per_epoch: config.steps_per_epoch,
+            total_steps: config.total_steps,
         }
     }
 }
