@@ -432,7 +432,8 @@ mod tests {
         assert!(error.starts_with("saved state `count` can not be read"), "{error}");
 
         let mut dangling = SavedWorld::save(filled().world_mut());
-        dangling.0.iter_mut().find(|(name, _)| name == "host").unwrap().1 = encode(&vec![HostId(5)]);
+        dangling.0.iter_mut().find(|(name, _)| name == "host").unwrap().1 =
+            encode(&vec![HostId(5)]);
         let error = dangling.load(engine().world_mut()).unwrap_err().to_string();
         assert!(error.contains("HostId(4)"), "{error}");
     }
