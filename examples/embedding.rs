@@ -98,14 +98,14 @@ impl Policy for FirstFit {
     fn decide(&mut self, view: &Observation<'_>, commands: &mut Vec<SeedCommand>) {
         let mut ask = |seed, action| commands.push(SeedCommand { seed, action });
         for dormant in view.dormant() {
-            let chosen = view.offers().iter().find(|offer| {
-                offer.is_ready
-                    && offer.family == "silu_mlp"
-                    && offer.contract == dormant.contract
-                    && view.past(dormant.host, dormant.site, offer.blueprint).is_none()
+            let chosen = view.candidates().iter().find(|candidate| {
+                candidate.is_ready
+                    && candidate.family == "silu_mlp"
+                    && candidate.contract == dormant.contract
+                    && view.past(dormant.host, dormant.site, candidate.blueprint).is_none()
             });
-            if let Some(offer) = chosen {
-                ask(dormant.seed, SeedAction::Germinate { blueprint: offer.blueprint });
+            if let Some(candidate) = chosen {
+                ask(dormant.seed, SeedAction::Germinate { blueprint: candidate.blueprint });
             }
         }
         for seed in view.seeds {
@@ -141,10 +141,11 @@ impl Plugin for CensusPlugin {
         "census"
     }
 
+    fn requires(&self) -> &[&'static str] {
+        &["oona"]
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        if !engine.has_plugin("oona") {
-            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
-        }
         engine.world_mut().init_resource::<Census>();
         engine.add_saved::<Census>("census");
         engine.add_systems(Tick, count_seeds.in_set(TickSystems::Record));

@@ -47,6 +47,7 @@ pub mod prelude {
     pub use esper_engine::{
         data::{self, DataConfig, Dataset, SplitData},
         graph::{GraphError, Init, NetworkGraph, Op},
+        journal::{Recorded, RecordedMessage, TextContext},
         runtime::{HostRuntime, Runtimes},
         scenario::{self, Scenario},
         world::{
@@ -62,11 +63,12 @@ pub mod prelude {
     pub use esper_kernels::cpu::Activation;
     pub use esper_nn::contract::Contract;
     pub use esper_systems::{
+        EsperPlugins,
         karn::{BlueprintFamily, KarnExt},
         nissa::{ProgressMode, Summary},
         oona::{
             EpochEnded, GateJudged, HostReport, SeedAction, SeedCommand, SeedReport, StageChanged,
         },
-        tamiyo::{Candidate, DormantSeed, Observation, Policy},
+        tamiyo::{Candidate, DormantSeed, Observation, Policy, TamiyoConfig, TamiyoExt},
     };
 }

@@ -5,11 +5,11 @@ use std::{fmt::Display, fs, path::PathBuf};
 use clap::Args as ClapArgs;
 use esper::{
     engine::{
-        journal,
+        journal::{self, Recorded},
         run_dir::{Manifest, RunDir},
     },
     systems::{
-        nissa::{Recorded, RunEnded, Summary},
+        nissa::{RunEnded, Summary},
         tolaria, urza,
     },
 };

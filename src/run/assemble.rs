@@ -11,20 +11,16 @@ use esper_engine::{
     world::{
         hosts::spawn_host,
         ids::HostId,
-        plugin::{BuildError, Engine, RunSeed},
+        plugin::{Engine, RunSeed},
     },
 };
 use esper_nn::device::DeviceError;
 use esper_systems::{
-    karn::{Catalogue, KarnConfig, KarnExt, KarnPlugin},
-    kasmina::{KasminaConfig, KasminaPlugin},
-    nissa::{NissaConfig, NissaPlugin, ProgressMode},
-    oona::OonaPlugin,
-    tamiyo::{ActivePolicy, TamiyoConfig, TamiyoPlugin},
-    tezzeret::TezzeretPlugin,
-    tolaria::{HostConfigs, TolariaConfig, TolariaPlugin},
-    urabrask::{UrabraskConfig, UrabraskPlugin},
-    urza::{LibraryPlace, UrzaConfig, UrzaPlugin},
+    EsperPlugins,
+    karn::{Catalogue, KarnExt},
+    tamiyo::ActivePolicy,
+    tolaria::HostConfigs,
+    urza::{LibraryPlace, UrzaConfig},
 };
 
 use super::{
@@ -76,7 +72,7 @@ pub(super) fn assemble(
     world.insert_resource(host_configs(resolved)?);
     world.insert_resource(options.devices);
     if let Some(policy) = options.policy {
-        world.insert_resource(ActivePolicy(Some(policy)));
+        world.insert_resource(ActivePolicy(policy));
     }
     if let Some(scripts) = scripts {
         world.insert_resource(scripts);
@@ -92,10 +88,13 @@ pub(super) fn assemble(
     if library == LibraryChoice::Memory {
         urza.place = LibraryPlace::Memory;
     }
-    add_plugins(&mut engine, resolved, urza, options.progress)?;
+    let sites = site_names(&resolved.groups);
+    let plugins = EsperPlugins::new(scenario, sites, urza, options.progress);
+    engine.add_plugins(plugins.add(CommandPlugin))?;
     for extension in options.extensions {
         extension(&mut engine)?;
     }
+    engine.finish()?;
     check_catalogue(scenario, engine.world().resource::<Catalogue>())?;
     let params_of = |group: &HostGroup| {
         let params_elems = group.program.params_elems();
@@ -103,28 +102,6 @@ pub(super) fn assemble(
     };
     let params_initial = resolved.groups.iter().flat_map(params_of).collect();
     Ok(Run::new(engine, scenario.clone(), dir, params_initial, options.subscribers))
-}
-
-fn add_plugins(
-    engine: &mut Engine,
-    resolved: &Resolved,
-    urza: UrzaConfig,
-    progress: ProgressMode,
-) -> Result<(), BuildError> {
-    let scenario = &resolved.scenario;
-    let tamiyo = TamiyoConfig::new(scenario, site_names(&resolved.groups));
-    engine
-        .add_plugin(OonaPlugin)?
-        .add_plugin(UrzaPlugin { config: urza })?
-        .add_plugin(KarnPlugin { config: KarnConfig::new(scenario) })?
-        .add_plugin(TezzeretPlugin { config: scenario.tezzeret.clone() })?
-        .add_plugin(UrabraskPlugin { config: UrabraskConfig::new(scenario) })?
-        .add_plugin(KasminaPlugin { config: KasminaConfig::new(scenario) })?
-        .add_plugin(TamiyoPlugin { config: tamiyo })?
-        .add_plugin(TolariaPlugin { config: TolariaConfig::new(scenario) })?
-        .add_plugin(NissaPlugin { config: NissaConfig::of(scenario, progress) })?
-        .add_plugin(CommandPlugin)?;
-    Ok(())
 }
 
 /// The sites of every host by name, in the order of its program.

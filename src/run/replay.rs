@@ -3,12 +3,12 @@
 use std::{fmt, fs, path::Path};
 
 use esper_engine::{
-    forge::Ticket,
-    journal::{self, Journal},
+    forge::Scripts,
+    journal::{self, Journal, Recorded as _},
     run_dir::FileError,
 };
 use esper_nn::digest::Digest;
-use esper_systems::nissa::{self, KernelAdopted, Recorded as _, RunEnded};
+use esper_systems::nissa::{self, KernelAdopted, RunEnded, RunStarted};
 use serde::Serialize;
 
 use super::{Run, RunFolder, options::RunOptions, start::Recorded};
@@ -108,6 +108,7 @@ impl Record {
                 Err(error) if error.is_torn_end() => break,
                 Err(error) => return Err(error.into()),
             };
+            RunStarted::check_format(&event, path)?;
             last_tick = event.tick;
             is_complete = event.kind == RunEnded::KIND;
             if event.kind == KernelAdopted::KIND {
@@ -116,10 +117,7 @@ impl Record {
             recorded.commands.add(&event).map_err(damaged)?;
             n_events += 1;
         }
-        for it in journal::admissions(path)? {
-            let script = recorded.scripts.0.entry(it.forge).or_default();
-            script.push(it.tick, Ticket(it.ticket), &it.outcome);
-        }
+        recorded.scripts = Scripts::read(path)?;
         let mut lines = lines_of(&fs::read(path).map_err(FileError::at(path, "read the journal"))?);
         lines.truncate(n_events);
         Ok(Self { lines, last_tick, is_complete, recorded })

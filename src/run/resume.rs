@@ -7,11 +7,11 @@ use std::{
 };
 
 use esper_engine::{
-    journal::{self, JournalError},
+    journal::{self, JournalError, Recorded},
     run_dir::{FileError, RunDir},
 };
 use esper_systems::{
-    nissa::{self, KernelAdopted, Recorded, RunStarted},
+    nissa::{self, KernelAdopted, RunStarted},
     tolaria,
 };
 

@@ -1,6 +1,6 @@
 //! A new run.
 
-use esper_engine::{forge::Scripts, run_dir::RunDir, runtime::StateDict};
+use esper_engine::{forge::Scripts, journal::EVENTS_FORMAT, run_dir::RunDir, runtime::StateDict};
 use esper_nn::digest::Digest;
 use esper_systems::{
     kasmina::KasminaConfig,
@@ -73,6 +73,7 @@ impl Run {
     ) -> Result<(), RunError> {
         let Resolved { scenario, groups, .. } = resolved;
         let started = RunStarted {
+            format: EVENTS_FORMAT,
             scenario: scenario.run.name.clone(),
             scenario_digest: Digest(scenario.digest()),
             seed: scenario.run.seed,

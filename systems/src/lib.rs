@@ -2,6 +2,7 @@
 //!
 //! They meet on [`oona`]'s messages and the engine's components, and never name one another.
 
+mod group;
 pub mod karn;
 pub mod kasmina;
 pub mod nissa;
@@ -11,6 +12,8 @@ pub mod tezzeret;
 pub mod tolaria;
 pub mod urabrask;
 pub mod urza;
+
+pub use group::EsperPlugins;
 
 #[cfg(test)]
 mod testing;

@@ -1,7 +1,11 @@
 //! A stranger's crate can bring its own blueprints, policy, subsystem and systems, with no fork.
 
 use bevy_ecs::prelude::*;
-use esper::prelude::*;
+use esper::{
+    engine::journal::{Recorded, RecordedMessage},
+    prelude::*,
+};
+use serde::{Deserialize, Serialize};
 
 /// The example itself: what it shows is what is tested.
 #[allow(dead_code, reason = "a test needs no `main`")]
@@ -105,6 +109,103 @@ fn a_blueprint_of_ones_own_grows_in_every_family_of_hosts() -> Result<(), RunErr
         assert!(census.n_germinated > 0, "{family:?}: {census:?}");
         assert!(summary.flops.seeds > 0, "{family:?}: its module was trained");
     }
+    Ok(())
+}
+
+/// How many ticks a seed has lived: a component of ours on an entity of Esper's.
+#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq)]
+struct Age(u64);
+
+/// A seed is a multiple of 50 ticks old.
+#[derive(Message, Serialize, Clone, Debug)]
+struct Birthday {
+    seed: SeedId,
+    age: u64,
+}
+
+impl Recorded for Birthday {
+    const KIND: &'static str = "birthday";
+}
+
+impl RecordedMessage for Birthday {
+    type Key = SeedId;
+
+    fn key(&self) -> SeedId {
+        self.seed
+    }
+}
+
+struct AgePlugin;
+
+impl Plugin for AgePlugin {
+    fn name(&self) -> &'static str {
+        "age"
+    }
+
+    fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
+        engine.add_saved_component::<SeedId, Age>("age.of_seed").add_event::<Birthday>();
+        engine.add_systems(Tick, grow_older.in_set(TickSystems::Decide));
+        Ok(())
+    }
+}
+
+fn grow_older(
+    mut seeds: Query<(Entity, &SeedId, Option<&mut Age>)>,
+    mut birthdays: MessageWriter<Birthday>,
+    mut commands: Commands,
+) {
+    for (entity, seed, age) in &mut seeds {
+        let Some(mut age) = age else {
+            commands.entity(entity).insert(Age(1));
+            continue;
+        };
+        age.0 += 1;
+        if age.0.is_multiple_of(50) {
+            birthdays.write(Birthday { seed: *seed, age: age.0 });
+        }
+    }
+}
+
+fn ages(run: &Run) -> Vec<(SeedId, Option<Age>)> {
+    let world = run.engine().world();
+    let seeds = world.resource::<Index<SeedId>>().iter();
+    seeds.map(|(seed, entity)| (seed, world.get::<Age>(entity).copied())).collect()
+}
+
+#[test]
+fn a_component_and_an_event_of_ones_own_survive_a_checkpoint_once_they_are_registered()
+-> Result<(), RunError> {
+    let base = tempfile::tempdir().expect("a folder of the test's own");
+    let at = |name: &str| base.path().join(name);
+    let options =
+        |name: &str| RunOptions::new(brief_of(Family::Mlp)).plugin(AgePlugin).folder(at(name));
+    let mut whole = Run::start(options("whole"))?;
+    let expected = whole.finish()?;
+    assert!(ages(&whole).iter().any(|(_, age)| age.is_some_and(|age| age.0 > 50)));
+    let text = std::fs::read_to_string(at("whole/events.jsonl")).expect("it was written");
+    assert!(text.contains(r#""kind":"birthday""#), "it is on record");
+
+    let mut stopped = Run::start(options("stopped"))?;
+    for tick in 0..80 {
+        if tick == 60 {
+            stopped.snapshot()?;
+        }
+        // What is beyond the snapshot is what the resumed run has to do again.
+        stopped.tick()?;
+    }
+    drop(stopped);
+    let folder = RunFolder::open(&at("stopped"))?;
+    let without = Run::resume(&folder, folder.options()?);
+    let Err(error) = without else { panic!("its plugin is missing") };
+    assert!(error.to_string().contains("`age.of_seed` was saved"), "{error}");
+
+    let mut resumed = Run::resume(&folder, folder.options()?.plugin(AgePlugin))?.run;
+    assert!(ages(&resumed).iter().any(|(_, age)| age.is_some_and(|age| age.0 > 40)));
+    let summary = resumed.finish()?;
+    assert_eq!(summary.weights_digest, expected.weights_digest);
+    assert_eq!(ages(&resumed), ages(&whole));
+    let again = std::fs::read_to_string(at("stopped/events.jsonl")).expect("it was written");
+    assert_eq!(again, text);
     Ok(())
 }
 

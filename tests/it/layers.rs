@@ -18,7 +18,6 @@ const FOLDERS_WITH_CIRCLES: &[&str] = &[
     "engine/data/src",
     "engine/src",
     "engine/src/runtime",
-    "engine/src/world",
 ];
 
 fn root() -> &'static Path {

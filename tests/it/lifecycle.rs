@@ -82,13 +82,13 @@ impl Policy for CullIn {
         }
         let Some(seed) = view.seeds.first() else {
             let dormant = view.dormant().iter().find(|seed| seed.site == SiteId(1));
-            let offer = view.offers().iter().find(|offer| {
-                offer.is_ready
-                    && offer.family == self.blueprint
-                    && dormant.is_some_and(|seed| seed.contract == offer.contract)
+            let candidate = view.candidates().iter().find(|candidate| {
+                candidate.is_ready
+                    && candidate.family == self.blueprint
+                    && dormant.is_some_and(|seed| seed.contract == candidate.contract)
             });
-            if let (Some(seed), Some(offer)) = (dormant, offer) {
-                let action = SeedAction::Germinate { blueprint: offer.blueprint };
+            if let (Some(seed), Some(candidate)) = (dormant, candidate) {
+                let action = SeedAction::Germinate { blueprint: candidate.blueprint };
                 commands.push(SeedCommand { seed: seed.seed, action });
             }
             return;
@@ -206,7 +206,7 @@ struct Storm(Vec<(u8, u8, u8)>);
 
 impl Policy for Storm {
     fn decide(&mut self, view: &Observation<'_>, commands: &mut Vec<SeedCommand>) {
-        let offers = view.offers();
+        let candidates = view.candidates();
         for _ in 0..2 {
             let Some((seed, what, which)) = self.0.pop() else { return };
             let living: Vec<SeedId> = view.seeds.iter().map(|seed| seed.seed).collect();
@@ -214,8 +214,8 @@ impl Policy for Storm {
             let any = [living, dormant, vec![SeedId(u64::from(seed))]].concat();
             let seed = any[seed as usize % any.len()];
             let action = match what % 8 {
-                0 | 1 if !offers.is_empty() => {
-                    let blueprint = offers[which as usize % offers.len()].blueprint;
+                0 | 1 if !candidates.is_empty() => {
+                    let blueprint = candidates[which as usize % candidates.len()].blueprint;
                     SeedAction::Germinate { blueprint }
                 }
                 2 | 3 => SeedAction::Graft,

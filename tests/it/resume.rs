@@ -176,6 +176,25 @@ fn a_run_whose_checkpoints_were_removed_is_not_begun_anew() {
 }
 
 #[test]
+fn a_run_that_an_older_esper_wrote_is_refused_and_left_as_it_was() {
+    let desk = Desk::new();
+    desk.write("brief.toml", brief().to_toml());
+    desk.done(["run", "brief.toml", "--quiet", "--out", "r", "--stop-at-tick", "0"]);
+    let info = desk.path("r/checkpoints/tick-0000000000/checkpoint.json");
+    let mut fields: Value = serde_json::from_slice(&fs::read(&info).expect("it was written"))
+        .expect("a checkpoint says what it is in JSON");
+    // The first form had no number.
+    fields.as_object_mut().expect("an object").remove("format").expect("it has a number now");
+    fs::write(&info, fields.to_string()).expect("it is ours");
+    let events = fs::read(desk.path("r/events.jsonl")).expect("it was written");
+    let resumed = desk.esper(["resume", "r"]);
+    assert_eq!(resumed.status, Some(1), "{resumed:?}");
+    let sentence = "it has format 1 and this Esper reads format 2; go on with the Esper that began";
+    assert!(resumed.err.replace('\n', " ").contains(sentence), "{resumed:?}");
+    assert_eq!(fs::read(desk.path("r/events.jsonl")).expect("it is there"), events);
+}
+
+#[test]
 fn ctrl_c_saves_the_run_and_ends_well() {
     let desk = Desk::new();
     let mut scenario = brief();

@@ -4,7 +4,7 @@ use bevy_ecs::prelude::*;
 use esper::{
     engine::runtime::StateDict,
     prelude::*,
-    systems::oona::{FaultReported, HostRolledBack},
+    systems::oona::{FaultReported, HostRolledBack, RollbackTo},
 };
 use esper_nn::digest::Digest;
 
@@ -109,7 +109,7 @@ fn harm_in_a_graft(family: Family, factor: f32, fault: &str) {
     assert_eq!(summary.seeds.rolled_back, 1, "{family:?}");
     let seen = run.engine().world().resource::<Seen>();
     assert_eq!(seen.faults[0].fault.name(), fault, "{family:?}");
-    assert_eq!(seen.rollbacks[0].to, "twin", "{family:?}");
+    assert_eq!(seen.rollbacks[0].to, RollbackTo::Twin, "{family:?}");
     let rolled_back = seen.stages.iter().find(|it| it.to == Stage::RolledBack).unwrap();
     assert_eq!(rolled_back.reason, fault);
     // From there on, until the next graft, the host is the one that never grafted.
@@ -141,7 +141,7 @@ fn a_host_alone_goes_back_to_its_snapshot_bit_for_bit() {
         let summary = summary.expect("the run goes on");
         let seen = run.engine().world().resource::<Seen>();
         let rollback = &seen.rollbacks[0];
-        assert_eq!(rollback.to, "snapshot", "{family:?}");
+        assert_eq!(rollback.to, RollbackTo::Snapshot, "{family:?}");
         let (from, to) = (rollback.from_step, rollback.to_step);
         assert!(to < from && from - to <= 44, "{family:?}: {from} to {to}");
         // With an unchanged learning rate it repeats what an undisturbed run does, to the last step.

@@ -10,11 +10,12 @@
 
 mod admit;
 mod pool;
+mod script;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -23,6 +24,7 @@ use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use admit::{Admission, Workers};
+pub use script::{JOB_ADMITTED, JobOutcome, Script, Scripts};
 
 use crate::scenario::word::words;
 use crate::world::plugin::{BuildError, Engine, Tick, TickSystems};
@@ -63,17 +65,15 @@ pub enum Outcome<T> {
 }
 
 impl<T> Outcome<T> {
-    /// `done`, `panicked` or `timed_out`: the word a journal uses.
-    pub const fn word(&self) -> &'static str {
+    /// How it ended, without what was made.
+    pub const fn kind(&self) -> JobOutcome {
         match self {
-            Self::Done(_) => "done",
-            Self::Panicked => "panicked",
-            Self::TimedOut => TIMED_OUT,
+            Self::Done(_) => JobOutcome::Done,
+            Self::Panicked => JobOutcome::Panicked,
+            Self::TimedOut => JobOutcome::TimedOut,
         }
     }
 }
-
-const TIMED_OUT: &str = "timed_out";
 
 /// How a forge works.
 #[derive(Clone, Copy, Debug)]
@@ -202,30 +202,6 @@ impl<J: Job> JobsOut<J> {
         self.n_sent
     }
 }
-
-/// The admissions of an earlier run: what replay holds a forge to.
-///
-/// A scripted job is admitted exactly at its tick, however fast or slow the workers are; a job that is
-/// not in the script never came back in that run, and does not in this one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Script(BTreeMap<Ticket, Scripted>);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Scripted {
-    tick: u64,
-    timed_out: bool,
-}
-
-impl Script {
-    /// Adds what the journal says: at `tick`, the job of `ticket` was admitted with outcome `word`.
-    pub fn push(&mut self, tick: u64, ticket: Ticket, word: &str) {
-        self.0.insert(ticket, Scripted { tick, timed_out: word == TIMED_OUT });
-    }
-}
-
-/// Scripts by forge name. Insert it before the plugins to replay a run.
-#[derive(Resource, Clone, Debug, Default, PartialEq, Eq)]
-pub struct Scripts(pub BTreeMap<String, Script>);
 
 /// For how long workers hold each job of a forge back before they run it. Insert it before the plugins to find out
 /// whether timing leaks into a run.

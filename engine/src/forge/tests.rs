@@ -3,6 +3,7 @@ use std::{thread, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::*;
+use crate::journal::Journal;
 
 /// Sleeps for so many milliseconds and returns its number; panics at 666.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,7 +81,7 @@ fn a_script_repeats_a_free_run_to_the_tick() {
     assert_eq!(free.len(), 10);
     let mut script = Script::default();
     for (tick, ticket, outcome) in &free {
-        script.push(*tick, Ticket(*ticket), outcome.word());
+        script.push(*tick, Ticket(*ticket), outcome.kind());
     }
     let slower = |_: &str, ticket: Ticket| Duration::from_millis(3 * (ticket.0 % 2));
     let (replayed, _, _) = drive(config(Mode::Free, 3), Some(script), slower, 600);
@@ -90,11 +91,41 @@ fn a_script_repeats_a_free_run_to_the_tick() {
 #[test]
 fn a_scripted_timeout_is_one_again_and_an_unscripted_job_stays_out() {
     let mut script = Script::default();
-    script.push(5, Ticket(0), "timed_out");
-    script.push(7, Ticket(2), "done");
+    script.push(5, Ticket(0), JobOutcome::TimedOut);
+    script.push(7, Ticket(2), JobOutcome::Done);
     let (log, jobs, _) = drive(config(Mode::Free, 1), Some(script), none, 15);
     assert_eq!(log, [(5, 0, Outcome::TimedOut), (7, 2, Outcome::Done(9))]);
     assert_eq!(jobs.len(), 8);
+}
+
+#[test]
+fn scripts_are_read_from_a_journal_and_a_torn_end_is_left_out() {
+    #[derive(Serialize)]
+    struct Admitted {
+        forge: &'static str,
+        ticket: u64,
+        outcome: JobOutcome,
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("events.jsonl");
+    let mut journal = Journal::create(&path, 100).unwrap();
+    let mut expected = Scripts::default();
+    for (tick, forge, ticket, outcome) in [
+        (3, "compile", 0, JobOutcome::Done),
+        (5, "bench", 0, JobOutcome::TimedOut),
+        (5, "compile", 1, JobOutcome::Panicked),
+    ] {
+        journal.append(tick, "other", &Nap { number: 1, ms: 2 }).unwrap();
+        journal.append(tick, JOB_ADMITTED, &Admitted { forge, ticket, outcome }).unwrap();
+        expected.0.entry(forge.to_owned()).or_default().push(tick, Ticket(ticket), outcome);
+    }
+    journal.append(6, "other", &Nap { number: 1, ms: 2 }).unwrap();
+    drop(journal);
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();
+    assert_eq!(Scripts::read(&path).unwrap(), expected);
+    let text = String::from_utf8(bytes).unwrap();
+    assert!(text.contains(r#""forge":"bench","ticket":0,"outcome":"timed_out""#), "{text}");
 }
 
 #[test]

@@ -43,13 +43,12 @@
 
 mod line;
 mod read;
+mod recorded;
 mod tail;
 
 pub use line::{Break, ChainFault, LINE_BYTES_MAX};
-pub use read::{
-    Admission, ChainReport, Event, Events, JOB_ADMITTED, admissions, read, read_bytes, verify,
-    verify_bytes,
-};
+pub use read::{ChainReport, Event, Events, read, read_bytes, verify, verify_bytes};
+pub use recorded::{EVENTS_FORMAT, Recorded, RecordedMessage, TextContext, TickEvent, TickEvents};
 pub use tail::Repair;
 
 use std::{

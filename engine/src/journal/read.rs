@@ -12,9 +12,6 @@ use serde_json::{Map, Value};
 use super::{ChainFault, Digest, JournalError, JournalPosition, ScanError, line::Scanner};
 use crate::run_dir::FileError;
 
-/// The kind of the events that say when a worker's result entered the world; replay reads them.
-pub const JOB_ADMITTED: &str = "job_admitted";
-
 /// How much is read at a time.
 const READ_BYTES: usize = 256 * 1024;
 
@@ -131,50 +128,6 @@ pub fn verify_bytes(bytes: &[u8]) -> Result<ChainReport, ChainFault> {
         ScanError::Fault(fault) => fault,
         ScanError::Io(error) => unreachable!("memory can be read: {error}"),
     })
-}
-
-/// When one job's result entered the world.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Admission {
-    /// The forge's name.
-    pub forge: String,
-    /// The job's place among the jobs of that forge.
-    pub ticket: u64,
-    /// The tick it was admitted in.
-    pub tick: u64,
-    /// How it ended, as the event says it.
-    pub outcome: String,
-}
-
-/// When each job was admitted, in the order of the journal: what a replay of a `free` run follows. A torn last line is
-/// left out.
-///
-/// # Errors
-///
-/// Fails when the file can not be read or its chain is broken.
-pub fn admissions(path: &Path) -> Result<Vec<Admission>, JournalError> {
-    #[derive(Deserialize)]
-    struct Fields {
-        forge: String,
-        ticket: u64,
-        outcome: String,
-    }
-
-    let mut admissions = Vec::new();
-    for event in read(path)? {
-        let event = match event {
-            Ok(event) if event.kind == JOB_ADMITTED => event,
-            Ok(_) => continue,
-            Err(error) if error.is_torn_end() => break,
-            Err(error) => return Err(error),
-        };
-        let Fields { forge, ticket, outcome } = event.to().map_err(|source| {
-            let source = std::io::Error::new(std::io::ErrorKind::InvalidData, source);
-            FileError::at(path, "read an admission")(source)
-        })?;
-        admissions.push(Admission { forge, ticket, tick: event.tick, outcome });
-    }
-    Ok(admissions)
 }
 
 impl JournalError {

@@ -282,32 +282,6 @@ fn an_event_may_not_take_the_journals_keys() {
     let _ = Journal::in_memory(10).append(0, "forged", &Forger { hash: 1 });
 }
 
-#[test]
-fn admissions_are_read_in_order_and_a_torn_end_is_left_out() {
-    #[derive(Serialize)]
-    struct Admitted {
-        forge: &'static str,
-        ticket: u64,
-        outcome: &'static str,
-    }
-    in_dir(|path| {
-        let mut journal = Journal::create(path, EVENTS_MAX).unwrap();
-        for (tick, forge, ticket) in [(3, "compile", 0), (5, "bench", 0), (5, "compile", 1)] {
-            append(&mut journal, 0);
-            let event = Admitted { forge, ticket, outcome: "done" };
-            journal.append(tick, JOB_ADMITTED, &event).unwrap();
-        }
-        append(&mut journal, 1);
-        drop(journal);
-        let bytes = fs::read(path).unwrap();
-        fs::write(path, &bytes[..bytes.len() - 9]).unwrap();
-        let found = admissions(path).unwrap();
-        let found: Vec<_> =
-            found.iter().map(|it| (it.tick, it.forge.as_str(), it.ticket)).collect();
-        assert_eq!(found, [(3, "compile", 0), (5, "bench", 0), (5, "compile", 1)]);
-    });
-}
-
 /// `/dev/full` takes a write and says that there is no space.
 #[test]
 #[cfg(target_os = "linux")]

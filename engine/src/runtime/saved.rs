@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use bevy_ecs::prelude::Resource;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
@@ -21,8 +22,8 @@ use super::{
     progress::Progress,
 };
 
-/// Named `f32` tensors; what a safetensors file holds.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// Named `f32` tensors; what a safetensors file holds. It is a resource while a checkpoint is saved or loaded.
+#[derive(Resource, Clone, Debug, Default, PartialEq)]
 pub struct TensorMap(BTreeMap<String, (Vec<usize>, Vec<f32>)>);
 
 /// Everything of a host but its tensors.

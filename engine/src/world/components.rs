@@ -26,7 +26,7 @@ pub struct Seeds(Vec<Entity>);
 pub struct ModuleContract(pub Contract);
 
 /// One of the run's hosts, and not a twin.
-#[derive(Component, Clone, Copy, Debug, Default)]
+#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, Default)]
 pub struct Principal;
 
 /// The host that an entity was forked from when a seed was grafted there; it trains on without that seed.
@@ -57,7 +57,7 @@ pub struct Pinned;
 pub struct Faulted(pub Fault);
 
 /// A program of another network was asked for and has not been swapped in; nothing is grafted meanwhile.
-#[derive(Component, Clone, Copy, Debug, Default)]
+#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, Default)]
 pub struct Recompiling;
 
 /// A host was put back to a snapshot: its seeds have to be as they were then. Tolaria triggers it, Kasmina acts on it.
@@ -83,7 +83,7 @@ fn free_runtime(mut world: DeferredWorld, context: HookContext) {
 }
 
 /// A living seed: it has left DORMANT and has not ended. Sense and Decide visit these alone.
-#[derive(Component, Clone, Copy, Debug)]
+#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug)]
 pub struct Active;
 
 /// When a seed entered its stage.

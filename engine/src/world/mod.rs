@@ -12,3 +12,4 @@ pub mod kernel_cache;
 pub mod plugin;
 pub mod save;
 pub mod stage;
+pub mod trials;

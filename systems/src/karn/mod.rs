@@ -25,7 +25,12 @@ pub use design::{DesignFailure, Designed, blueprints_for};
 pub use family::BlueprintFamily;
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick};
+use esper_engine::world::{
+    blueprint::{Blueprint, BlueprintStatus},
+    components::ModuleContract,
+    ids::BlueprintId,
+    plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
+};
 
 /// Adds [Karn](self).
 #[derive(Clone, Debug, Default)]
@@ -39,15 +44,21 @@ impl Plugin for KarnPlugin {
         "karn"
     }
 
+    fn requires(&self) -> &[&'static str] {
+        &["oona"]
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        if !engine.has_plugin("oona") {
-            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
-        }
         let mut catalogue = engine.world_mut().get_resource_or_init::<Catalogue>();
         catalogue.select(&self.config).map_err(|error| BuildError::plugin(self.name(), error))?;
         engine.world_mut().insert_resource(design::Gated(self.config.is_gated));
         engine.world_mut().init_resource::<Designed>();
-        engine.add_saved::<Designed>("karn");
+        engine
+            .add_saved::<Designed>("karn")
+            .add_saved_entities::<BlueprintId>("blueprint")
+            .add_saved_component::<BlueprintId, Blueprint>("blueprint.design")
+            .add_saved_component::<BlueprintId, ModuleContract>("blueprint.contract")
+            .add_saved_component::<BlueprintId, BlueprintStatus>("blueprint.status");
         engine.add_systems(Tick, design::design_blueprints.in_set(DispatchSystems::Design));
         Ok(())
     }

@@ -96,7 +96,7 @@ impl Access<'_, '_> {
         let fits = self.fits.get(entity).is_ok_and(|(contract, status)| {
             *contract == wanted && *status != BlueprintStatus::Invalid
         });
-        if !fits || lifecycle.tried.0.contains(&(host, seed.site, blueprint)) {
+        if !fits || lifecycle.trials.was_removed(host, seed.site, blueprint) {
             return Err(Refusal::UnfitBlueprint);
         }
         let module = SeedModule { blueprint, kernel: None };

@@ -1,7 +1,5 @@
 //! A seed's facts, and the one function that changes its stage.
 
-use std::collections::BTreeSet;
-
 use bevy_ecs::{prelude::*, query::QueryData, system::SystemParam};
 use esper_engine::{
     runtime::ModuleMode,
@@ -13,19 +11,15 @@ use esper_engine::{
         },
         gate::{GateEvidence, GateState, GateVerdict},
         hosts::HostsMut,
-        ids::{BlueprintId, HostId, Index, SeedId, SiteId},
+        ids::{BlueprintId, Index, SeedId, SiteId},
         plugin::Clock,
         stage::Stage,
+        trials::TrialHistory,
     },
 };
-use serde::{Deserialize, Serialize};
 
 use super::config::KasminaConfig;
 use crate::oona::{GateJudged, StageChanged};
-
-/// Blueprints that were tried at a site and are gone: none is tried there twice in a run.
-#[derive(Resource, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tried(pub BTreeSet<(HostId, SiteId, BlueprintId)>);
 
 /// Seeds that ended in this tick and whose sites get a new one before it is over.
 #[derive(Resource, Clone, Debug, Default)]
@@ -107,7 +101,7 @@ pub(super) struct Lifecycle<'w, 's> {
     pub hosts: HostsMut<'w, 's>,
     pub commands: Commands<'w, 's>,
     pub config: Res<'w, KasminaConfig>,
-    pub tried: ResMut<'w, Tried>,
+    pub trials: ResMut<'w, TrialHistory>,
     clock: Res<'w, Clock>,
     ended: ResMut<'w, EndedSeeds>,
     blueprint_index: Res<'w, Index<BlueprintId>>,
@@ -146,8 +140,8 @@ impl Lifecycle<'_, '_> {
                 seed.blend = None;
             }
             self.ended.0.push(seed.entity);
-            if let Some(module) = seed.module.filter(|_| to != Stage::Fossilized) {
-                self.tried.0.insert((host, seed.site, module.blueprint));
+            if let Some(module) = seed.module {
+                self.trials.observe(host, seed.site, module.blueprint, to, None);
             }
         }
         self.changes.write(StageChanged {

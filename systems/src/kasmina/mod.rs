@@ -2,7 +2,7 @@
 //!
 //! | reads | writes | owns |
 //! | --- | --- | --- |
-//! | `SeedCommand`, `FaultReported`, `HostRestored`, `ProgramReady` | `HostReport`, `SeedReport`, `GateJudged`, `SeedPlanted`, `StageChanged`, `CommandRefused`, `HostRolledBack`, `ProgramChangeRequested`, `HostSwapped` | [`Stage`](esper_engine::world::stage::Stage) and the one function that changes it, twins, blueprints tried |
+//! | `SeedCommand`, `FaultReported`, `HostRestored`, `ProgramReady` | `HostReport`, `SeedReport`, `GateJudged`, `SeedPlanted`, `StageChanged`, `CommandRefused`, `HostRolledBack`, `ProgramChangeRequested`, `HostSwapped` | [`Stage`](esper_engine::world::stage::Stage) and the one function that changes it, twins, [`TrialHistory`] |
 //!
 //! Sense measures, Transform changes. A seed is one entity and its components are its facts; every change of stage goes
 //! through `Lifecycle::enter`, which holds to the table of legal steps and writes the journal's message. What of a seed
@@ -23,12 +23,19 @@ mod rollback;
 
 pub use config::KasminaConfig;
 pub use gates::{Interval, paired_interval};
-pub use lifecycle::Tried;
 pub use plant::NextSeed;
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::plugin::{
-    BuildError, Engine, Plugin, SenseSystems, Tick, TransformSystems,
+use esper_engine::world::{
+    components::{
+        Active, Alpha, Blend, Embargo, NonFinite, SeedModule, SeedOf, StageClock, Telemetry,
+        Withdrawing,
+    },
+    gate::GateState,
+    ids::{HostId, SeedId, SiteId},
+    plugin::{BuildError, Engine, Plugin, SenseSystems, Tick, TransformSystems},
+    stage::Stage,
+    trials::TrialHistory,
 };
 
 /// Adds [Kasmina](self).
@@ -42,17 +49,34 @@ impl Plugin for KasminaPlugin {
         "kasmina"
     }
 
+    fn requires(&self) -> &[&'static str] {
+        &["oona"]
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        if !engine.has_plugin("oona") {
-            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
-        }
         let world = engine.world_mut();
         world.insert_resource(self.config.clone());
         world.init_resource::<NextSeed>();
-        world.init_resource::<Tried>();
+        world.init_resource::<TrialHistory>();
         world.init_resource::<lifecycle::EndedSeeds>();
         world.add_observer(rollback::restore_seeds);
-        engine.add_saved::<NextSeed>("kasmina.next_seed").add_saved::<Tried>("kasmina.tried");
+        engine
+            .add_saved::<NextSeed>("kasmina.next_seed")
+            .add_saved::<TrialHistory>("trials")
+            .add_saved_entities::<SeedId>("seed")
+            .add_saved_relationship::<SeedId, SeedOf, HostId>("seed.host")
+            .add_saved_component::<SeedId, SiteId>("seed.site")
+            .add_saved_component::<SeedId, Stage>("seed.stage")
+            .add_saved_component::<SeedId, Active>("seed.is_active")
+            .add_saved_component::<SeedId, StageClock>("seed.clock")
+            .add_saved_component::<SeedId, SeedModule>("seed.module")
+            .add_saved_component::<SeedId, Alpha>("seed.alpha")
+            .add_saved_component::<SeedId, Blend>("seed.blend")
+            .add_saved_component::<SeedId, NonFinite>("seed.is_non_finite")
+            .add_saved_component::<SeedId, Telemetry>("seed.telemetry")
+            .add_saved_component::<SeedId, GateState>("seed.gate")
+            .add_saved_component::<SeedId, Embargo>("seed.embargo")
+            .add_saved_component::<SeedId, Withdrawing>("seed.withdrawing");
         engine.add_systems(
             Tick,
             (

@@ -12,7 +12,7 @@ use super::{
     graft::{become_twin, drop_twin},
     lifecycle::{Lifecycle, Seed, SeedData},
 };
-use crate::oona::{FaultReported, HostRolledBack};
+use crate::oona::{FaultReported, HostRolledBack, RollbackTo};
 
 /// Withdraws the graft of every host that met a fault, before anybody looks for a snapshot.
 ///
@@ -60,7 +60,7 @@ fn go_on_as_twin(lifecycle: &mut Lifecycle, seed: &Seed, n_rollbacks: u64) -> Ho
         host: lifecycle.hosts.id(seed.host),
         from_step,
         to_step: lifecycle.step(seed),
-        to: "twin".to_owned(),
+        to: RollbackTo::Twin,
         n_rollbacks,
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, io::BufRead, path::Path};
 
 use esper_engine::{
-    journal::{self, Event, Events},
+    journal::{self, Event, Events, Recorded},
     world::{
         ids::{BlueprintId, HostId, SeedId},
         stage::Stage,
@@ -11,7 +11,7 @@ use esper_engine::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{KernelAdopted, NissaError, Recorded, RunEnded, table::table};
+use super::{KernelAdopted, NissaError, RunEnded, RunStarted, table::table};
 use crate::oona::{
     BlueprintDesigned, Gate, GateJudged, GateVerdict, HostRolledBack, SeedPlanted, StageChanged,
 };
@@ -99,10 +99,13 @@ impl Inspection {
         let mut reader = Reader::default();
         while let Some(event) = events.next() {
             match event {
-                Ok(event) => reader.take(&event).map_err(|source| NissaError::Damaged {
-                    path: events.path().to_owned(),
-                    source,
-                })?,
+                Ok(event) => {
+                    RunStarted::check_format(&event, events.path())?;
+                    reader.take(&event).map_err(|source| NissaError::Damaged {
+                        path: events.path().to_owned(),
+                        source,
+                    })?;
+                }
                 Err(error) if error.is_torn_end() => reader.found.is_torn = true,
                 Err(error) => return Err(error.into()),
             }

@@ -4,35 +4,35 @@
 //! | --- | --- | --- |
 //! | every fact on the bus: `StageChanged`, `GateJudged`, `EpochEnded`, ... | `Journal`, `RunStatus` on failure | `metrics.csv`, `summary.json`, [`NissaState`], [`Progress`] |
 //!
-//! All of it happens in `Record`. A plugin of one's own adds its events to the
-//! [`Journal`] in an earlier phase.
+//! All of it happens in `Record`, in [`RecordSystems::Write`]. An event that a plugin registers with
+//! [`Engine::add_event`] is written and shown like any of Esper's own.
 
-mod components;
 mod config;
-mod diagnostics;
-mod events;
+mod error;
 mod inspect;
 mod metrics;
 mod progress;
-mod run;
+mod record;
+mod run_events;
 mod summary;
-mod systems;
 mod table;
+mod tally;
+mod write;
 
-pub use components::{NissaState, SeedTally};
 pub use config::{NissaConfig, ProgressMode};
-pub use diagnostics::NissaError;
-pub use events::{KernelAdopted, Recorded, RunEnded, RunStarted};
+pub use error::NissaError;
 pub use inspect::{Inspection, JudgedGate, SeedHistory, StageEntered};
 pub use progress::Progress;
-pub use run::{finish, record_adoptions, resume, start};
+pub use record::{finish, record_adoptions, resume, start};
+pub use run_events::{KernelAdopted, RunEnded, RunStarted};
 pub use summary::{HostSummary, RunEnd, RunFacts, Scores, Summary};
 pub use table::table;
+pub use tally::{NissaState, SeedTally};
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
     journal::Journal,
-    world::plugin::{BuildError, Engine, Plugin, Tick, TickSystems},
+    world::plugin::{BuildError, Engine, Plugin, RecordSystems, Tick},
 };
 
 /// Adds [Nissa](self), with a journal in memory until [`start`] or [`resume`] gives it a file.
@@ -47,10 +47,11 @@ impl Plugin for NissaPlugin {
         "nissa"
     }
 
+    fn requires(&self) -> &[&'static str] {
+        &["oona"]
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        if !engine.has_plugin("oona") {
-            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
-        }
         let world = engine.world_mut();
         world.insert_resource(self.config);
         world.insert_resource(Journal::in_memory(self.config.events_max));
@@ -60,13 +61,13 @@ impl Plugin for NissaPlugin {
         engine.add_saved::<NissaState>("nissa").add_systems(
             Tick,
             (
-                systems::record_events,
-                systems::count_outcomes,
-                systems::write_metrics,
-                systems::show_progress,
+                write::record_events,
+                write::count_outcomes,
+                write::write_metrics,
+                write::show_progress,
             )
                 .chain()
-                .in_set(TickSystems::Record),
+                .in_set(RecordSystems::Write),
         );
         Ok(())
     }

@@ -7,13 +7,14 @@ use std::{
 
 use bevy_ecs::{prelude::*, schedule::ScheduleBuildSettings};
 use esper_engine::{
-    journal::{self, Event, Journal},
+    forge::JobOutcome,
+    journal::{self, EVENTS_FORMAT, Event, Journal},
     run_dir::{Manifest, RunDir},
     world::{
         ids::{BlueprintId, HostId, KernelId, SeedId, SiteId},
         kernel::KernelStatus,
         plugin::{Clock, Engine, RunStatus, Tick, TickSystems},
-        save::{load_resources, save_resources},
+        save::SavedWorld,
         stage::Stage,
     },
 };
@@ -25,8 +26,10 @@ use super::*;
 use crate::oona::{
     BlueprintDesigned, CommandRefused, EpochEnded, FaultReported, Gate, GateEvidence, GateJudged,
     GateVerdict, HostReport, HostRolledBack, HostSwapped, JobAdmitted, KernelJudged, OonaPlugin,
-    Refusal, SeedAction, SeedPlanted, StageChanged,
+    Refusal, RollbackTo, SeedAction, SeedPlanted, StageChanged,
 };
+
+mod registered;
 
 const N_HOSTS: u64 = 2;
 const N_TICKS: u64 = 12;
@@ -134,7 +137,7 @@ fn disturb(world: &mut World, tick: u64, host: HostId, seed: SeedId) {
     if tick == 11 {
         let fault = Fault::Divergence { loss: f32::INFINITY, mean: 1.0, sd: 0.1 };
         world.write_message(FaultReported { host, is_twin: false, step: 110, fault });
-        let to = "snapshot".to_owned();
+        let to = RollbackTo::Snapshot;
         world.write_message(HostRolledBack {
             host,
             from_step: 110,
@@ -151,7 +154,7 @@ fn disturb(world: &mut World, tick: u64, host: HostId, seed: SeedId) {
 
 fn design(world: &mut World) {
     for forge in ["compile", "bench"] {
-        let outcome = "done".to_owned();
+        let outcome = JobOutcome::Done;
         world.write_message(JobAdmitted { forge: forge.into(), ticket: 0, outcome });
     }
     let contract = Contract::Vector { width: 8 };
@@ -187,7 +190,14 @@ fn engine() -> Engine {
 
 fn started() -> RunStarted {
     let scenario_digest = Digest::of(b"scenario");
-    RunStarted { scenario: "sample".into(), scenario_digest, seed: 3, n_hosts: N_HOSTS, init: None }
+    RunStarted {
+        format: EVENTS_FORMAT,
+        scenario: "sample".into(),
+        scenario_digest,
+        seed: 3,
+        n_hosts: N_HOSTS,
+        init: None,
+    }
 }
 
 fn ended() -> RunEnded {
@@ -323,13 +333,13 @@ fn interrupted_run(
     start(first.world_mut(), Some(&dir), &started()).unwrap();
     (0..checkpoint).for_each(|_| first.tick());
     first.world_mut().resource_mut::<Journal>().sync().unwrap();
-    let saved = save_resources(first.world());
+    let saved = SavedWorld::save(first.world_mut());
     (checkpoint..stop).for_each(|_| first.tick());
     drop(first);
     damage(&dir);
 
     let mut second = engine();
-    load_resources(second.world_mut(), &saved).unwrap();
+    saved.load(second.world_mut()).unwrap();
     second.world_mut().resource_mut::<Clock>().0 = checkpoint;
     resume(second.world_mut(), Some(&dir)).unwrap();
     assert_eq!(second.run(), RunStatus::Completed);
@@ -380,12 +390,12 @@ fn a_resumed_run_that_differs_from_its_past_fails_and_says_where() {
     let mut first = engine();
     start(first.world_mut(), Some(&dir), &started()).unwrap();
     (0..5).for_each(|_| first.tick());
-    let saved = save_resources(first.world());
+    let saved = SavedWorld::save(first.world_mut());
     (5..9).for_each(|_| first.tick());
     drop(first);
 
     let mut second = engine();
-    load_resources(second.world_mut(), &saved).unwrap();
+    saved.load(second.world_mut()).unwrap();
     second.world_mut().resource_mut::<Clock>().0 = 6; // One tick is left out.
     resume(second.world_mut(), Some(&dir)).unwrap();
     let RunStatus::Failed(reason) = second.run() else { panic!("it differs") };
@@ -552,4 +562,15 @@ fn a_run_may_have_gone_on_since_it_was_interrupted_and_not_since_it_was_complete
     assert!(verify(RunEnd::Interrupted, earlier));
     assert!(!verify(RunEnd::Completed, earlier));
     assert!(!verify(RunEnd::Interrupted, Digest::of(b"no line")));
+}
+
+#[test]
+fn a_chain_of_another_format_is_refused_by_name() {
+    let base = tempfile::tempdir().unwrap();
+    let dir = run_dir(base.path());
+    let old = RunStarted { format: EVENTS_FORMAT + 1, ..started() };
+    start(engine().world_mut(), Some(&dir), &old).unwrap();
+    let error = Inspection::read(&dir.events()).unwrap_err();
+    assert!(matches!(error, NissaError::Format { found: 3, .. }), "{error}");
+    assert!(error.to_string().contains("has format 3 and this Esper reads format 2"), "{error}");
 }

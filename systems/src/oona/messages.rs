@@ -1,8 +1,10 @@
 //! The messages, in the order of the phases that write them.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bevy_ecs::prelude::*;
+use esper_engine::forge::JobOutcome;
 use esper_engine::world::{
     components::Telemetry,
     gate::{Gate, GateEvidence, GateState, GateVerdict},
@@ -21,8 +23,8 @@ pub struct JobAdmitted {
     pub forge: String,
     /// The job's place in the order in which that forge's jobs were sent.
     pub ticket: u64,
-    /// `done`, `panicked` or `timed_out`.
-    pub outcome: String,
+    /// How it ended.
+    pub outcome: JobOutcome,
 }
 
 /// A kernel was validated or rejected. Urabrask writes it in `Admit`.
@@ -284,10 +286,29 @@ pub struct HostRolledBack {
     pub from_step: u64,
     /// Its step count now.
     pub to_step: u64,
-    /// `twin` or `snapshot`.
-    pub to: String,
+    /// What it became.
+    pub to: RollbackTo,
     /// Rollbacks of this host so far.
     pub n_rollbacks: u64,
+}
+
+/// What a host is rolled back to.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum RollbackTo {
+    /// Its twin, which trained on without the graft.
+    Twin,
+    /// A snapshot from before.
+    Snapshot,
+}
+
+impl fmt::Display for RollbackTo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Twin => "twin",
+            Self::Snapshot => "snapshot",
+        })
+    }
 }
 
 /// A host needs the program of another network. Kasmina writes it in `Transform`; Tezzeret compiles it.

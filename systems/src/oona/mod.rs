@@ -9,11 +9,12 @@
 //! or orders for a subsystem: they carry lasting ids, never entities.
 
 mod messages;
+mod recorded;
 
 pub use messages::{
     BlueprintDesigned, CommandRefused, EpochEnded, FaultReported, GateJudged, HostReport,
     HostRolledBack, HostSwapped, JobAdmitted, KernelJudged, ProgramChangeRequested, ProgramReady,
-    Refusal, SeedAction, SeedCommand, SeedPlanted, SeedReport, StageChanged, Transfer,
+    Refusal, RollbackTo, SeedAction, SeedCommand, SeedPlanted, SeedReport, StageChanged, Transfer,
 };
 
 pub use esper_engine::world::gate::{Gate, GateEvidence, GateState, GateVerdict};
@@ -31,21 +32,11 @@ impl Plugin for OonaPlugin {
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
         engine
             .add_message::<HostReport>()
-            .add_message::<EpochEnded>()
             .add_message::<SeedReport>()
             .add_message::<SeedCommand>()
-            .add_message::<CommandRefused>()
-            .add_message::<SeedPlanted>()
-            .add_message::<StageChanged>()
-            .add_message::<GateJudged>()
-            .add_message::<FaultReported>()
-            .add_message::<HostRolledBack>()
-            .add_message::<HostSwapped>()
             .add_message::<ProgramChangeRequested>()
-            .add_message::<ProgramReady>()
-            .add_message::<BlueprintDesigned>()
-            .add_message::<KernelJudged>()
-            .add_message::<JobAdmitted>();
+            .add_message::<ProgramReady>();
+        recorded::register(engine);
         Ok(())
     }
 }

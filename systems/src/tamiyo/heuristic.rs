@@ -10,10 +10,10 @@ use esper_engine::world::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Policy,
-    components::{Candidate, DormantSeed, Observation},
     config::TamiyoConfig,
-    diagnostics::progress,
+    host_progress::progress,
+    observation::{Candidate, DormantSeed, Observation},
+    policy::Policy,
 };
 use crate::oona::{HostReport, SeedAction, SeedCommand, SeedReport};
 
@@ -80,10 +80,10 @@ impl Heuristic {
             view.dormant().iter().filter(|seed| seed.host == host.host).collect();
         dormant.sort_by(|a, b| urgency(b).total_cmp(&urgency(a)).then(a.seed.cmp(&b.seed)));
         for seed in dormant.into_iter().take(n_free) {
-            let Some(offer) = self.choose(view, seed, &chosen, params) else { continue };
-            params += offer.params_elems;
-            chosen.push((seed.site, offer.blueprint));
-            let action = SeedAction::Germinate { blueprint: offer.blueprint };
+            let Some(candidate) = self.choose(view, seed, &chosen, params) else { continue };
+            params += candidate.params_elems;
+            chosen.push((seed.site, candidate.blueprint));
+            let action = SeedAction::Germinate { blueprint: candidate.blueprint };
             commands.push(SeedCommand { seed: seed.seed, action });
         }
     }
@@ -96,25 +96,30 @@ impl Heuristic {
         chosen: &[(SiteId, BlueprintId)],
         params: u64,
     ) -> Option<&'v Candidate> {
-        let rank = |offer: &&Candidate| {
+        let rank = |candidate: &&Candidate| {
             let (kept, culled) =
-                view.past_anywhere(offer.blueprint).fold((0, 0), |(k, c), it| match it.end {
+                view.past_anywhere(candidate.blueprint).fold((0, 0), |(k, c), it| match it.stage {
                     Stage::Fossilized => (k + 1, c),
                     Stage::Culled | Stage::RolledBack => (k, c + 1),
                     _ => (k, c),
                 });
-            let n_growing = chosen.iter().filter(|(_, of)| *of == offer.blueprint).count();
+            let n_growing = chosen.iter().filter(|(_, of)| *of == candidate.blueprint).count();
             // Larger modules first: at equal record an under-sized host is short of parameters.
-            (culled - kept, n_growing, std::cmp::Reverse(offer.params_elems), offer.blueprint)
+            (
+                culled - kept,
+                n_growing,
+                std::cmp::Reverse(candidate.params_elems),
+                candidate.blueprint,
+            )
         };
-        view.offers()
+        view.candidates()
             .iter()
-            .filter(|offer| {
-                offer.is_ready
-                    && offer.contract == seed.contract
-                    && params + offer.params_elems <= self.config.limits.params_max
-                    && !chosen.contains(&(seed.site, offer.blueprint))
-                    && view.past(seed.host, seed.site, offer.blueprint).is_none()
+            .filter(|candidate| {
+                candidate.is_ready
+                    && candidate.contract == seed.contract
+                    && params + candidate.params_elems <= self.config.limits.params_max
+                    && !chosen.contains(&(seed.site, candidate.blueprint))
+                    && view.past(seed.host, seed.site, candidate.blueprint).is_none()
             })
             .min_by_key(rank)
     }

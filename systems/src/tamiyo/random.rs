@@ -3,7 +3,7 @@
 use esper_engine::world::{gate::Gate, stage::Stage};
 use esper_nn::rng::{Purpose, draw_below, draw_unit, stream_key};
 
-use super::{Policy, components::Observation, config::TamiyoConfig};
+use super::{config::TamiyoConfig, observation::Observation, policy::Policy};
 use crate::oona::{SeedAction, SeedCommand, SeedReport};
 
 /// Acts on each seed with a fixed probability a tick, each legal action alike.
@@ -62,9 +62,11 @@ impl Policy for Random {
                 continue;
             }
             let is_open = |blueprint| view.past(seed.host, seed.site, blueprint).is_none();
-            let offers = view.offers().iter();
-            let fitting: Vec<_> = offers
-                .filter(|offer| offer.contract == seed.contract && is_open(offer.blueprint))
+            let candidates = view.candidates().iter();
+            let fitting: Vec<_> = candidates
+                .filter(|candidate| {
+                    candidate.contract == seed.contract && is_open(candidate.blueprint)
+                })
                 .collect();
             if !fitting.is_empty() {
                 let choice = draw_below(key, 2 * view.tick + 1, fitting.len() as u64);

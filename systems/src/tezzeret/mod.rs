@@ -19,7 +19,12 @@ pub use config::TezzeretConfig;
 use bevy_ecs::prelude::*;
 use esper_engine::{
     forge::{AdmitSystems, ForgeConfig},
-    world::plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
+    world::{
+        blueprint::Attempts,
+        ids::{BlueprintId, KernelId},
+        kernel::{DeploymentCount, Kernel, KernelOf, KernelStatus, Penalties},
+        plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
+    },
 };
 
 /// Adds [Tezzeret](self).
@@ -48,14 +53,23 @@ impl Plugin for TezzeretPlugin {
         "tezzeret"
     }
 
+    fn requires(&self) -> &[&'static str] {
+        &["oona"]
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        if !engine.has_plugin("oona") {
-            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
-        }
         engine.add_forge::<CompileJob>(self.forge(COMPILE))?;
         engine.add_forge::<HostCompileJob>(self.forge(COMPILE_HOST))?;
         engine.world_mut().init_resource::<systems::WaitingHosts>();
-        engine.add_saved::<systems::WaitingHosts>("tezzeret.waiting_hosts");
+        engine
+            .add_saved::<systems::WaitingHosts>("tezzeret.waiting_hosts")
+            .add_saved_component::<BlueprintId, Attempts>("blueprint.attempts")
+            .add_saved_entities::<KernelId>("kernel")
+            .add_saved_relationship::<KernelId, KernelOf, BlueprintId>("kernel.blueprint")
+            .add_saved_component::<KernelId, Kernel>("kernel.program")
+            .add_saved_component::<KernelId, KernelStatus>("kernel.status")
+            .add_saved_component::<KernelId, DeploymentCount>("kernel.deployments")
+            .add_saved_component::<KernelId, Penalties>("kernel.penalties");
         engine.add_systems(
             Tick,
             (

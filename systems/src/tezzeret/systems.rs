@@ -119,6 +119,6 @@ fn admitted<J: Job>(forge: &str, admission: &Admission<J>) -> JobAdmitted {
     JobAdmitted {
         forge: forge.to_owned(),
         ticket: admission.ticket.0,
-        outcome: admission.outcome.word().to_owned(),
+        outcome: admission.outcome.kind(),
     }
 }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
+    forge::JobOutcome,
     graph::{Loss, MlpConfig, NetworkGraph, Op},
     program::{CompileOptions, Program},
     world::{
@@ -85,7 +86,7 @@ fn a_blueprint_becomes_one_kernel_a_variant() {
     assert_eq!(world.get::<Attempts>(entity), Some(&Attempts(1)));
     let journal = &world.resource::<Journal>().0;
     assert_eq!(journal.len(), 1);
-    assert_eq!((journal[0].forge.as_str(), journal[0].outcome.as_str()), ("compile", "done"));
+    assert_eq!((journal[0].forge.as_str(), journal[0].outcome), ("compile", JobOutcome::Done));
 }
 
 #[test]

@@ -23,6 +23,7 @@ use esper_engine::{
         ids::HostId,
         kernel::Library,
         plugin::{Clock, RunStatus},
+        save::{LoadError, SavedWorld},
     },
 };
 use esper_nn::{device::DeviceError, digest::Digest};
@@ -30,11 +31,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     config::TolariaConfig,
-    record::{RecordError, WorldRecord},
     snapshots::{Snapshots, take_first},
 };
 
-/// Where checkpoints go.
+/// Where checkpoints go, and how far the run was at the last.
 #[derive(Resource, Clone, Debug, Default)]
 pub struct CheckpointPlan {
     /// The folder; without one nothing is saved.
@@ -43,9 +43,16 @@ pub struct CheckpointPlan {
     pub epochs_done: u64,
 }
 
+/// The form in which checkpoints are written. To be raised whenever what an older Esper wrote would be misread.
+///
+/// 1 had no number and knew its components by heart; 2 has what was registered, under names.
+pub const CHECKPOINT_FORMAT: u32 = 2;
+
 /// What `checkpoint.json` says.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct CheckpointInfo {
+    /// [`CHECKPOINT_FORMAT`] of the Esper that wrote it.
+    pub format: u32,
     /// The tick it was taken after.
     pub tick: u64,
     /// Steps of each host, by name.
@@ -75,6 +82,18 @@ pub enum CheckpointError {
         /// What is wrong with it.
         what: String,
     },
+    /// It was written in another form than is read here.
+    #[error(
+        "{}: it has format {found} and this Esper reads format {CHECKPOINT_FORMAT}; go on with the Esper that began \
+         the run (manifest.json says which), or begin a new one",
+        path.display()
+    )]
+    Format {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The format it has.
+        found: u32,
+    },
     /// There is none to resume from.
     #[error("{}: no sound checkpoint to resume from", folder.display())]
     None {
@@ -96,7 +115,7 @@ pub enum CheckpointError {
         /// The checkpoint.
         path: PathBuf,
         /// What does not fit.
-        source: RecordError,
+        source: LoadError,
     },
 }
 
@@ -124,8 +143,8 @@ pub(super) fn save_when_due(world: &mut World) {
         }
         Err(error) => {
             let hint = "free some room or make the folder writable, then `esper resume`";
-            *world.resource_mut::<RunStatus>() =
-                RunStatus::Failed(format!("the checkpoint could not be written: {error}; {hint}"));
+            let reason = format!("the checkpoint could not be written: {error}; {hint}");
+            world.resource_mut::<RunStatus>().fail(reason);
         }
     }
 }
@@ -153,12 +172,15 @@ pub fn write_checkpoint(world: &mut World, folder: &Path) -> Result<PathBuf, Che
     if let Some(library) = world.get_resource::<Library>() {
         library.0.settle().map_err(CheckpointError::Library)?;
     }
-    let mut book = TensorMap::default();
-    let record = WorldRecord::capture(world, journal, &mut book);
-    let weights = book.to_bytes();
-    let state = postcard::to_stdvec(&record).expect("plain data serialises");
+    world.init_resource::<TensorMap>();
+    let saved = SavedWorld::save(world);
+    let tensors = world.remove_resource::<TensorMap>().expect("it was just put there");
+    let weights = tensors.to_bytes();
+    let state = postcard::to_stdvec(&saved).expect("plain data serialises");
+    let tick = world.resource::<Clock>().0;
     let info = CheckpointInfo {
-        tick: record.tick,
+        format: CHECKPOINT_FORMAT,
+        tick,
         steps: steps(world),
         journal,
         weights: Digest::of(&weights),
@@ -167,12 +189,12 @@ pub fn write_checkpoint(world: &mut World, folder: &Path) -> Result<PathBuf, Che
     };
     let info = CheckpointInfo { seal: Digest::of(&to_json(&info)), ..info };
 
-    let target = folder.join(format!("{PREFIX}{:010}", record.tick));
+    let target = folder.join(format!("{PREFIX}{tick:010}"));
     // A resumed run comes by the same ticks again: what is there and sound is not put at risk.
     if read(&target).is_ok_and(|(found, ..)| found == info) {
         return Ok(target);
     }
-    let draft = folder.join(format!(".draft-{:010}", record.tick));
+    let draft = folder.join(format!(".draft-{tick:010}"));
     remove_folder(&draft).map_err(writing(&draft))?;
     fs::create_dir_all(&draft).map_err(writing(&draft))?;
     let written = write_files(&draft, &weights, &state, &to_json(&info));
@@ -267,6 +289,7 @@ fn read(path: &Path) -> Result<(CheckpointInfo, Vec<u8>, Vec<u8>), CheckpointErr
     let damaged =
         |name: &str, what: String| CheckpointError::Damaged { path: path.join(name), what };
     let bytes = file(INFO)?;
+    check_format(path, &bytes)?;
     let info: CheckpointInfo =
         serde_json::from_slice(&bytes).map_err(|error| damaged(INFO, error.to_string()))?;
     let unsealed = CheckpointInfo { seal: Digest::default(), ..info.clone() };
@@ -283,18 +306,40 @@ fn read(path: &Path) -> Result<(CheckpointInfo, Vec<u8>, Vec<u8>), CheckpointErr
     Ok((info, weights, state))
 }
 
+/// Refuses a checkpoint of another format, whatever else it says of itself.
+fn check_format(path: &Path, info: &[u8]) -> Result<(), CheckpointError> {
+    /// The form without a number is the first.
+    #[derive(Deserialize)]
+    struct Format {
+        #[serde(default = "first")]
+        format: u32,
+    }
+
+    const fn first() -> u32 {
+        1
+    }
+
+    match serde_json::from_slice(info) {
+        Ok(Format { format }) if format != CHECKPOINT_FORMAT => {
+            Err(CheckpointError::Format { path: path.to_owned(), found: format })
+        }
+        // What is no JSON is damaged, which the seal tells.
+        _ => Ok(()),
+    }
+}
+
 /// Reads the checkpoint at `path`: what it says of itself, the world, and the world's tensors.
 pub(super) fn decode(
     path: &Path,
-) -> Result<(CheckpointInfo, WorldRecord, TensorMap), CheckpointError> {
+) -> Result<(CheckpointInfo, SavedWorld, TensorMap), CheckpointError> {
     let (info, weights, state) = read(path)?;
     let damaged =
         |name: &str, what: String| CheckpointError::Damaged { path: path.join(name), what };
-    let record: WorldRecord =
+    let saved: SavedWorld =
         postcard::from_bytes(&state).map_err(|error| damaged(STATE, error.to_string()))?;
-    let book =
+    let tensors =
         TensorMap::from_bytes(&weights).map_err(|error| damaged(WEIGHTS, error.to_string()))?;
-    Ok((info, record, book))
+    Ok((info, saved, tensors))
 }
 
 /// Fills a world that has plugins and no hosts from the checkpoint at `path`, bit for bit.
@@ -306,9 +351,11 @@ pub fn restore_checkpoint(
     world: &mut World,
     path: &Path,
 ) -> Result<CheckpointInfo, CheckpointError> {
-    let (info, record, book) = decode(path)?;
-    let content = |source| CheckpointError::Content { path: path.to_owned(), source };
-    record.restore(world, &book).map_err(content)?;
+    let (info, saved, tensors) = decode(path)?;
+    world.insert_resource(tensors);
+    let loaded = saved.load(world);
+    world.remove_resource::<TensorMap>();
+    loaded.map_err(|source| CheckpointError::Content { path: path.to_owned(), source })?;
     let epochs_done = least_epochs_done(world);
     world.resource_mut::<CheckpointPlan>().epochs_done = epochs_done;
     debug_assert_eq!(world.resource::<Clock>().0, info.tick);

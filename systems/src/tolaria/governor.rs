@@ -9,7 +9,7 @@ use esper_engine::world::{
 };
 
 use super::{config::TolariaConfig, snapshots::Snapshots};
-use crate::oona::HostRolledBack;
+use crate::oona::{HostRolledBack, RollbackTo};
 
 /// Rolls back every host that Kasmina's withdrawal has not already put right.
 pub(super) fn restore_hosts(
@@ -47,7 +47,7 @@ pub(super) fn restore_hosts(
         runtime.fault = None;
         runtime.state.flops = spent;
         runtime.state.lr_scale = lr_scale;
-        let (to_step, to) = (runtime.state.step, "snapshot".to_owned());
+        let (to_step, to) = (runtime.state.step, RollbackTo::Snapshot);
         messages.write(HostRolledBack { host: id, from_step, to_step, to, n_rollbacks });
         commands.entity(entity).remove::<Faulted>();
         commands.trigger(HostRestored { entity });

@@ -12,13 +12,13 @@ mod config;
 mod export;
 mod governor;
 mod host_end;
-mod record;
+mod saved_hosts;
 mod snapshots;
 mod systems;
 
 pub use checkpoint::{
-    CheckpointError, CheckpointInfo, CheckpointPlan, begin, go_on, latest_checkpoint,
-    list_checkpoints, restore_checkpoint, verify_checkpoint, write_checkpoint,
+    CHECKPOINT_FORMAT, CheckpointError, CheckpointInfo, CheckpointPlan, begin, go_on,
+    latest_checkpoint, list_checkpoints, restore_checkpoint, verify_checkpoint, write_checkpoint,
 };
 pub use config::{HostConfigs, TolariaConfig};
 pub use export::{Exported, read_weights};
@@ -41,10 +41,11 @@ impl Plugin for TolariaPlugin {
         "tolaria"
     }
 
+    fn requires(&self) -> &[&'static str] {
+        &["oona"]
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        if !engine.has_plugin("oona") {
-            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
-        }
         let threads = systems::Threads::new(self.config.threads)
             .map_err(|error| BuildError::plugin("tolaria", error))?;
         let world = engine.world_mut();
@@ -52,6 +53,7 @@ impl Plugin for TolariaPlugin {
         world.insert_resource(threads);
         world.init_resource::<Snapshots>();
         world.init_resource::<CheckpointPlan>();
+        saved_hosts::register(engine);
         engine.add_systems(
             Tick,
             (

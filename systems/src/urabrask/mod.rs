@@ -28,7 +28,11 @@ pub use job::{Candidate, ValidateJob, Verdict};
 use bevy_ecs::prelude::*;
 use esper_engine::{
     forge::AdmitSystems,
-    world::plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
+    world::{
+        ids::KernelId,
+        kernel::{Measured, SafetySheet},
+        plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
+    },
 };
 
 /// Adds [Urabrask](self).
@@ -43,11 +47,15 @@ impl Plugin for UrabraskPlugin {
         "urabrask"
     }
 
+    fn requires(&self) -> &[&'static str] {
+        &["oona"]
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        if !engine.has_plugin("oona") {
-            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
-        }
         engine.add_forge::<ValidateJob>(self.config.forge())?;
+        engine
+            .add_saved_component::<KernelId, SafetySheet>("kernel.sheet")
+            .add_saved_component::<KernelId, Measured>("kernel.measured");
         engine.world_mut().insert_resource(self.config.rules());
         engine.add_systems(
             Tick,

@@ -124,7 +124,7 @@ fn admitted(admission: &Admission<ValidateJob>) -> JobAdmitted {
     JobAdmitted {
         forge: VALIDATE.to_owned(),
         ticket: admission.ticket.0,
-        outcome: admission.outcome.word().to_owned(),
+        outcome: admission.outcome.kind(),
     }
 }
 

@@ -13,14 +13,13 @@
 mod blob;
 mod bundle;
 mod check;
-mod components;
 mod config;
-mod diagnostics;
 mod error;
 mod file;
 mod gc;
 mod image;
 mod list;
+mod open_library;
 mod query;
 mod record;
 mod recorder;
@@ -35,13 +34,13 @@ mod transfer;
 mod verify;
 mod write;
 
-pub use components::OpenLibrary;
 pub use config::{LibraryPlace, UrzaConfig};
 pub use error::{Damage, LibraryError, LibraryErrorKind};
 pub use gc::{GcOptions, GcReport, gc};
 pub use list::{
     BlueprintDetails, BlueprintRow, Details, KernelDetails, KernelRow, Listing, ls, show,
 };
+pub use open_library::OpenLibrary;
 pub use query::KernelQuery;
 pub use record::{
     Batch, BlobRef, BlueprintRecord, DEVICE_CPU, DeploymentRecord, KernelRecord, TwinGain,
@@ -82,10 +81,11 @@ impl Plugin for UrzaPlugin {
         "urza"
     }
 
+    fn requires(&self) -> &[&'static str] {
+        &["oona"]
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        if !engine.has_plugin("oona") {
-            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
-        }
         let store = match &self.config.place {
             LibraryPlace::Memory => LibraryStore::in_memory(),
             LibraryPlace::File(path) => LibraryStore::open(path),
@@ -96,7 +96,7 @@ impl Plugin for UrzaPlugin {
         let world = engine.world_mut();
         world.insert_resource(Library(Box::new(library.clone())));
         world.insert_resource(library);
-        world.init_resource::<components::Unread>();
+        world.init_resource::<open_library::Unread>();
         engine.add_systems(
             Tick,
             (

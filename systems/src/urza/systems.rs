@@ -14,7 +14,7 @@ use esper_engine::world::{
 use esper_nn::contract::Contract;
 
 use super::{
-    components::{OpenLibrary, Unread},
+    open_library::{OpenLibrary, Unread},
     record::{DeploymentRecord, KernelRecord, TwinGain},
     recorder::News,
 };
@@ -105,13 +105,7 @@ pub(super) fn record_news(
 /// Fails the run when the library could not be written. Ticks do not wait for it; checkpoints do.
 pub(super) fn settle_news(library: Res<OpenLibrary>, mut commands: Commands) {
     if let Some(reason) = library.recorder.failure() {
-        commands.queue(move |world: &mut World| {
-            let mut status = world.resource_mut::<RunStatus>();
-            // What ended the run first is what it is remembered for.
-            if !matches!(*status, RunStatus::Failed(_)) {
-                *status = RunStatus::Failed(reason);
-            }
-        });
+        RunStatus::fail_later(&mut commands, reason);
     }
 }
 

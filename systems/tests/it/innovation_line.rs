@@ -284,7 +284,7 @@ fn a_free_run_is_repeated_from_its_journal() {
         .map(|forge| (forge.to_owned(), Script::default()))
         .into();
     for (tick, it) in &free.world().resource::<Journal>().admissions {
-        scripts.get_mut(&it.forge).unwrap().push(*tick, Ticket(it.ticket), &it.outcome);
+        scripts.get_mut(&it.forge).unwrap().push(*tick, Ticket(it.ticket), it.outcome);
     }
     line.scripts = Some(Scripts(scripts));
     line.handicap = Some(InjectedDelay(|_, ticket| Duration::from_millis(ticket.0 % 3)));

@@ -19,7 +19,7 @@ use crate::{
     oona::{KernelJudged, OonaPlugin, StageChanged},
     urza::{
         KernelQuery, LibraryErrorKind, LibraryPlace, LibraryStore, OpenLibrary, UrzaConfig,
-        UrzaPlugin, components::Unread, verify,
+        UrzaPlugin, open_library::Unread, verify,
     },
 };
 

@@ -1,29 +1,29 @@
 //! What Nissa does in `Record`, in the order it does it.
 
 use bevy_ecs::prelude::*;
-use esper_engine::{journal::Journal, world::plugin::Clock};
-
-use super::{
-    NissaConfig, NissaState, Progress, diagnostics::fail, events::Inbox, metrics::Metrics,
-    progress::News,
+use esper_engine::{
+    journal::{Journal, TickEvents},
+    world::plugin::{Clock, RunStatus},
 };
-use crate::oona::{EpochEnded, StageChanged};
+
+use super::{NissaConfig, NissaState, Progress, metrics::Metrics};
+use crate::oona::{EpochEnded, HostReport, StageChanged};
 
 /// Puts the tick's facts on record, and hands them to the operating system before anybody is told.
 pub(super) fn record_events(
     clock: Res<Clock>,
-    mut inbox: Inbox,
+    events: Res<TickEvents>,
     mut journal: ResMut<Journal>,
     mut state: ResMut<NissaState>,
     mut commands: Commands,
 ) {
-    let recorded = inbox.record(clock.0, &mut journal);
+    let recorded = events.iter().try_for_each(|event| event.append(clock.0, &mut journal));
     if recorded.is_ok() && journal.position() == state.journal {
         return;
     }
     match recorded.and_then(|()| journal.flush()) {
         Ok(()) => state.journal = journal.position(),
-        Err(error) => fail(&mut commands, &error),
+        Err(error) => RunStatus::fail_later(&mut commands, error.to_string()),
     }
 }
 
@@ -54,15 +54,20 @@ pub(super) fn write_metrics(
     rows.sort_by_key(|row| row.host);
     match metrics.append(clock.0, rows.into_iter().map(Into::into)) {
         Ok(()) => state.metrics_bytes = metrics.len_bytes(),
-        Err(error) => fail(&mut commands, &error),
+        Err(error) => RunStatus::fail_later(&mut commands, error.to_string()),
     }
 }
 
 /// Shows what happened.
-pub(super) fn show_progress(clock: Res<Clock>, mut news: News, mut progress: ResMut<Progress>) {
+pub(super) fn show_progress(
+    clock: Res<Clock>,
+    events: Res<TickEvents>,
+    mut reports: MessageReader<HostReport>,
+    mut progress: ResMut<Progress>,
+) {
     if progress.is_quiet() {
-        news.clear();
+        reports.clear();
     } else {
-        news.show(clock.0, &mut progress);
+        progress.show(clock.0, reports.read(), &events);
     }
 }

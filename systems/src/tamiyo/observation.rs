@@ -1,30 +1,14 @@
-//! What a policy sees and what is remembered for it.
+//! What a policy is shown.
 
-use std::{cell::OnceCell, collections::BTreeMap};
+use std::cell::OnceCell;
 
-use bevy_ecs::prelude::*;
 use esper_engine::world::{
     ids::{BlueprintId, HostId, SeedId, SiteId},
-    stage::Stage,
+    trials::{Trial, TrialHistory},
 };
 use esper_nn::contract::Contract;
-use serde::{Deserialize, Serialize};
 
-use super::Policy;
 use crate::oona::{EpochEnded, HostReport, SeedReport};
-
-/// The policy in charge; `None` leaves every host alone.
-#[derive(Resource)]
-pub struct ActivePolicy(pub Option<Box<dyn Policy>>);
-
-/// The policy's own state, as of the last tick: what a checkpoint keeps.
-#[derive(Resource, Serialize, Deserialize, Clone, Debug, Default)]
-pub(super) struct SavedPolicy {
-    pub bytes: Vec<u8>,
-    /// Whether the policy in charge has been given these bytes since they were read from a checkpoint.
-    #[serde(skip)]
-    pub is_current: bool,
-}
 
 /// A seed that could germinate now.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,23 +44,6 @@ pub struct Candidate {
     pub is_ready: bool,
 }
 
-/// How a seed ended, and what the twin said.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
-pub struct Verdict {
-    /// The stage it ended in.
-    pub end: Stage,
-    /// The gain against the twin, if it came to a verdict.
-    pub gain: Option<f32>,
-}
-
-/// Past verdicts, by site and blueprint.
-#[derive(Resource, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-pub(super) struct Memory {
-    pub verdicts: BTreeMap<(HostId, SiteId, BlueprintId), Verdict>,
-    /// The last twin gain of seeds that have not ended.
-    pub gains: BTreeMap<SeedId, (HostId, SiteId, f32)>,
-}
-
 /// What a policy is shown in a tick.
 pub struct Observation<'a> {
     /// The tick.
@@ -87,11 +54,11 @@ pub struct Observation<'a> {
     pub epochs: &'a [EpochEnded],
     /// Every living seed, sorted by name.
     pub seeds: &'a [SeedReport],
-    pub(super) memory: &'a Memory,
+    pub(super) trials: &'a TrialHistory,
     pub(super) dormant: OnceCell<Vec<DormantSeed>>,
     pub(super) find_dormant: &'a dyn Fn() -> Vec<DormantSeed>,
-    pub(super) offers: OnceCell<Vec<Candidate>>,
-    pub(super) find_offers: &'a dyn Fn() -> Vec<Candidate>,
+    pub(super) candidates: OnceCell<Vec<Candidate>>,
+    pub(super) find_candidates: &'a dyn Fn() -> Vec<Candidate>,
 }
 
 impl Observation<'_> {
@@ -101,19 +68,18 @@ impl Observation<'_> {
     }
 
     /// Blueprints that could be tried, sorted by family and name; invalid ones are left out.
-    pub fn offers(&self) -> &[Candidate] {
-        self.offers.get_or_init(self.find_offers)
+    pub fn candidates(&self) -> &[Candidate] {
+        self.candidates.get_or_init(self.find_candidates)
     }
 
-    /// How that blueprint ended at that site, if it was tried there in this run.
-    pub fn past(&self, host: HostId, site: SiteId, blueprint: BlueprintId) -> Option<Verdict> {
-        self.memory.verdicts.get(&(host, site, blueprint)).copied()
+    /// How that blueprint fared at that site, if it was tried there in this run.
+    pub fn past(&self, host: HostId, site: SiteId, blueprint: BlueprintId) -> Option<Trial> {
+        self.trials.at(host, site, blueprint)
     }
 
-    /// How that blueprint ended at any site of any host of this run.
-    pub fn past_anywhere(&self, blueprint: BlueprintId) -> impl Iterator<Item = Verdict> + '_ {
-        let verdicts = self.memory.verdicts.iter();
-        verdicts.filter(move |((_, _, of), _)| *of == blueprint).map(|(_, verdict)| *verdict)
+    /// How that blueprint fared at any site of any host of this run.
+    pub fn past_anywhere(&self, blueprint: BlueprintId) -> impl Iterator<Item = Trial> + '_ {
+        self.trials.of(blueprint)
     }
 
     /// Living seeds of `host`.

@@ -1,9 +1,11 @@
-//! What can go wrong with a record, and how the run learns of it.
+//! What can go wrong with a record.
 
-use std::{fmt::Display, path::PathBuf};
+use std::path::PathBuf;
 
-use bevy_ecs::prelude::*;
-use esper_engine::{journal::JournalError, run_dir::FileError, world::plugin::RunStatus};
+use esper_engine::{
+    journal::{EVENTS_FORMAT, JournalError},
+    run_dir::FileError,
+};
 use esper_nn::digest::Digest;
 
 /// Why a run's record can not be kept or read.
@@ -24,6 +26,18 @@ pub enum NissaError {
         /// What the reader says.
         source: serde_json::Error,
     },
+    /// The chain was written in another form than is read here.
+    #[error(
+        "{}: its events have format {found} and this Esper reads format {EVENTS_FORMAT}; use the Esper that wrote \
+         them (manifest.json says which)",
+        path.display()
+    )]
+    Format {
+        /// The file of the chain.
+        path: PathBuf,
+        /// The format it has.
+        found: u64,
+    },
     /// Lines are missing at the end of the chain, or it is another run's.
     #[error("{}: the chain ends with hash {found}, but summary.json names {expected}", path.display())]
     Head {
@@ -34,15 +48,4 @@ pub enum NissaError {
         /// The last hash of the chain.
         found: Digest,
     },
-}
-
-/// Ends the run: its record can not go on. By command, so that other subsystems may fail in the same phase.
-pub(super) fn fail(commands: &mut Commands, error: &dyn Display) {
-    let reason = error.to_string();
-    commands.queue(move |world: &mut World| {
-        let mut status = world.resource_mut::<RunStatus>();
-        if !matches!(*status, RunStatus::Failed(_)) {
-            *status = RunStatus::Failed(reason);
-        }
-    });
 }

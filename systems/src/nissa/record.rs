@@ -2,15 +2,14 @@
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
-    journal::{Journal, JournalError, Repair},
+    journal::{Journal, JournalError, Recorded, Repair},
     run_dir::RunDir,
     world::plugin::{Clock, RunStatus},
 };
 use esper_nn::digest::Digest;
 
 use super::{
-    KernelAdopted, NissaConfig, NissaError, NissaState, Recorded, RunEnded, RunStarted,
-    metrics::Metrics,
+    KernelAdopted, NissaConfig, NissaError, NissaState, RunEnded, RunStarted, metrics::Metrics,
 };
 
 /// Begins the record of a new run, in the files of `dir` or, without one, in memory. To be called when all plugins are

@@ -67,6 +67,13 @@ impl OpenLibrary {
     pub fn recorded(&self) -> Recorded {
         self.recorder.recorded()
     }
+
+    /// One line for people: where the library is and what this run added to it.
+    pub fn describe(&self) -> String {
+        let Recorded { n_commits, n_records, n_blob_bytes } = self.recorded();
+        let path = self.store().path().display();
+        format!("{path}: {n_records} records and {n_blob_bytes} bytes in {n_commits} commits")
+    }
 }
 
 impl KernelStore for OpenLibrary {

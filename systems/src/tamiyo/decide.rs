@@ -1,4 +1,4 @@
-//! What Tamiyo does each tick: decide, and remember what came of it.
+//! What Tamiyo does each tick: have the policy decide, and keep what comes of it.
 
 use std::cell::OnceCell;
 
@@ -8,14 +8,16 @@ use esper_engine::world::{
     components::{Active, Embargo, ModuleContract, SeedOf},
     hosts::Hosts,
     ids::{BlueprintId, SeedId, SiteId},
-    plugin::{Clock, RunStatus},
+    plugin::Clock,
     stage::Stage,
+    trials::TrialHistory,
 };
 
-use super::components::{
-    ActivePolicy, Candidate, DormantSeed, Memory, Observation, SavedPolicy, Verdict,
+use super::{
+    observation::{Candidate, DormantSeed, Observation},
+    policy::ActivePolicy,
 };
-use crate::oona::{EpochEnded, HostReport, SeedCommand, SeedReport, StageChanged};
+use crate::oona::{EpochEnded, HostReport, SeedCommand, SeedReport};
 
 /// The dormant seeds of the world, without those that live or have ended.
 type Dormant<'w, 's> = Query<
@@ -29,16 +31,14 @@ type Dormant<'w, 's> = Query<
 #[expect(clippy::too_many_arguments, reason = "all that a policy may see")]
 pub(super) fn decide(
     mut policy: ResMut<ActivePolicy>,
-    mut saved: ResMut<SavedPolicy>,
     clock: Res<Clock>,
-    memory: Res<Memory>,
+    trials: Res<TrialHistory>,
     mut host_reports: MessageReader<HostReport>,
     mut epoch_reports: MessageReader<EpochEnded>,
     mut seed_reports: MessageReader<SeedReport>,
     dormant: Dormant<'_, '_>,
     hosts: Hosts,
     blueprints: Query<(&BlueprintId, &Blueprint, &ModuleContract, &BlueprintStatus)>,
-    mut status: ResMut<RunStatus>,
     mut commands: MessageWriter<SeedCommand>,
     mut inbox: Local<(Vec<HostReport>, Vec<EpochEnded>, Vec<SeedReport>)>,
     mut outbox: Local<Vec<SeedCommand>>,
@@ -50,28 +50,18 @@ pub(super) fn decide(
     host_inbox.extend(host_reports.read());
     epoch_inbox.extend(epoch_reports.read());
     seed_inbox.extend(seed_reports.read());
-    let Some(policy) = &mut policy.0 else { return };
-    if !saved.is_current {
-        saved.is_current = true;
-        if !saved.bytes.is_empty()
-            && let Err(reason) = policy.load(&saved.bytes)
-        {
-            *status = RunStatus::Failed(format!("the policy's saved state does not fit: {reason}"));
-            return;
-        }
-    }
-    let view = Observation {
+    let observation = Observation {
         tick: clock.0,
         hosts: host_inbox,
         epochs: epoch_inbox,
         seeds: seed_inbox,
-        memory: &memory,
+        trials: &trials,
         dormant: OnceCell::new(),
         find_dormant: &|| find_dormant(&dormant, &hosts),
-        offers: OnceCell::new(),
-        find_offers: &|| find_offers(&blueprints),
+        candidates: OnceCell::new(),
+        find_candidates: &|| find_candidates(&blueprints),
     };
-    policy.decide(&view, &mut outbox);
+    policy.0.decide(&observation, &mut outbox);
     commands.write_batch(outbox.drain(..));
 }
 
@@ -100,10 +90,10 @@ fn find_dormant(dormant: &Dormant<'_, '_>, hosts: &Hosts) -> Vec<DormantSeed> {
     found
 }
 
-fn find_offers(
+fn find_candidates(
     blueprints: &Query<(&BlueprintId, &Blueprint, &ModuleContract, &BlueprintStatus)>,
 ) -> Vec<Candidate> {
-    let mut offers: Vec<Candidate> = blueprints
+    let mut candidates: Vec<Candidate> = blueprints
         .iter()
         .filter(|(_, _, _, status)| **status != BlueprintStatus::Invalid)
         .map(|(id, blueprint, contract, status)| Candidate {
@@ -115,43 +105,19 @@ fn find_offers(
             is_ready: *status == BlueprintStatus::Validated,
         })
         .collect();
-    offers.sort_unstable_by(|a, b| (&a.family, a.blueprint).cmp(&(&b.family, b.blueprint)));
-    offers
+    candidates.sort_unstable_by(|a, b| (&a.family, a.blueprint).cmp(&(&b.family, b.blueprint)));
+    candidates
 }
 
-/// Keeps the last twin gain of every living seed, and its verdict once it ends.
-pub(super) fn remember_outcomes(
+/// Keeps how far every living seed's blueprint has come at its site; how it ends is Kasmina's to say.
+pub(super) fn keep_trials(
     mut reports: MessageReader<SeedReport>,
-    mut changes: MessageReader<StageChanged>,
-    mut memory: ResMut<Memory>,
+    mut trials: ResMut<TrialHistory>,
 ) {
     for report in reports.read() {
-        if let Some(gain) = report.telemetry.twin_gain {
-            memory.gains.insert(report.seed, (report.host, report.site, gain));
-        }
         if let Some(blueprint) = report.blueprint {
-            let place = (report.host, report.site, blueprint);
-            let unfinished = Verdict { end: report.stage, gain: report.telemetry.twin_gain };
-            memory.verdicts.insert(place, unfinished);
+            let gain = report.telemetry.twin_gain;
+            trials.observe(report.host, report.site, blueprint, report.stage, gain);
         }
-    }
-    for change in changes.read().filter(|change| change.to.is_terminal()) {
-        let gain = memory.gains.remove(&change.seed).map(|(.., gain)| gain);
-        let Some(blueprint) = change.blueprint else { continue };
-        let of_blueprint = memory
-            .verdicts
-            .iter_mut()
-            .filter(|((host, _, of), _)| *host == change.host && *of == blueprint)
-            .filter(|(_, verdict)| !verdict.end.is_terminal());
-        for (_, verdict) in of_blueprint {
-            *verdict = Verdict { end: change.to, gain: gain.or(verdict.gain) };
-        }
-    }
-}
-
-/// Keeps the policy's own state where a checkpoint finds it.
-pub(super) fn keep_policy(policy: Res<ActivePolicy>, mut saved: ResMut<SavedPolicy>) {
-    if let Some(policy) = &policy.0 {
-        saved.bytes = policy.save();
     }
 }
