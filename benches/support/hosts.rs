@@ -6,9 +6,9 @@ use esper::engine::{
     graph::NetworkGraph,
     program::{CompileOptions, Program},
     runtime::{BoundModule, HostRuntime, ModuleMode, Ramp},
-    scenario::{Curve, Incubation},
     world::ids::SeedId,
 };
+use esper::scenario::{Curve, Incubation};
 
 /// The seed that [`plant`] plants.
 pub const SEED: SeedId = SeedId(1);

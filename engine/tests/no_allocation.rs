@@ -13,10 +13,14 @@ use esper_engine::{
     graph::{Init, Loss, MlpConfig, NetworkGraph, Op},
     program::{CompileOptions, Program},
     runtime::{BoundModule, HostConfig, HostRuntime, ModuleMode, Ramp},
-    scenario::{Curve, Incubation, Scenario},
     world::ids::SeedId,
 };
 use esper_kernels::cpu::Activation;
+use esper_nn::{
+    module::Incubation,
+    optim::{Curve, Train},
+    plan::LossMonitorConfig,
+};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -59,9 +63,16 @@ fn host() -> HostRuntime {
         )
         .unwrap(),
     );
-    let mut scenario = Scenario::default();
-    scenario.run.epochs = 20;
-    scenario.train.clip_norm = Some(1.0);
+    let train = Train { clip_norm: Some(1.0), ..Train::default() };
+    let watch = LossMonitorConfig {
+        is_enabled: true,
+        window_checks: 100,
+        divergence_sd: 6.0,
+        divergence_ratio: 3.0,
+        divergence_checks: 3,
+        collapse_checks: 100,
+        chance_loss: None,
+    };
     let mlp = MlpConfig {
         layers: vec![64, 8, 10],
         activation: Activation::Gelu,
@@ -73,7 +84,7 @@ fn host() -> HostRuntime {
     let program = Program::compile(&graph, CompileOptions::HOST).unwrap();
     let device = Arc::new(Cpu);
     let on_device = Arc::new(DeviceData::new(&data, &*device).unwrap());
-    let config = HostConfig::new(&scenario, 0, data, device, on_device);
+    let config = HostConfig::new(data, 64, 20, train, watch, device, on_device);
     HostRuntime::new(Arc::new(config), Arc::new(graph), Arc::new(program)).unwrap()
 }
 

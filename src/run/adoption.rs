@@ -13,7 +13,6 @@ use esper_engine::{
     forge::Job,
     program::{Program, Variant},
     runtime::Runtimes,
-    scenario::Scenario,
     world::{
         blueprint::{Blueprint, BlueprintBundle, BlueprintStatus},
         ids::{BlueprintId, KernelId},
@@ -29,6 +28,8 @@ use esper_systems::{
     urabrask::{Rules, UrabraskConfig},
     urza::{KernelRecord, LibraryError, OpenLibrary},
 };
+
+use crate::scenario::Scenario;
 
 /// Adopts the kernels that another run left valid in the open library, as far as they keep this scenario's limits.
 ///

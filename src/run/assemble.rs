@@ -6,29 +6,32 @@ use esper_data::DeviceData;
 use esper_engine::{
     forge::Scripts,
     run_dir::RunDir,
-    runtime::{HostConfig, HostRuntime},
-    scenario::{self, Scenario},
+    runtime::HostRuntime,
     world::{
         hosts::spawn_host,
         ids::HostId,
         plugin::{Engine, RunSeed},
     },
 };
-use esper_nn::device::DeviceError;
+use esper_nn::{device::DeviceError, suggest};
 use esper_systems::{
     EsperPlugins,
     karn::{Catalogue, KarnExt},
     tamiyo::ActivePolicy,
-    tolaria::HostConfigs,
+    tolaria::{HostConfigs, host_config},
     urza::{LibraryPlace, UrzaConfig},
 };
 
 use super::{
     Run,
     commands::CommandPlugin,
-    options::{Resolved, RunOptions},
+    options::{Prepared, RunOptions},
 };
-use crate::{RunError, hosts::HostGroup};
+use crate::{
+    RunError,
+    hosts::HostGroup,
+    scenario::{PolicyKind, RUN, Scenario, TAMIYO},
+};
 
 /// Where what a run learns about kernels is kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,14 +47,14 @@ pub(super) enum LibraryChoice {
 /// # Errors
 ///
 /// Fails when the device has no room for the data.
-pub(super) fn host_configs(resolved: &Resolved) -> Result<HostConfigs, DeviceError> {
-    let Resolved { scenario, device, groups, .. } = resolved;
+pub(super) fn host_configs(resolved: &Prepared) -> Result<HostConfigs, DeviceError> {
+    let Prepared { scenario, device, groups, .. } = resolved;
     let mut configs = BTreeMap::new();
     for HostGroup { data, ids, .. } in groups {
         let on_device = Arc::new(DeviceData::new(data, &**device)?);
         for stream in ids.clone() {
             let (data, device) = (data.clone(), device.clone());
-            let config = HostConfig::new(scenario, stream, data, device, on_device.clone());
+            let config = host_config(scenario, stream, data, device, on_device.clone());
             configs.insert(stream, Arc::new(config));
         }
     }
@@ -61,14 +64,15 @@ pub(super) fn host_configs(resolved: &Resolved) -> Result<HostConfigs, DeviceErr
 /// Puts an engine together that has no hosts yet.
 pub(super) fn assemble(
     options: RunOptions,
-    resolved: &Resolved,
+    resolved: &Prepared,
     dir: Option<RunDir>,
     (library, scripts): (LibraryChoice, Option<Scripts>),
 ) -> Result<Run, RunError> {
     let scenario = &resolved.scenario;
     let mut engine = Engine::default();
     let world = engine.world_mut();
-    world.insert_resource(RunSeed(scenario.run.seed));
+    world.insert_resource(scenario.clone());
+    world.insert_resource(RunSeed(scenario[RUN].seed));
     world.insert_resource(host_configs(resolved)?);
     world.insert_resource(options.devices);
     if let Some(policy) = options.policy {
@@ -89,7 +93,7 @@ pub(super) fn assemble(
         urza.place = LibraryPlace::Memory;
     }
     let sites = site_names(&resolved.groups);
-    let plugins = EsperPlugins::new(scenario, sites, urza, options.progress);
+    let plugins = EsperPlugins::new(sites, urza, options.progress);
     engine.add_plugins(plugins.add(CommandPlugin))?;
     for extension in options.extensions {
         extension(&mut engine)?;
@@ -115,21 +119,20 @@ fn site_names(groups: &[HostGroup]) -> BTreeMap<HostId, Arc<[String]>> {
 
 /// Plugins bring families of their own: what is asked of the catalogue is checked when they are there.
 pub(super) fn check_catalogue(scenario: &Scenario, catalogue: &Catalogue) -> Result<(), RunError> {
-    let policy = scenario.tamiyo.policy;
-    if policy != scenario::Policy::Off && catalogue.iter().next().is_none() {
+    let policy = scenario[TAMIYO].policy;
+    if policy != PolicyKind::Off && catalogue.iter().next().is_none() {
         return Err(RunError::Unfit {
             key: "karn.catalogue".to_owned(),
             message: format!("must name a blueprint for policy \"{policy}\" to choose"),
             help: "for example `catalogue = [\"all\"]`".to_owned(),
         });
     }
-    for (index, entry) in scenario.tamiyo.timetable.iter().enumerate() {
+    for (index, entry) in scenario[TAMIYO].timetable.iter().enumerate() {
         let Some(name) = entry.blueprint.as_deref().filter(|it| catalogue.get(it).is_none()) else {
             continue;
         };
         let known: Vec<&str> = catalogue.iter().map(|family| family.name()).collect();
-        let nearest = scenario::nearest(name, known.iter().copied());
-        let nearest = nearest.map_or_else(String::new, |it| format!("did you mean `{it}`? "));
+        let nearest = suggest::before_list(suggest::nearest(name, known.iter().copied()));
         return Err(RunError::Unfit {
             key: format!("tamiyo.timetable[{index}].blueprint"),
             message: format!("the catalogue has no blueprint called `{name}`"),

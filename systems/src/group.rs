@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use esper_engine::{
-    scenario::Scenario,
+    scenario::Sections,
     world::{
         ids::HostId,
         plugin::{Plugin, PluginGroup},
@@ -11,16 +11,20 @@ use esper_engine::{
 };
 
 use crate::{
-    karn::{KarnConfig, KarnPlugin},
-    kasmina::{KasminaConfig, KasminaPlugin},
-    nissa::{NissaConfig, NissaPlugin, ProgressMode},
+    karn::KarnPlugin,
+    kasmina::KasminaPlugin,
+    nissa::{NissaPlugin, ProgressMode},
     oona::OonaPlugin,
-    tamiyo::{TamiyoConfig, TamiyoPlugin},
+    tamiyo::TamiyoPlugin,
     tezzeret::TezzeretPlugin,
-    tolaria::{TolariaConfig, TolariaPlugin},
-    urabrask::{UrabraskConfig, UrabraskPlugin},
+    tolaria::TolariaPlugin,
+    urabrask::UrabraskPlugin,
     urza::{UrzaConfig, UrzaPlugin},
 };
+
+/// Whose sections a written scenario begins with: how hosts are trained comes before what grows in them.
+const SECTIONS_FIRST: [&str; 8] =
+    ["tolaria", "kasmina", "tamiyo", "karn", "tezzeret", "urabrask", "urza", "nissa"];
 
 /// Every subsystem, in the order in which they are added. Leave out what is not wanted, add what is.
 ///
@@ -36,10 +40,9 @@ use crate::{
 pub struct EsperPlugins(PluginGroup);
 
 impl EsperPlugins {
-    /// The subsystems as `scenario` has them, for hosts with `sites` by name in the order of their program, with the
-    /// library that `urza` names and with progress shown as `progress`.
+    /// The subsystems, each as its sections of the engine's scenario have it, for hosts with `sites` by name in the order
+    /// of their program, with the library that `urza` names and with progress shown as `progress`.
     pub fn new(
-        scenario: &Scenario,
         sites: BTreeMap<HostId, Arc<[String]>>,
         urza: UrzaConfig,
         progress: ProgressMode,
@@ -47,14 +50,26 @@ impl EsperPlugins {
         let group = PluginGroup::default()
             .add(OonaPlugin)
             .add(UrzaPlugin { config: urza })
-            .add(KarnPlugin { config: KarnConfig::new(scenario) })
-            .add(TezzeretPlugin { config: scenario.tezzeret.clone() })
-            .add(UrabraskPlugin { config: UrabraskConfig::new(scenario) })
-            .add(KasminaPlugin { config: KasminaConfig::new(scenario) })
-            .add(TamiyoPlugin { config: TamiyoConfig::new(scenario, sites) })
-            .add(TolariaPlugin { config: TolariaConfig::new(scenario) })
-            .add(NissaPlugin { config: NissaConfig::of(scenario, progress) });
+            .add(KarnPlugin)
+            .add(TezzeretPlugin)
+            .add(UrabraskPlugin)
+            .add(KasminaPlugin)
+            .add(TamiyoPlugin { sites })
+            .add(TolariaPlugin)
+            .add(NissaPlugin { progress });
         Self(group)
+    }
+
+    /// The sections of a scenario that the subsystems read.
+    pub fn sections(&self) -> Sections {
+        let mut plugins: Vec<&dyn Plugin> = self.0.iter().collect();
+        plugins.sort_by_key(|plugin| {
+            let place = SECTIONS_FIRST.iter().position(|name| *name == plugin.name());
+            place.unwrap_or(SECTIONS_FIRST.len())
+        });
+        let mut sections = Sections::default();
+        plugins.into_iter().for_each(|plugin| plugin.sections(&mut sections));
+        sections
     }
 
     /// Puts a plugin behind those that are there.
@@ -77,11 +92,9 @@ impl EsperPlugins {
 }
 
 impl Default for EsperPlugins {
-    /// The subsystems of a scenario in which everything is left as it is, silent and with a library in memory.
+    /// The subsystems, silent and with a library in memory.
     fn default() -> Self {
-        let scenario = Scenario::default();
-        let urza = UrzaConfig::new(&scenario, None);
-        Self::new(&scenario, BTreeMap::new(), urza, ProgressMode::Quiet)
+        Self::new(BTreeMap::new(), UrzaConfig::default(), ProgressMode::Quiet)
     }
 }
 

@@ -13,7 +13,14 @@ pub mod tolaria;
 pub mod urabrask;
 pub mod urza;
 
+use esper_engine::scenario::Sections;
+
 pub use group::EsperPlugins;
+
+/// The sections of a scenario that the subsystems read.
+pub fn sections() -> Sections {
+    EsperPlugins::default().sections()
+}
 
 #[cfg(test)]
 mod testing;

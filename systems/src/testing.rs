@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use esper_engine::scenario::{Resolved, Scenario};
 use esper_kernels::philox::fill_normal;
 use esper_nn::{
     device::Cpu,
@@ -10,6 +11,13 @@ use esper_nn::{
     rng::Purpose,
     session::Session,
 };
+
+/// A scenario of the subsystems' sections as `change` leaves it, which requires nothing to be written.
+pub fn scenario(change: impl FnOnce(&mut Scenario)) -> Resolved {
+    let mut scenario = crate::sections().scenario();
+    change(&mut scenario);
+    scenario.resolve().expect("the scenario is sound")
+}
 
 /// What a module computes on inputs and output gradients of unit variance.
 pub struct Bench {

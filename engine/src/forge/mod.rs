@@ -26,12 +26,14 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub use admit::{Admission, Workers};
 pub use script::{JOB_ADMITTED, JobOutcome, Script, Scripts};
 
-use crate::scenario::word::words;
+use crate::scenario::words;
 use crate::world::plugin::{BuildError, Engine, Tick, TickSystems};
 use pool::Pool;
 
 words! {
     /// When finished work enters the world, for the whole innovation line.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
     Mode {
         /// At the tick fixed when it was sent: the same bits every run.
         Strict = "strict",
@@ -76,7 +78,7 @@ impl<T> Outcome<T> {
 }
 
 /// How a forge works.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForgeConfig {
     /// A stable, lowercase name, unique in an engine: journals, checkpoints and [`AdmitSystems`] use it.
     pub name: &'static str,

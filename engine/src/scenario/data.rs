@@ -3,20 +3,18 @@
 use esper_data::{Augment, DataConfig, TEXT_SHARE};
 
 use super::{
-    keys::{Given, Keys, Section},
-    run::SEED_MAX,
-    value::{Interval, Text},
+    keys::{Given, Keys, Table},
+    rules::Rules,
+    section::{Key, Section},
+    value::{Interval, PATH, SEED_MAX, Text},
 };
 
-/// Names and paths of some length, without control characters.
-pub(super) const PATH: Text = Text {
-    form: "1 to 4096 bytes without control characters",
-    example: "digits",
-    is_one: |text| (1..=4096).contains(&text.len()) && !text.contains(char::is_control),
-    all: &[],
-};
+/// The key of `[data]`.
+pub const DATA: Key<DataConfig> = Key::new();
 
 impl Section for DataConfig {
+    const NAME: &'static str = "data";
+
     fn keys(&mut self, keys: &mut impl Keys) {
         let share = Interval::above(0.0).below(1.0);
         keys.required("source", &mut self.source, PATH);
@@ -50,9 +48,21 @@ impl Section for DataConfig {
             ("sources of examples, such as `digits`", Self::default()),
         ]
     }
+
+    fn check(&self, rules: &mut Rules<'_, '_>) {
+        rules.hold(
+            self.validation_share + self.test_share < 1.0,
+            &["data.validation_share", "data.test_share"],
+            format!(
+                "must leave something to train on: {} for validation and {} for the test",
+                self.validation_share, self.test_share
+            ),
+            "for example `validation_share = 0.15` and `test_share = 0.15`",
+        );
+    }
 }
 
-impl Section for Augment {
+impl Table for Augment {
     fn keys(&mut self, keys: &mut impl Keys) {
         keys.key("flip", &mut self.flip, ());
         keys.key("crop_padding", &mut self.crop_padding, 0..=64);

@@ -3,7 +3,9 @@
 use esper_nn::optim::{Adam, Course, CourseKind, Optimizer, OptimizerKind, Schedule, Sgd, Train};
 
 use super::{
-    keys::{Keys, Section},
+    keys::{Keys, Table},
+    rules::Rules,
+    section::{Key, Section},
     value::Interval,
 };
 
@@ -14,15 +16,44 @@ const DECAY: Interval = Interval::from(0.0).to(100.0);
 /// Shares that are kept from step to step.
 const KEPT: Interval = Interval::from(0.0).below(1.0);
 
+/// The key of `[train]`.
+pub const TRAIN: Key<Train> = Key::new();
+
 impl Section for Train {
+    const NAME: &'static str = "train";
+
     fn keys(&mut self, keys: &mut impl Keys) {
         keys.key("optimizer", &mut self.optimizer, ());
         keys.key("schedule", &mut self.schedule, ());
         keys.key("clip_norm", &mut self.clip_norm, Interval::above(0.0).to(1e6));
     }
+
+    fn check(&self, rules: &mut Rules<'_, '_>) {
+        if let Optimizer::Sgd(sgd) = &self.optimizer {
+            rules.hold(
+                !sgd.nesterov || (0.0 < sgd.momentum && sgd.dampening == 0.0),
+                &[
+                    "train.optimizer.nesterov",
+                    "train.optimizer.momentum",
+                    "train.optimizer.dampening",
+                ],
+                "needs `momentum` above 0 and no `dampening`".to_owned(),
+                "for example `momentum = 0.9`",
+            );
+        }
+        if let Course::Cosine { min_lr } = self.schedule.course {
+            let lr = self.optimizer.lr();
+            rules.hold(
+                min_lr <= lr,
+                &["train.schedule.min_lr", "train.optimizer"],
+                format!("must be at most the optimizer's `lr` ({lr}), is {min_lr}"),
+                "for example `min_lr = 0.0`",
+            );
+        }
+    }
 }
 
-impl Section for Optimizer {
+impl Table for Optimizer {
     fn keys(&mut self, keys: &mut impl Keys) {
         let mut kind = self.kind();
         keys.kind("kind", &mut kind);
@@ -44,7 +75,7 @@ impl Section for Optimizer {
     }
 }
 
-impl Section for Sgd {
+impl Table for Sgd {
     fn keys(&mut self, keys: &mut impl Keys) {
         keys.key("lr", &mut self.lr, LR);
         keys.key("momentum", &mut self.momentum, KEPT);
@@ -54,7 +85,7 @@ impl Section for Sgd {
     }
 }
 
-impl Section for Adam {
+impl Table for Adam {
     fn keys(&mut self, keys: &mut impl Keys) {
         keys.key("lr", &mut self.lr, LR);
         keys.key("beta1", &mut self.beta1, KEPT);
@@ -64,7 +95,7 @@ impl Section for Adam {
     }
 }
 
-impl Section for Schedule {
+impl Table for Schedule {
     fn keys(&mut self, keys: &mut impl Keys) {
         let mut kind = self.course.kind();
         keys.kind("kind", &mut kind);

@@ -13,51 +13,46 @@ use super::{
 };
 
 /// Lets keys hold enums with words that are declared elsewhere.
+#[macro_export]
 macro_rules! word_values {
     ($($name:ty),+ $(,)?) => {$(
-        impl $crate::scenario::value::Value for $name {
+        impl $crate::scenario::Value for $name {
             type Rule = ();
 
             fn read(
                 &mut self,
-                node: &$crate::scenario::file::Node,
-                _key_origin: &$crate::scenario::file::Origin,
+                node: &$crate::scenario::Node,
+                _key_origin: &$crate::scenario::Origin,
                 (): &(),
                 help: &str,
-                found: &mut $crate::scenario::file::Findings<'_>,
+                found: &mut $crate::scenario::Findings<'_>,
             ) -> bool {
-                let read = $crate::scenario::word::read_word(node, help, found);
+                let read = $crate::scenario::read_word(node, help, found);
                 *self = read.unwrap_or(*self);
                 read.is_some()
             }
 
-            fn write(&self) -> Option<String> {
-                Some(format!("\"{}\"", esper_nn::word::Word::word(*self)))
+            fn content(&self, _path: &str) -> Option<$crate::scenario::Content> {
+                let word = $crate::nn::word::Word::word(*self);
+                Some($crate::scenario::Content::Text(word.to_owned()))
             }
 
             fn example((): &()) -> String {
-                let first = <Self as esper_nn::word::Word>::ALL[0];
-                format!("\"{}\"", esper_nn::word::Word::word(first))
+                let first = <Self as $crate::nn::word::Word>::ALL[0];
+                format!("\"{}\"", $crate::nn::word::Word::word(first))
             }
         }
     )+};
 }
 
-/// Declares an enum with words that a key can hold.
+/// Declares an enum with words ([`esper_nn::words`]) that a key can hold.
+#[macro_export]
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident $($rest:tt)*) => {
-        esper_nn::words! {
-            $(#[$meta])*
-            #[derive(serde::Serialize, serde::Deserialize)]
-            #[serde(rename_all = "snake_case")]
-            $name $($rest)*
-        }
-        $crate::scenario::word::word_values!($name);
+        $crate::nn::words! { $(#[$meta])* $name $($rest)* }
+        $crate::word_values!($name);
     };
 }
-
-pub(crate) use word_values;
-pub(crate) use words;
 
 word_values!(
     Composition,
@@ -74,7 +69,7 @@ word_values!(
 );
 
 /// The variant whose word `node` is.
-pub(crate) fn read_word<W: Word>(node: &Node, help: &str, found: &mut Findings<'_>) -> Option<W> {
+pub fn read_word<W: Word>(node: &Node, help: &str, found: &mut Findings<'_>) -> Option<W> {
     let Content::Text(text) = &node.content else {
         refuse_type(node, "a string", help, found);
         return None;

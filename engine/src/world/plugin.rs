@@ -16,7 +16,10 @@ use super::{
     ids::{BlueprintId, HostId, Index, KernelId, SeedId},
     kernel_cache::KernelCache,
 };
-use crate::runtime::Runtimes;
+use crate::{
+    runtime::Runtimes,
+    scenario::{Resolved, Sections},
+};
 
 /// One pass through the eight phases: `steps_per_tick` steps of every host and every decision about them.
 #[derive(ScheduleLabel, Clone, Debug, PartialEq, Eq, Hash)]
@@ -120,6 +123,9 @@ pub trait Plugin: Send + Sync + 'static {
         &[]
     }
 
+    /// Registers the sections of a scenario that the plugin reads, and the rules that tie them to others.
+    fn sections(&self, _sections: &mut Sections) {}
+
     /// Adds the plugin's resources, messages and systems. Runs once, before the first tick.
     ///
     /// # Errors
@@ -164,6 +170,11 @@ impl PluginGroup {
             None => return self.add(plugin),
         }
         self
+    }
+
+    /// Its plugins, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn Plugin> {
+        self.0.iter().map(|(_, plugin)| &**plugin)
     }
 
     /// The names of its plugins, in order.
@@ -260,6 +271,7 @@ fn new_world() -> World {
     let mut world = World::new();
     world.init_resource::<Clock>();
     world.init_resource::<RunSeed>();
+    world.init_resource::<Resolved>();
     world.init_resource::<RunStatus>();
     world.init_resource::<Index<HostId>>();
     world.init_resource::<Index<SeedId>>();
@@ -347,6 +359,11 @@ impl Engine {
     /// The names of the plugins, in the order they were added.
     pub fn plugins(&self) -> &[&'static str] {
         &self.plugins
+    }
+
+    /// The scenario of the run; without one, a scenario without sections.
+    pub fn scenario(&self) -> &Resolved {
+        self.world.resource::<Resolved>()
     }
 
     /// The world, for reading.

@@ -10,10 +10,14 @@ use esper_engine::{
     },
     program::{CompileOptions, Program},
     runtime::{BoundModule, HostConfig, HostRuntime},
-    scenario::{Adam, Incubation, Optimizer, Scenario},
     world::ids::SeedId,
 };
 use esper_kernels::cpu::Activation;
+use esper_nn::{
+    module::{Composition, Incubation},
+    optim::{Adam, Optimizer, Train},
+    plan::LossMonitorConfig,
+};
 
 /// What people train.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -93,24 +97,45 @@ impl Family {
         .expect("a sound host")
     }
 
-    pub fn host(self, scenario: &Scenario, data: &Arc<SplitData>) -> HostRuntime {
-        host_of(scenario, self.graph(0.1), data.clone())
+    pub fn host(self, settings: &Settings, data: &Arc<SplitData>) -> HostRuntime {
+        host_of(settings, self.graph(0.1), data.clone())
     }
 }
 
-pub fn scenario() -> Scenario {
-    let mut scenario = Scenario::default();
-    scenario.run.epochs = 4;
-    scenario.data.batch = 64;
-    scenario.train.optimizer = Optimizer::AdamW(Adam { lr: 1e-2, ..Adam::default() });
-    scenario
+/// What the tests vary of a host.
+pub struct Settings {
+    /// Threads that it may use.
+    pub threads: usize,
+    /// How a module's output joins it.
+    pub composition: Composition,
 }
 
-pub fn host_of(scenario: &Scenario, graph: NetworkGraph, data: Arc<SplitData>) -> HostRuntime {
+impl Default for Settings {
+    fn default() -> Self {
+        Self { threads: 2, composition: Composition::Residual }
+    }
+}
+
+pub fn host_of(settings: &Settings, graph: NetworkGraph, data: Arc<SplitData>) -> HostRuntime {
     let program = Program::compile(&graph, CompileOptions::HOST).expect("it compiles");
+    let optimizer = Optimizer::AdamW(Adam { lr: 1e-2, ..Adam::default() });
+    let train = Train { optimizer, ..Train::default() };
+    let monitor = LossMonitorConfig {
+        is_enabled: true,
+        window_checks: 100,
+        divergence_sd: 6.0,
+        divergence_ratio: 3.0,
+        divergence_checks: 3,
+        collapse_checks: 100,
+        chance_loss: None,
+    };
     let device = Arc::new(Cpu);
     let on_device = Arc::new(DeviceData::new(&data, &*device).unwrap());
-    let config = HostConfig::new(scenario, 0, data, device, on_device);
+    let config = HostConfig {
+        threads: settings.threads,
+        composition: settings.composition,
+        ..HostConfig::new(data, 64, 4, train, monitor, device, on_device)
+    };
     HostRuntime::new(Arc::new(config), Arc::new(graph), Arc::new(program)).unwrap()
 }
 

@@ -20,24 +20,25 @@ mod tests;
 
 pub use adversarial::adversarial_family;
 pub use catalogue::{Catalogue, CatalogueError, KarnExt, built_in_names};
-pub use config::KarnConfig;
+pub use config::{KARN, Karn};
 pub use design::{DesignFailure, Designed, blueprints_for};
 pub use family::BlueprintFamily;
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
-    blueprint::{Blueprint, BlueprintStatus},
-    components::ModuleContract,
-    ids::BlueprintId,
-    plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
+use esper_engine::{
+    scenario::Sections,
+    world::{
+        blueprint::{Blueprint, BlueprintStatus},
+        components::ModuleContract,
+        ids::BlueprintId,
+        plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
+    },
 };
+use esper_nn::module::Composition;
 
 /// Adds [Karn](self).
-#[derive(Clone, Debug, Default)]
-pub struct KarnPlugin {
-    /// Which families there are to choose from.
-    pub config: KarnConfig,
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KarnPlugin;
 
 impl Plugin for KarnPlugin {
     fn name(&self) -> &'static str {
@@ -48,10 +49,16 @@ impl Plugin for KarnPlugin {
         &["oona"]
     }
 
+    fn sections(&self, sections: &mut Sections) {
+        sections.add::<Karn>();
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
+        let karn: Karn = engine.scenario().or_default();
+        let composition = engine.scenario().value("kasmina.composition");
         let mut catalogue = engine.world_mut().get_resource_or_init::<Catalogue>();
-        catalogue.select(&self.config).map_err(|error| BuildError::plugin(self.name(), error))?;
-        engine.world_mut().insert_resource(design::Gated(self.config.is_gated));
+        catalogue.select(&karn).map_err(|error| BuildError::plugin(self.name(), error))?;
+        engine.world_mut().insert_resource(design::Gated(composition == Some(Composition::Gate)));
         engine.world_mut().init_resource::<Designed>();
         engine
             .add_saved::<Designed>("karn")

@@ -21,28 +21,28 @@ mod plant;
 mod reports;
 mod rollback;
 
-pub use config::KasminaConfig;
+pub use config::{Counterfactual, KASMINA, Kasmina, KasminaConfig, LIMITS, Limits};
 pub use gates::{Interval, paired_interval};
 pub use plant::NextSeed;
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
-    components::{
-        Active, Alpha, Blend, Embargo, NonFinite, SeedModule, SeedOf, StageClock, Telemetry,
-        Withdrawing,
+use esper_engine::{
+    scenario::Sections,
+    world::{
+        components::{
+            Active, Alpha, Blend, Embargo, NonFinite, SeedModule, SeedOf, StageClock, Telemetry,
+            Withdrawing,
+        },
+        gate::GateState,
+        ids::{HostId, SeedId, SiteId},
+        plugin::{BuildError, Engine, Plugin, SenseSystems, Tick, TransformSystems},
+        stage::Stage,
+        trials::TrialHistory,
     },
-    gate::GateState,
-    ids::{HostId, SeedId, SiteId},
-    plugin::{BuildError, Engine, Plugin, SenseSystems, Tick, TransformSystems},
-    stage::Stage,
-    trials::TrialHistory,
 };
 
 /// Adds [Kasmina](self).
-pub struct KasminaPlugin {
-    /// How seeds live.
-    pub config: KasminaConfig,
-}
+pub struct KasminaPlugin;
 
 impl Plugin for KasminaPlugin {
     fn name(&self) -> &'static str {
@@ -53,9 +53,14 @@ impl Plugin for KasminaPlugin {
         &["oona"]
     }
 
+    fn sections(&self, sections: &mut Sections) {
+        sections.add::<Kasmina>().add::<Limits>().add_check(config::check_hosts);
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
+        let config = KasminaConfig::new(engine.scenario());
         let world = engine.world_mut();
-        world.insert_resource(self.config.clone());
+        world.insert_resource(config);
         world.init_resource::<NextSeed>();
         world.init_resource::<TrialHistory>();
         world.init_resource::<lifecycle::EndedSeeds>();

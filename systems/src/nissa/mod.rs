@@ -19,7 +19,7 @@ mod table;
 mod tally;
 mod write;
 
-pub use config::{NissaConfig, ProgressMode};
+pub use config::{NISSA, Nissa, NissaConfig, ProgressMode};
 pub use error::NissaError;
 pub use inspect::{Inspection, JudgedGate, SeedHistory, StageEntered};
 pub use progress::Progress;
@@ -32,14 +32,15 @@ pub use tally::{NissaState, SeedTally};
 use bevy_ecs::prelude::*;
 use esper_engine::{
     journal::Journal,
+    scenario::Sections,
     world::plugin::{BuildError, Engine, Plugin, RecordSystems, Tick},
 };
 
 /// Adds [Nissa](self), with a journal in memory until [`start`] or [`resume`] gives it a file.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NissaPlugin {
-    /// What is written and shown.
-    pub config: NissaConfig,
+    /// How progress is shown.
+    pub progress: ProgressMode,
 }
 
 impl Plugin for NissaPlugin {
@@ -51,11 +52,17 @@ impl Plugin for NissaPlugin {
         &["oona"]
     }
 
+    fn sections(&self, sections: &mut Sections) {
+        sections.add::<Nissa>();
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
+        // A configuration that was put in place before stays.
+        let asked = NissaConfig::new(engine.scenario(), self.progress);
         let world = engine.world_mut();
-        world.insert_resource(self.config);
-        world.insert_resource(Journal::in_memory(self.config.events_max));
-        world.insert_resource(Progress::new(self.config.progress));
+        let config = *world.get_resource_or_insert_with(|| asked);
+        world.insert_resource(Journal::in_memory(config.events_max));
+        world.insert_resource(Progress::new(config.progress));
         world.init_resource::<NissaState>();
         world.init_resource::<metrics::Metrics>();
         engine.add_saved::<NissaState>("nissa").add_systems(

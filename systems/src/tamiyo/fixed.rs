@@ -2,18 +2,18 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use esper_engine::{
-    scenario::{Action, ScheduledAction},
-    world::{
-        gate::Gate,
-        ids::{HostId, SeedId, SiteId},
-        stage::Stage,
-    },
+use esper_engine::world::{
+    gate::Gate,
+    ids::{HostId, SeedId, SiteId},
+    stage::Stage,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
-    config::TamiyoConfig, host_progress::epochs, observation::Observation, policy::Policy,
+    config::{Action, ScheduledAction, TamiyoConfig},
+    host_progress::epochs,
+    observation::Observation,
+    policy::Policy,
 };
 use crate::oona::{SeedAction, SeedCommand, SeedReport};
 
@@ -37,7 +37,7 @@ impl Fixed {
         Self {
             timetable: config.tamiyo.timetable.clone(),
             sites: config.sites.clone(),
-            is_direct: config.is_direct(),
+            is_direct: config.is_direct,
             kept: Vec::new(),
         }
     }

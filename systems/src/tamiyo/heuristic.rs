@@ -117,7 +117,7 @@ impl Heuristic {
             .filter(|candidate| {
                 candidate.is_ready
                     && candidate.contract == seed.contract
-                    && params + candidate.params_elems <= self.config.limits.params_max
+                    && params + candidate.params_elems <= self.config.params_max
                     && !chosen.contains(&(seed.site, candidate.blueprint))
                     && view.past(seed.host, seed.site, candidate.blueprint).is_none()
             })
@@ -129,7 +129,7 @@ impl Heuristic {
             return;
         }
         let training = || view.seeds_of(host.host).filter(|seed| seed.stage == Stage::Training);
-        if self.config.is_direct() {
+        if self.config.is_direct {
             commands.extend(training().next().map(graft));
             return;
         }
@@ -147,7 +147,7 @@ impl Heuristic {
             return None; // Kasmina culls what G5 refuses.
         }
         let action = match seed.stage {
-            Stage::Evaluating if self.config.kasmina.fine_tune_steps > 0 => SeedAction::FineTune,
+            Stage::Evaluating if self.config.fine_tunes => SeedAction::FineTune,
             Stage::Evaluating | Stage::FineTuning => SeedAction::Fossilize,
             _ => return None,
         };

@@ -16,20 +16,29 @@ mod observation;
 mod policy;
 mod random;
 
-pub use config::TamiyoConfig;
+pub use config::{Action, PolicyKind, ScheduledAction, TAMIYO, Tamiyo, TamiyoConfig};
 pub use fixed::Fixed;
 pub use heuristic::Heuristic;
 pub use observation::{Candidate, DormantSeed, Observation};
 pub use policy::{ActivePolicy, Policy, PolicyError, TamiyoExt};
 pub use random::Random;
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use bevy_ecs::prelude::*;
-use esper_engine::world::plugin::{BuildError, Engine, Plugin, Tick, TickSystems};
+use esper_engine::{
+    scenario::Sections,
+    world::{
+        ids::HostId,
+        plugin::{BuildError, Engine, Plugin, Tick, TickSystems},
+    },
+};
 
 /// Adds [Tamiyo](self), deciding as its configuration says.
+#[derive(Clone, Debug, Default)]
 pub struct TamiyoPlugin {
-    /// Who decides, and how.
-    pub config: TamiyoConfig,
+    /// Every host's sites by name, in the order of its program.
+    pub sites: BTreeMap<HostId, Arc<[String]>>,
 }
 
 impl Plugin for TamiyoPlugin {
@@ -39,6 +48,10 @@ impl Plugin for TamiyoPlugin {
 
     fn requires(&self) -> &[&'static str] {
         &["oona"]
+    }
+
+    fn sections(&self, sections: &mut Sections) {
+        sections.add::<Tamiyo>().add_check(config::check_timetable);
     }
 
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
@@ -53,13 +66,15 @@ impl Plugin for TamiyoPlugin {
         );
         Ok(())
     }
+
     /// Puts the policy that the scenario names in charge: by now every plugin has registered its own.
     fn finish(&self, engine: &mut Engine) -> Result<(), BuildError> {
+        let config = TamiyoConfig::new(engine.scenario(), self.sites.clone());
         let world = engine.world_mut();
         if !world.contains_resource::<ActivePolicy>() {
             let policies = world.resource::<policy::Policies>();
             let policy = policies
-                .make(self.config.tamiyo.policy.word(), &self.config)
+                .make(config.tamiyo.policy.word(), &config)
                 .map_err(|error| BuildError::plugin(self.name(), error))?;
             world.insert_resource(ActivePolicy(policy));
         }

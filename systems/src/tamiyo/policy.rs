@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 
 use bevy_ecs::prelude::*;
-use esper_engine::{
-    scenario::nearest,
-    world::{
-        plugin::{BuildError, Engine},
-        save::{LoadFailure, SavedAs},
-    },
+use esper_engine::world::{
+    plugin::{BuildError, Engine},
+    save::{LoadFailure, SavedAs},
 };
+use esper_nn::suggest::nearest;
 
 use super::{config::TamiyoConfig, observation::Observation};
 use crate::oona::SeedCommand;
@@ -144,8 +142,6 @@ impl SavedAs for PolicyState {
 
 #[cfg(test)]
 mod tests {
-    use esper_engine::scenario::Scenario;
-
     use super::*;
     use crate::{oona::OonaPlugin, tamiyo::TamiyoPlugin};
 
@@ -161,14 +157,14 @@ mod tests {
     }
 
     fn config() -> TamiyoConfig {
-        TamiyoConfig { run_seed: 7, ..TamiyoConfig::new(&Scenario::default(), BTreeMap::new()) }
+        TamiyoConfig { run_seed: 7, ..TamiyoConfig::default() }
     }
 
     #[test]
     fn a_policy_is_made_by_its_name_and_an_unknown_one_is_told_the_nearest() {
         let mut engine = Engine::default();
         engine.add_plugin(OonaPlugin).unwrap();
-        engine.add_plugin(TamiyoPlugin { config: config() }).unwrap();
+        engine.add_plugin(TamiyoPlugin::default()).unwrap();
         engine.add_policy("first_fit", |config| Named(config.run_seed)).unwrap();
         let policies = engine.world().resource::<Policies>();
         assert_eq!(policies.make("first_fit", &config()).unwrap().save(), [7]);
@@ -190,7 +186,7 @@ mod tests {
                 engine.world_mut().insert_resource(ActivePolicy(Box::new(Named(9))));
             }
             engine.add_plugin(OonaPlugin).unwrap();
-            engine.add_plugin(TamiyoPlugin { config: config() }).unwrap();
+            engine.add_plugin(TamiyoPlugin::default()).unwrap();
             engine.finish().unwrap();
             let saved = engine.world().resource::<ActivePolicy>().0.save();
             assert_eq!(saved == [9], is_there);

@@ -22,12 +22,13 @@ mod tags;
 mod tests;
 mod validate;
 
-pub use config::{Rules, UrabraskConfig, VALIDATE};
+pub use config::{Rules, URABRASK, Urabrask, UrabraskConfig, VALIDATE};
 pub use job::{Candidate, ValidateJob, Verdict};
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
     forge::AdmitSystems,
+    scenario::Sections,
     world::{
         ids::KernelId,
         kernel::{Measured, SafetySheet},
@@ -36,11 +37,8 @@ use esper_engine::{
 };
 
 /// Adds [Urabrask](self).
-#[derive(Clone, Debug, Default)]
-pub struct UrabraskPlugin {
-    /// What is refused, and who does the work.
-    pub config: UrabraskConfig,
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UrabraskPlugin;
 
 impl Plugin for UrabraskPlugin {
     fn name(&self) -> &'static str {
@@ -51,12 +49,17 @@ impl Plugin for UrabraskPlugin {
         &["oona"]
     }
 
+    fn sections(&self, sections: &mut Sections) {
+        sections.add::<Urabrask>();
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        engine.add_forge::<ValidateJob>(self.config.forge())?;
+        let config = UrabraskConfig::new(engine.scenario());
+        engine.add_forge::<ValidateJob>(config.forge())?;
         engine
             .add_saved_component::<KernelId, SafetySheet>("kernel.sheet")
             .add_saved_component::<KernelId, Measured>("kernel.measured");
-        engine.world_mut().insert_resource(self.config.rules());
+        engine.world_mut().insert_resource(config.rules());
         engine.add_systems(
             Tick,
             (

@@ -34,7 +34,7 @@ mod transfer;
 mod verify;
 mod write;
 
-pub use config::{LibraryPlace, UrzaConfig};
+pub use config::{LibraryPlace, URZA, Urza, UrzaConfig};
 pub use error::{Damage, LibraryError, LibraryErrorKind};
 pub use gc::{GcOptions, GcReport, gc};
 pub use list::{
@@ -55,9 +55,12 @@ pub use verify::{Finding, file_digest, verify};
 pub use write::{Committed, TAG_MAX_BYTES, TAGS_MAX};
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
-    kernel::Library,
-    plugin::{BuildError, Engine, Plugin, Tick, TickSystems},
+use esper_engine::{
+    scenario::Sections,
+    world::{
+        kernel::Library,
+        plugin::{BuildError, Engine, Plugin, Tick, TickSystems},
+    },
 };
 
 /// What Urza does in [`TickSystems::Record`], in this order.
@@ -71,6 +74,7 @@ pub enum UrzaSystems {
 }
 
 /// Adds [Urza](self).
+#[derive(Clone, Debug, Default)]
 pub struct UrzaPlugin {
     /// Which library, and in whose name.
     pub config: UrzaConfig,
@@ -83,6 +87,10 @@ impl Plugin for UrzaPlugin {
 
     fn requires(&self) -> &[&'static str] {
         &["oona"]
+    }
+
+    fn sections(&self, sections: &mut Sections) {
+        sections.add::<Urza>();
     }
 
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {

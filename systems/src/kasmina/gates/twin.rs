@@ -2,7 +2,6 @@
 
 use esper_engine::{
     runtime::{FlopsAccount, Split},
-    scenario::Counterfactual,
     world::{
         components::Telemetry,
         gate::{GateEvidence, GateVerdict},
@@ -13,7 +12,10 @@ use esper_engine::{
 use esper_nn::device::DeviceError;
 
 use super::interval::{Interval, paired_interval};
-use crate::kasmina::lifecycle::{Lifecycle, Seed};
+use crate::kasmina::{
+    config::Counterfactual,
+    lifecycle::{Lifecycle, Seed},
+};
 
 /// Looks in a row that have to find the lower bound above the threshold before G5 passes.
 ///

@@ -1,13 +1,10 @@
 //! `kind = "cnn"`: stages of convolutions.
 
+use esper_engine::scenario::{Given, Interval, Keys, List, Rules, Table, words};
 use esper_kernels::cpu::Activation;
 use esper_nn::graph::{CnnConfig, CnnForm, ImageNorm};
 
-use super::super::{
-    keys::{Given, Keys, Section},
-    value::{Interval, List},
-    word::words,
-};
+use super::nearest_divisor;
 
 /// Stages of blocks of convolutions, each stage at half the resolution of the one before.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,7 +74,47 @@ const fn kind_of(norm: ImageNorm) -> ImageNormKind {
     }
 }
 
-impl Section for Cnn {
+impl Cnn {
+    /// Checks what no key can tell alone.
+    pub(super) fn check(&self, rules: &mut Rules<'_, '_>) {
+        let n_stages = self.channels.len();
+        rules.hold(
+            self.blocks.len() == n_stages,
+            &["host.blocks", "host.channels"],
+            format!(
+                "must have an entry for each of the {n_stages} `host.channels`, has {}",
+                self.blocks.len()
+            ),
+            format!("for example `blocks = {:?}`", vec![1; n_stages]),
+        );
+        rules.hold(
+            !self.kernel.is_multiple_of(2),
+            &["host.kernel"],
+            format!("must be odd, so that it has a middle, is {}", self.kernel),
+            format!("for example `kernel = {}`", self.kernel.saturating_sub(1).max(1)),
+        );
+        if let ImageNorm::Group { groups } = self.norm {
+            let odd = self.channels.iter().copied().find(|it| !it.is_multiple_of(groups));
+            let common = self.channels.iter().copied().fold(0, gcd);
+            rules.hold(
+                odd.is_none(),
+                &["host.groups", "host.channels"],
+                format!(
+                    "must divide the channels of every stage, and {groups} does not divide {}",
+                    odd.unwrap_or_default()
+                ),
+                format!("for example `groups = {}`", nearest_divisor(groups, common)),
+            );
+        }
+    }
+}
+
+/// The greatest common divisor.
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+impl Table for Cnn {
     fn keys(&mut self, keys: &mut impl Keys) {
         let list = |item| List { len: 1..=16, item, is_distinct: false };
         keys.key("form", &mut self.form, ());

@@ -1,12 +1,8 @@
 //! `kind = "mlp"`: a multilayer perceptron.
 
+use esper_engine::scenario::{Interval, Keys, List, Table};
 use esper_kernels::cpu::Activation;
 use esper_nn::graph::{MlpConfig, NormKind};
-
-use super::super::{
-    keys::{Keys, Section},
-    value::{Interval, List},
-};
 
 /// Linear layers with what lies between them.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +33,7 @@ impl Mlp {
     }
 }
 
-impl Section for Mlp {
+impl Table for Mlp {
     fn keys(&mut self, keys: &mut impl Keys) {
         let layers = List { len: 2..=64, item: 1..=65_536, is_distinct: false };
         keys.required("layers", &mut self.layers, layers);
