@@ -6,10 +6,9 @@ mod support;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use esper::engine::{
-    program::Program,
+use esper::{
+    engine::{program::Program, world::kernel::KernelStore},
     scenario::{Adam, Optimizer},
-    world::kernel::KernelStore,
 };
 use support::{
     growth::{cache_of, library_with},

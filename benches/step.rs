@@ -6,8 +6,8 @@ mod support;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use esper::engine::{
-    runtime::HostRuntime,
+use esper::{
+    engine::runtime::HostRuntime,
     scenario::{Adam, Incubation, Optimizer, Sgd},
 };
 use support::{

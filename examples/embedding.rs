@@ -41,12 +41,12 @@ pub struct Grown {
 ///
 /// Fails when the parts do not fit together or the run fails.
 pub fn grow(epochs: u64) -> Result<Grown, RunError> {
-    let mut scenario = Scenario::default();
-    scenario.run.epochs = epochs;
-    scenario.data.source = "digits".into();
-    scenario.host = scenario::Host::mlp([64, 8, 10]);
-    scenario.host.sites = vec!["hidden0".into()];
-    scenario.karn.catalogue = vec!["low_rank".into()];
+    let mut scenario = scenario::defaults();
+    scenario[RUN].epochs = epochs;
+    scenario[DATA].source = "digits".into();
+    scenario[HOST] = scenario::Host::mlp([64, 8, 10]);
+    scenario[HOST].sites = vec!["hidden0".into()];
+    scenario[KARN].catalogue = vec!["low_rank".into()];
 
     let options = RunOptions::new(scenario)
         .blueprint(SiluMlp { hidden: 24 }) // what a seed can become

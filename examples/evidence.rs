@@ -10,13 +10,11 @@ use std::{error::Error, fs, path::Path, sync::Arc};
 
 use esper::{
     engine::{
-        data::SplitData,
-        graph::NetworkGraph,
-        runtime::Runtimes,
-        scenario::{Incubation, Policy},
+        data::SplitData, graph::NetworkGraph, runtime::Runtimes,
         world::components::Runtime as HostNumbers,
     },
     prelude::*,
+    scenario::{Incubation, PolicyKind},
     systems::{
         kasmina::paired_interval,
         oona::{GateEvidence, GateJudged},
@@ -103,35 +101,35 @@ fn for_seeds<T: Send>(
     (0..n_seeds).into_par_iter().map(job).collect()
 }
 
-fn single(scenario: &Scenario, seed: u64, policy: Policy) -> Scenario {
+fn single(scenario: &Scenario, seed: u64, policy: PolicyKind) -> Scenario {
     let mut scenario = scenario.clone();
-    scenario.run.seed = seed;
-    scenario.run.threads = 1;
-    scenario.tamiyo.policy = policy;
+    scenario[RUN].seed = seed;
+    scenario[RUN].threads = 1;
+    scenario[TAMIYO].policy = policy;
     scenario
 }
 
 fn load(scenario: &Scenario) -> Result<Arc<SplitData>, Failure> {
-    let config = DataConfig::new(scenario.data.source.clone());
+    let config = DataConfig::new(scenario[DATA].source.clone());
     Ok(Arc::new(data::load(&config, Path::new("."))?))
 }
 
 fn arms(scenario: &Scenario, n_seeds: u64) -> Result<(), Failure> {
     let data = load(scenario)?;
     let runs = for_seeds(n_seeds, |seed| {
-        let heuristic = train(&single(scenario, seed, Policy::Heuristic), None, &data)?;
-        let off = train(&single(scenario, seed, Policy::Off), None, &data)?;
-        let mut direct = single(scenario, seed, Policy::Heuristic);
-        direct.kasmina.incubation = Incubation::None;
+        let heuristic = train(&single(scenario, seed, PolicyKind::Heuristic), None, &data)?;
+        let off = train(&single(scenario, seed, PolicyKind::Off), None, &data)?;
+        let mut direct = single(scenario, seed, PolicyKind::Heuristic);
+        direct[KASMINA].incubation = Incubation::None;
         let direct = train(&direct, None, &data)?;
         let graph = heuristic.graph.clone();
-        let fixed = train(&single(scenario, seed, Policy::Off), Some(graph), &data)?;
+        let fixed = train(&single(scenario, seed, PolicyKind::Off), Some(graph), &data)?;
         Ok([heuristic, off, direct, fixed])
     })?;
     let accuracy = |arm: usize| -> Vec<f64> {
         runs.iter().map(|run| run[arm].summary.scores.test_accuracy.unwrap_or(f64::NAN)).collect()
     };
-    println!("{}: {n_seeds} paired seeds", scenario.run.name);
+    println!("{}: {n_seeds} paired seeds", scenario[RUN].name);
     println!(
         "{:<14} {:>9} {:>8} {:>13} {:>10} {:>6} {:>7} {:>10}",
         "arm", "test acc", "sd", "MFLOPs", "params", "kept", "culled", "cancelled"
@@ -168,21 +166,21 @@ fn arms(scenario: &Scenario, n_seeds: u64) -> Result<(), Failure> {
 
 fn controls(scenario: &Scenario, n_seeds: u64) -> Result<(), Failure> {
     let data = load(scenario)?;
-    println!("{}: {n_seeds} seeds, one graft each", scenario.run.name);
+    println!("{}: {n_seeds} seeds, one graft each", scenario[RUN].name);
     println!(
         "{:<20} {:>7} {:>12} {:>12} {:>9}",
         "module", "judged", "passed twin", "gate > 0", "kept"
     );
     for family in ["noop", "frozen_random", "residual_mlp_wide"] {
         let runs = for_seeds(n_seeds, |seed| {
-            let mut scenario = single(scenario, seed, Policy::Fixed);
-            scenario.karn.catalogue = vec![family.to_owned()];
+            let mut scenario = single(scenario, seed, PolicyKind::Fixed);
+            scenario[KARN].catalogue = vec![family.to_owned()];
             // Controls learn nothing in TRAINING, and G2 would refuse them before the twin could.
-            scenario.kasmina.incubation = match family {
-                "residual_mlp_wide" => scenario.kasmina.incubation,
+            scenario[KASMINA].incubation = match family {
+                "residual_mlp_wide" => scenario[KASMINA].incubation,
                 _ => Incubation::None,
             };
-            let sites = &scenario.host.sites;
+            let sites = &scenario[HOST].sites;
             let site = sites[sites.len() - 1].clone();
             let appointment = |epoch, action, blueprint: Option<&str>| scenario::ScheduledAction {
                 epoch,
@@ -190,8 +188,8 @@ fn controls(scenario: &Scenario, n_seeds: u64) -> Result<(), Failure> {
                 site: site.clone(),
                 blueprint: blueprint.map(str::to_owned),
             };
-            let epochs = scenario.run.epochs as f64;
-            scenario.tamiyo.timetable = vec![
+            let epochs = scenario[RUN].epochs as f64;
+            scenario[TAMIYO].timetable = vec![
                 appointment((epochs * 0.1).max(1.0), scenario::Action::Germinate, Some(family)),
                 appointment((epochs * 0.1).max(1.0), scenario::Action::Graft, None),
             ];

@@ -3,10 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bevy_ecs::prelude::*;
-use esper_engine::{
-    device::{Cpu, Device},
-    scenario,
-};
+use esper_engine::device::{Cpu, Device};
+use esper_nn::suggest;
 
 use crate::RunError;
 
@@ -49,8 +47,7 @@ impl Devices {
         let mut fastest = Self::FASTEST_FIRST.iter().filter_map(|name| self.0.get(*name));
         let found = if name == Self::AUTO { fastest.next() } else { self.0.get(name) };
         found.cloned().ok_or_else(|| {
-            let nearest = scenario::nearest(name, self.names());
-            let nearest = nearest.map_or_else(String::new, |it| format!("did you mean `{it}`? "));
+            let nearest = suggest::before_list(suggest::nearest(name, self.names()));
             let known: Vec<String> = self.names().map(|name| format!("\"{name}\"")).collect();
             RunError::Unfit {
                 key: "run.device".to_owned(),

@@ -7,12 +7,13 @@ use esper_engine::{
     graph::GraphError,
     journal::JournalError,
     run_dir::{FileError, RunDirError},
-    scenario::ScenarioError,
     world::plugin::BuildError,
 };
 use esper_systems::{
     karn::CatalogueError, nissa::NissaError, tolaria::CheckpointError, urza::LibraryError,
 };
+
+use crate::scenario::ScenarioError;
 
 /// Why a run could not begin or go on.
 #[derive(Debug, thiserror::Error)]

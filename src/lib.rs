@@ -10,11 +10,11 @@
 //! ```
 //! use esper::prelude::*;
 //!
-//! let mut scenario = Scenario::default();
-//! scenario.run.epochs = 3;
-//! scenario.data.source = "digits".into();
-//! scenario.host = scenario::Host::mlp([64, 8, 10]);
-//! scenario.host.sites = vec!["hidden0".into()];
+//! let mut scenario = scenario::defaults();
+//! scenario[RUN].epochs = 3;
+//! scenario[DATA].source = "digits".into();
+//! scenario[HOST] = scenario::Host::mlp([64, 8, 10]);
+//! scenario[HOST].sites = vec!["hidden0".into()];
 //! let summary = Run::start(scenario)?.finish()?;
 //! assert!(summary.scores.test_accuracy.unwrap() > 0.5);
 //! # Ok::<(), esper::RunError>(())
@@ -24,6 +24,7 @@ mod devices;
 mod error;
 mod hosts;
 mod run;
+pub mod scenario;
 
 pub use devices::Devices;
 pub use error::RunError;
@@ -43,12 +44,15 @@ pub mod prelude {
     pub use crate::{
         Command, Devices, Event, HostSpec, Plan, Run, RunError, RunFolder, RunHandle, RunOptions,
         RunState,
+        scenario::{
+            self, CHECKPOINT, DATA, GOVERNOR, HOST, KARN, KASMINA, LIMITS, NISSA, RUN, Scenario,
+            TAMIYO, TEZZERET, TRAIN, URABRASK, URZA,
+        },
     };
     pub use esper_engine::{
         data::{self, DataConfig, Dataset, SplitData},
         graph::{GraphError, Init, NetworkGraph, Op},
         runtime::{HostRuntime, Runtimes},
-        scenario::{self, Scenario},
         world::{
             blueprint::Blueprint,
             components::{Principal, Runtime, SeedOf, Telemetry},

@@ -4,9 +4,9 @@ use std::{hint::black_box, sync::Arc};
 
 use esper::engine::{
     program::{CompileOptions, Program},
-    scenario::{Adam, Incubation, Optimizer},
     world::{kernel::KernelStore, kernel_cache::KernelCache},
 };
+use esper::scenario::{Adam, Incubation, Optimizer};
 
 use crate::{
     row::Row,

@@ -55,11 +55,11 @@ fn resting_world(n_seeds: u64) -> (Run, f64) {
 /// A world with every subsystem, one host that takes no steps and `n_seeds` dormant seeds more than it has sites;
 /// and the bytes that each of those added.
 fn resting_world_with(n_seeds: u64, change: Change) -> (Run, f64) {
-    let mut scenario = Scenario::default();
-    scenario.run.epochs = 1;
-    scenario.data.source = "digits".into();
-    scenario.host = scenario::Host::mlp([64, 8, 10]);
-    scenario.host.sites = vec!["hidden0".into()];
+    let mut scenario = scenario::defaults();
+    scenario[RUN].epochs = 1;
+    scenario[DATA].source = "digits".into();
+    scenario[HOST] = scenario::Host::mlp([64, 8, 10]);
+    scenario[HOST].sites = vec!["hidden0".into()];
     let mut run = Run::start(change(RunOptions::new(scenario))).expect("the scenario is sound");
     let world = run.engine_mut().world_mut();
     let host = world.resource::<Index<HostId>>().entity(HostId(0)).expect("it has one host");

@@ -34,15 +34,15 @@ impl Policy for Timed {
 }
 
 pub fn measure() -> Vec<Row> {
-    let mut scenario = Scenario::default();
-    scenario.run.epochs = 30;
-    scenario.run.replicas = N_HOSTS;
-    scenario.data.source = "digits".into();
-    scenario.host = scenario::Host::mlp([64, 8, 10]);
-    scenario.host.sites = vec!["input".into(), "hidden0".into()];
-    scenario.tamiyo.incubate_max = N_SEEDS / N_HOSTS;
+    let mut scenario = scenario::defaults();
+    scenario[RUN].epochs = 30;
+    scenario[RUN].replicas = N_HOSTS;
+    scenario[DATA].source = "digits".into();
+    scenario[HOST] = scenario::Host::mlp([64, 8, 10]);
+    scenario[HOST].sites = vec!["input".into(), "hidden0".into()];
+    scenario[TAMIYO].incubate_max = N_SEEDS / N_HOSTS;
     let decisions = Decisions::default();
-    let sites = [(HostId(0), scenario.host.sites.clone().into())].into();
+    let sites = [(HostId(0), scenario[HOST].sites.clone().into())].into();
     let heuristic = Heuristic::new(&TamiyoConfig::new(&scenario, sites));
     let timed = Timed { heuristic, decisions: decisions.clone() };
     let mut run =

@@ -1,7 +1,7 @@
 //! What a seed adds to a host's step, against the arithmetic it adds.
 
-use esper::engine::{
-    runtime::HostRuntime,
+use esper::{
+    engine::runtime::HostRuntime,
     scenario::{Adam, Incubation, Optimizer},
 };
 

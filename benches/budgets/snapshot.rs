@@ -1,6 +1,6 @@
 //! A snapshot of a host with a million parameters and Adam's moments, and going back to it.
 
-use esper::engine::scenario::{Adam, Optimizer};
+use esper::scenario::{Adam, Optimizer};
 
 use crate::{
     row::Row,

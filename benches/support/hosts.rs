@@ -6,9 +6,9 @@ use esper::engine::{
     graph::NetworkGraph,
     program::{CompileOptions, Program},
     runtime::{HostRuntime, Ramp, SeedMode, SeedState},
-    scenario::{Curve, Incubation},
     world::ids::{KernelId, SeedId},
 };
+use esper::scenario::{Curve, Incubation};
 use esper_nn::digest::Digest;
 
 /// The seed that [`plant`] plants.

@@ -12,12 +12,15 @@ use esper_engine::{
     device::Cpu,
     graph::{Init, Loss, MlpConfig, NetworkGraph, Op},
     program::{CompileOptions, Program},
-    runtime::{HostConfig, HostRuntime, Ramp, SeedMode, SeedState},
-    scenario::{Curve, Incubation, Scenario},
+    runtime::{HostConfig, HostRuntime, LossMonitorConfig, Ramp, SeedMode, SeedState},
     world::ids::{KernelId, SeedId},
 };
 use esper_kernels::cpu::Activation;
-use esper_nn::digest::Digest;
+use esper_nn::{
+    digest::Digest,
+    module::Incubation,
+    optim::{Curve, Train},
+};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -60,9 +63,16 @@ fn host() -> HostRuntime {
         )
         .unwrap(),
     );
-    let mut scenario = Scenario::default();
-    scenario.run.epochs = 20;
-    scenario.train.clip_norm = Some(1.0);
+    let train = Train { clip_norm: Some(1.0), ..Train::default() };
+    let watch = LossMonitorConfig {
+        is_enabled: true,
+        window_checks: 100,
+        divergence_sd: 6.0,
+        divergence_ratio: 3.0,
+        divergence_checks: 3,
+        collapse_checks: 100,
+        chance_loss: None,
+    };
     let mlp = MlpConfig {
         layers: vec![64, 8, 10],
         activation: Activation::Gelu,
@@ -72,7 +82,7 @@ fn host() -> HostRuntime {
     };
     let graph = NetworkGraph::mlp(&mlp, Loss::CrossEntropy).unwrap();
     let program = Program::compile(&graph, CompileOptions::HOST).unwrap();
-    let config = HostConfig::new(&scenario, 0, data, Arc::new(Cpu));
+    let config = HostConfig::new(data, 64, 20, train, watch, Arc::new(Cpu));
     HostRuntime::new(Arc::new(config), Arc::new(graph), Arc::new(program))
 }
 

@@ -6,6 +6,7 @@ use clap::Args as ClapArgs;
 use esper::{
     HostPlan, Plan,
     engine::data::{Dataset, Targets},
+    scenario::{DATA, HOST, LIMITS, RUN, TAMIYO},
 };
 use esper_nn::contract::Contract;
 use serde::Serialize;
@@ -71,10 +72,10 @@ impl<'a> Answer<'a> {
         let host = &plan.hosts[0];
         let data = &host.data;
         Self {
-            scenario: &scenario.run.name,
-            seed: scenario.run.seed,
+            scenario: &scenario[RUN].name,
+            seed: scenario[RUN].seed,
             n_hosts: host.n_hosts,
-            source: &scenario.data.source,
+            source: &scenario[DATA].source,
             n_train: data.train.len(),
             n_validation: data.validation.len(),
             n_test: data.test.len(),
@@ -82,17 +83,17 @@ impl<'a> Answer<'a> {
             n_features: data.train.elems(),
             n_outputs: data.train.targets.n_outputs(),
             vocabulary: data.train.vocabulary(),
-            host: scenario.host.kind().to_string(),
+            host: scenario[HOST].kind().to_string(),
             layers: &host.layers,
             sites: host.sites.iter().map(Site::new).collect(),
             params: host.params_elems,
             flops_per_example: host.flops_per_example,
             flops_per_step: host.flops_per_step,
             steps_per_epoch: host.steps_per_epoch,
-            epochs: scenario.run.epochs,
+            epochs: scenario[RUN].epochs,
             steps: host.total_steps,
             device: &plan.device,
-            policy: scenario.tamiyo.policy.to_string(),
+            policy: scenario[TAMIYO].policy.to_string(),
             catalogue: &plan.families,
         }
     }
@@ -108,7 +109,7 @@ fn table(plan: &Plan) -> String {
     let Plan { scenario, device, .. } = plan;
     // A scenario alone describes equal hosts.
     let host = &plan.hosts[0];
-    let (run, data) = (&scenario.run, &host.data);
+    let (run, data) = (&scenario[RUN], &host.data);
     let mut text = String::new();
     let mut row = |name: &str, value: String| {
         writeln!(text, "{name:<11}{value}").expect("a string takes all");
@@ -117,9 +118,9 @@ fn table(plan: &Plan) -> String {
     row("scenario", format!("{}, seed {}, {hosts}", run.name, run.seed));
     row(
         "data",
-        data_text(&scenario.data.source, &data.train, data.validation.len(), data.test.len()),
+        data_text(&scenario[DATA].source, &data.train, data.validation.len(), data.test.len()),
     );
-    row("host", scenario.host.kind().to_string());
+    row("host", scenario[HOST].kind().to_string());
     let mut rows = |name: &str, lines: Vec<String>| {
         for (index, line) in lines.into_iter().enumerate() {
             row(if index == 0 { name } else { "" }, line);
@@ -127,7 +128,7 @@ fn table(plan: &Plan) -> String {
     };
     rows("layers", layer_lines(host));
     rows("sites", site_lines(host));
-    row("params", format!("{} of at most {}", host.params_elems, scenario.limits.params_max));
+    row("params", format!("{} of at most {}", host.params_elems, scenario[LIMITS].params_max));
     row(
         "work",
         format!(
@@ -140,7 +141,7 @@ fn table(plan: &Plan) -> String {
         ),
     );
     row("device", device.clone());
-    row("policy", scenario.tamiyo.policy.to_string());
+    row("policy", scenario[TAMIYO].policy.to_string());
     let families = or_none(plan.families.join(", "));
     row("catalogue", format!("{} families: {families}", plan.families.len()));
     text

@@ -4,10 +4,8 @@ use std::{error::Error, fmt::Display};
 
 use esper::{
     RunError,
-    engine::{
-        run_dir::{FileError, RunDirError},
-        scenario::{Place, Problem, ScenarioError, ScenarioFile},
-    },
+    engine::run_dir::{FileError, RunDirError},
+    scenario::{Place, Problem, ScenarioError, ScenarioFile},
 };
 use miette::{LabeledSpan, MietteDiagnostic, NamedSource, Report};
 use serde::Serialize;
@@ -96,6 +94,7 @@ impl Failure {
         let (span, heading) = match place {
             Place::Text { span, .. } => (Some(span.clone()), String::new()),
             Place::Override { key } => (None, format!("--set {key}: ")),
+            Place::Made => (None, String::new()),
         };
         let heading = if key.is_empty() { heading } else { format!("{heading}{key}: ") };
         let mut diagnostic = MietteDiagnostic::new(format!("{heading}{message}"));

@@ -7,10 +7,10 @@ use std::{
 
 use clap::Args;
 use esper::{
-    Plan, RunError, RunFolder, RunOptions,
-    engine::scenario::{Override, ScenarioFile, nearest},
-    read_scenario_text,
+    Plan, RunError, RunFolder, RunOptions, read_scenario_text,
+    scenario::{self, Override, ScenarioFile},
 };
+use esper_nn::suggest::nearest;
 
 use super::failure::Failure;
 
@@ -48,7 +48,7 @@ impl ScenarioArgs {
         for item in self.overrides()? {
             file.set(&item).map_err(refuse)?;
         }
-        let scenario = file.resolve().map_err(refuse)?;
+        let scenario = file.resolve(&scenario::sections()).map_err(refuse)?;
         let base_dir = self.scenario.parent().unwrap_or(Path::new(""));
         Ok(Source { file, options: RunOptions::new(scenario).base_dir(base_dir) })
     }

@@ -10,8 +10,9 @@ use esper_engine::{
     graph::{FILE_LEN_MAX_BYTES, GraphFormat, Loss, NetworkGraph, Node, Op},
     run_dir::FileError,
     runtime::{ExchangeError, StateDict},
-    scenario::nearest,
 };
+
+use esper_nn::suggest::nearest;
 
 use super::examples::Examples;
 use crate::RunError;

@@ -1,5 +1,6 @@
 //! The hosts that a scenario asks for, for the data it names; and whether the two fit.
 
+pub mod config;
 mod examples;
 mod file;
 mod spec;
@@ -13,14 +14,21 @@ use esper_engine::{
     graph::{CnnConfig, GraphError, NetworkGraph},
     program::{CompileOptions, Program},
     runtime::StateDict,
-    scenario::{self, Cnn, Limits, Mlp, Network, Scenario, Transformer, TransformerForm},
 };
+use esper_nn::suggest;
 
 use self::{
     examples::Examples,
     file::{check_graph, read_graph, read_init, unfit},
 };
-use crate::RunError;
+use crate::{
+    RunError,
+    scenario::RUN,
+    scenario::{
+        Cnn, DATA, HOST, KASMINA, LIMITS, Limits, Mlp, Network, PolicyKind, Scenario, TAMIYO,
+        Transformer, TransformerForm,
+    },
+};
 
 /// Equal hosts that fit their data and their limits.
 pub(crate) struct HostGroup {
@@ -64,7 +72,7 @@ pub(crate) fn build_all(
             true => find_init(scenario, base_dir, init, (&graph, &program))?,
             false => None,
         };
-        let ids = n_hosts..n_hosts + replicas.unwrap_or(scenario.run.replicas) as u64;
+        let ids = n_hosts..n_hosts + replicas.unwrap_or(scenario[RUN].replicas) as u64;
         n_hosts = ids.end;
         groups.push(HostGroup { ids, graph, program, data, has_own_data, init });
     }
@@ -82,7 +90,7 @@ fn build(
     data: &SplitData,
     base_dir: &Path,
 ) -> Result<(Arc<NetworkGraph>, Arc<Program>), RunError> {
-    let examples = Examples::new(&scenario.data.source, &data.train);
+    let examples = Examples::new(&scenario[DATA].source, &data.train);
     let is_given = given.is_some();
     let graph = match given {
         Some(graph) => {
@@ -91,7 +99,7 @@ fn build(
         }
         None => build_network(scenario, &examples, base_dir)?,
     };
-    let key = match &scenario.host.network {
+    let key = match &scenario[HOST].network {
         _ if is_given => "host",
         Network::Graph(_) => "host.file",
         _ => "host.sites",
@@ -99,7 +107,7 @@ fn build(
     let program = Program::compile(&graph, CompileOptions::HOST).map_err(|error| {
         unfit(key, error.to_string(), "place sites elsewhere, or leave them out")
     })?;
-    if let (Network::Graph(_), false) = (&scenario.host.network, is_given) {
+    if let (Network::Graph(_), false) = (&scenario[HOST].network, is_given) {
         check_sites(scenario, &program)?;
     }
     check_limits(scenario, &program)?;
@@ -113,7 +121,7 @@ fn find_init(
     given: Option<StateDict>,
     (graph, program): (&NetworkGraph, &Program),
 ) -> Result<Option<StateDict>, RunError> {
-    let (name, weights) = match (given, scenario.host.init.as_deref()) {
+    let (name, weights) = match (given, scenario[HOST].init.as_deref()) {
         (Some(weights), _) => ("the weights given".to_owned(), weights),
         (None, Some(name)) => (format!("`{name}`"), read_init(name, base_dir)?),
         (None, None) => return Ok(None),
@@ -130,8 +138,8 @@ fn build_network(
     examples: &Examples<'_>,
     base_dir: &Path,
 ) -> Result<NetworkGraph, RunError> {
-    let sites = &scenario.host.sites;
-    match &scenario.host.network {
+    let sites = &scenario[HOST].sites;
+    match &scenario[HOST].network {
         Network::Mlp(mlp) => build_mlp(mlp, examples, sites),
         Network::Cnn(cnn) => build_cnn(cnn, examples, sites),
         Network::Transformer(transformer) => build_transformer(transformer, examples, sites),
@@ -269,8 +277,8 @@ fn out_of_range(error: GraphError) -> RunError {
 /// A graph's sites come from its file, so that what the scenario says of them is checked here.
 fn check_sites(scenario: &Scenario, program: &Program) -> Result<(), RunError> {
     let sites: Vec<&str> = program.sites.iter().map(|site| site.name.as_str()).collect();
-    let policy = scenario.tamiyo.policy;
-    if sites.is_empty() && policy != scenario::Policy::Off {
+    let policy = scenario[TAMIYO].policy;
+    if sites.is_empty() && policy != PolicyKind::Off {
         let message = format!("it has no site for policy \"{policy}\" to grow at");
         return Err(unfit(
             "host.file",
@@ -278,11 +286,11 @@ fn check_sites(scenario: &Scenario, program: &Program) -> Result<(), RunError> {
             "add a node with `op = \"site\"` to it, or write `policy = \"off\"`",
         ));
     }
-    for (index, entry) in scenario.tamiyo.timetable.iter().enumerate() {
+    for (index, entry) in scenario[TAMIYO].timetable.iter().enumerate() {
         if !sites.contains(&entry.site.as_str()) {
             let key = format!("tamiyo.timetable[{index}].site");
-            let nearest = scenario::nearest(&entry.site, sites.iter().copied());
-            let nearest = nearest.map_or_else(String::new, |it| format!("did you mean `{it}`? "));
+            let nearest = suggest::nearest(&entry.site, sites.iter().copied());
+            let nearest = suggest::before_list(nearest);
             let message = format!("the graph has no site \"{}\"", entry.site);
             return Err(unfit(&key, message, format!("{nearest}sites: {}", sites.join(", "))));
         }
@@ -291,7 +299,7 @@ fn check_sites(scenario: &Scenario, program: &Program) -> Result<(), RunError> {
 }
 
 fn check_limits(scenario: &Scenario, program: &Program) -> Result<(), RunError> {
-    let limits = &scenario.limits;
+    let limits = &scenario[LIMITS];
     let n_params = program.params_elems();
     if limits.params_max < n_params {
         // A limit that nobody wrote is none that anybody would look at.
@@ -304,7 +312,7 @@ fn check_limits(scenario: &Scenario, program: &Program) -> Result<(), RunError> 
         let help = format!("for example `params_max = {}`, or a smaller host", 2 * n_params);
         return Err(unfit(key, message, help));
     }
-    let n_seeds = program.sites.len() * scenario.kasmina.seeds_per_site;
+    let n_seeds = program.sites.len() * scenario[KASMINA].seeds_per_site;
     if limits.seeds_max < n_seeds {
         let message =
             format!("must be at least the {n_seeds} seeds of a new host, is {}", limits.seeds_max);

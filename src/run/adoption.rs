@@ -8,12 +8,12 @@ use std::{
     sync::Arc,
 };
 
+use crate::scenario::Scenario;
 use bevy_ecs::prelude::*;
 use esper_engine::{
     forge::Job,
     program::{Program, Variant},
     runtime::Runtimes,
-    scenario::Scenario,
     world::{
         blueprint::{Blueprint, BlueprintBundle, BlueprintStatus},
         ids::{BlueprintId, KernelId},

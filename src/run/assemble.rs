@@ -5,32 +5,36 @@ use std::{collections::BTreeMap, sync::Arc};
 use esper_engine::{
     forge::Scripts,
     run_dir::RunDir,
-    runtime::{HostConfig, HostRuntime},
-    scenario::{self, Scenario},
+    runtime::HostRuntime,
     world::{
         hosts::spawn_host,
         ids::HostId,
         plugin::{BuildError, Engine, RunSeed},
     },
 };
+use esper_nn::suggest;
 use esper_systems::{
-    karn::{Catalogue, KarnConfig, KarnExt, KarnPlugin},
-    kasmina::{KasminaConfig, KasminaPlugin},
-    nissa::{NissaConfig, NissaPlugin, ProgressMode},
+    karn::{Catalogue, KarnExt, KarnPlugin},
+    kasmina::KasminaPlugin,
+    nissa::{NissaPlugin, ProgressMode},
     oona::OonaPlugin,
-    tamiyo::{ActivePolicy, TamiyoConfig, TamiyoPlugin},
+    tamiyo::{ActivePolicy, TamiyoPlugin},
     tezzeret::TezzeretPlugin,
-    tolaria::{HostConfigs, TolariaConfig, TolariaPlugin},
-    urabrask::{UrabraskConfig, UrabraskPlugin},
+    tolaria::{HostConfigs, TolariaPlugin, host_config},
+    urabrask::UrabraskPlugin,
     urza::{LibraryPlace, UrzaConfig, UrzaPlugin},
 };
 
 use super::{
     Run,
     commands::CommandPlugin,
-    options::{Resolved, RunOptions},
+    options::{Prepared, RunOptions},
 };
-use crate::{RunError, hosts::HostGroup};
+use crate::{
+    RunError,
+    hosts::HostGroup,
+    scenario::{PolicyKind, RUN, Scenario, TAMIYO},
+};
 
 /// Where what a run learns about kernels is kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,12 +46,12 @@ pub(super) enum LibraryChoice {
 }
 
 /// The fixed side of every host of `resolved`, by random stream.
-pub(super) fn host_configs(resolved: &Resolved) -> HostConfigs {
-    let Resolved { scenario, device, groups, .. } = resolved;
+pub(super) fn host_configs(resolved: &Prepared) -> HostConfigs {
+    let Prepared { scenario, device, groups, .. } = resolved;
     let configs = |group: &HostGroup| {
         let (data, device) = (group.data.clone(), device.clone());
         let config = move |stream| {
-            (stream, Arc::new(HostConfig::new(scenario, stream, data.clone(), device.clone())))
+            (stream, Arc::new(host_config(scenario, stream, data.clone(), device.clone())))
         };
         group.ids.clone().map(config)
     };
@@ -57,14 +61,15 @@ pub(super) fn host_configs(resolved: &Resolved) -> HostConfigs {
 /// Puts an engine together that has no hosts yet.
 pub(super) fn assemble(
     options: RunOptions,
-    resolved: &Resolved,
+    resolved: &Prepared,
     dir: Option<RunDir>,
     (library, scripts): (LibraryChoice, Option<Scripts>),
 ) -> Result<Run, RunError> {
     let scenario = &resolved.scenario;
     let mut engine = Engine::default();
     let world = engine.world_mut();
-    world.insert_resource(RunSeed(scenario.run.seed));
+    world.insert_resource(scenario.clone());
+    world.insert_resource(RunSeed(scenario[RUN].seed));
     world.insert_resource(host_configs(resolved));
     world.insert_resource(options.devices);
     if let Some(policy) = options.policy {
@@ -99,22 +104,20 @@ pub(super) fn assemble(
 
 fn add_plugins(
     engine: &mut Engine,
-    resolved: &Resolved,
+    resolved: &Prepared,
     urza: UrzaConfig,
     progress: ProgressMode,
 ) -> Result<(), BuildError> {
-    let scenario = &resolved.scenario;
-    let tamiyo = TamiyoConfig::new(scenario, site_names(&resolved.groups));
     engine
         .add_plugin(OonaPlugin)?
         .add_plugin(UrzaPlugin { config: urza })?
-        .add_plugin(KarnPlugin { config: KarnConfig::new(scenario) })?
-        .add_plugin(TezzeretPlugin { config: scenario.tezzeret.clone() })?
-        .add_plugin(UrabraskPlugin { config: UrabraskConfig::new(scenario) })?
-        .add_plugin(KasminaPlugin { config: KasminaConfig::new(scenario) })?
-        .add_plugin(TamiyoPlugin { config: tamiyo })?
-        .add_plugin(TolariaPlugin { config: TolariaConfig::new(scenario) })?
-        .add_plugin(NissaPlugin { config: NissaConfig::of(scenario, progress) })?
+        .add_plugin(KarnPlugin)?
+        .add_plugin(TezzeretPlugin)?
+        .add_plugin(UrabraskPlugin)?
+        .add_plugin(KasminaPlugin)?
+        .add_plugin(TamiyoPlugin { sites: site_names(&resolved.groups) })?
+        .add_plugin(TolariaPlugin)?
+        .add_plugin(NissaPlugin { progress })?
         .add_plugin(CommandPlugin)?;
     Ok(())
 }
@@ -130,21 +133,20 @@ fn site_names(groups: &[HostGroup]) -> BTreeMap<HostId, Arc<[String]>> {
 
 /// Plugins bring families of their own: what is asked of the catalogue is checked when they are there.
 pub(super) fn check_catalogue(scenario: &Scenario, catalogue: &Catalogue) -> Result<(), RunError> {
-    let policy = scenario.tamiyo.policy;
-    if policy != scenario::Policy::Off && catalogue.iter().next().is_none() {
+    let policy = scenario[TAMIYO].policy;
+    if policy != PolicyKind::Off && catalogue.iter().next().is_none() {
         return Err(RunError::Unfit {
             key: "karn.catalogue".to_owned(),
             message: format!("must name a blueprint for policy \"{policy}\" to choose"),
             help: "for example `catalogue = [\"all\"]`".to_owned(),
         });
     }
-    for (index, entry) in scenario.tamiyo.timetable.iter().enumerate() {
+    for (index, entry) in scenario[TAMIYO].timetable.iter().enumerate() {
         let Some(name) = entry.blueprint.as_deref().filter(|it| catalogue.get(it).is_none()) else {
             continue;
         };
         let known: Vec<&str> = catalogue.iter().map(|family| family.name()).collect();
-        let nearest = scenario::nearest(name, known.iter().copied());
-        let nearest = nearest.map_or_else(String::new, |it| format!("did you mean `{it}`? "));
+        let nearest = suggest::before_list(suggest::nearest(name, known.iter().copied()));
         return Err(RunError::Unfit {
             key: format!("tamiyo.timetable[{index}].blueprint"),
             message: format!("the catalogue has no blueprint called `{name}`"),

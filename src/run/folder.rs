@@ -6,18 +6,18 @@ use std::{
     path::Path,
 };
 
-use esper_engine::{
-    run_dir::{Manifest, RunDir},
-    scenario::ScenarioFile,
-};
+use esper_engine::run_dir::{Manifest, RunDir};
 use esper_nn::digest::Digest;
 use esper_systems::nissa::{RunEnd, Summary};
 
 use super::{
     manifest,
-    options::{Resolved, RunOptions},
+    options::{Prepared, RunOptions},
 };
-use crate::RunError;
+use crate::{
+    RunError,
+    scenario::{self, DATA, ScenarioFile},
+};
 
 /// As much of a scenario as is read; the scenario's own limit is below that.
 const LEN_MAX_BYTES: u64 = 2 << 20;
@@ -55,7 +55,7 @@ impl RunFolder {
     ///
     /// Fails when the scenario is not sound, or its data can not be had.
     pub fn options(&self) -> Result<RunOptions, RunError> {
-        let scenario = self.file.resolve()?;
+        let scenario = self.file.resolve(&scenario::sections())?;
         let root = self.dir.root();
         Ok(RunOptions::new(scenario).base_dir(root))
     }
@@ -71,8 +71,8 @@ impl RunFolder {
     }
 
     /// Refuses data or a graph that is not what the run began with.
-    pub(super) fn check_digests(&self, resolved: &Resolved) -> Result<(), RunError> {
-        let source = &resolved.scenario.data.source;
+    pub(super) fn check_digests(&self, resolved: &Prepared) -> Result<(), RunError> {
+        let source = &resolved.scenario[DATA].source;
         for (name, now) in manifest::digests(resolved) {
             let Some(then) = self.manifest.data_digests.get(&name).filter(|it| **it != now) else {
                 continue;

@@ -2,37 +2,34 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
-use esper_engine::{
-    run_dir::Manifest,
-    scenario::{Network, Scenario},
-    world::ids::HostId,
-};
+use esper_engine::{run_dir::Manifest, world::ids::HostId};
 use esper_kernels::cpu::simd_level;
 use esper_nn::digest::Digest;
 
-use super::options::Resolved;
+use super::options::Prepared;
+use crate::scenario::{DATA, HOST, Network, RUN, Scenario, URZA};
 
 /// The manifest of a run that begins now.
-pub(super) fn describe(resolved: &Resolved) -> Manifest {
+pub(super) fn describe(resolved: &Prepared) -> Manifest {
     let scenario = &resolved.scenario;
     Manifest {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         build: build(),
         cpu: cpu(),
         started: date_time(seconds_since_1970()),
-        scenario: scenario.run.name.clone(),
+        scenario: scenario[RUN].name.clone(),
         scenario_digest: Digest(scenario.digest()),
-        seed: scenario.run.seed,
+        seed: scenario[RUN].seed,
         data_digests: digests(resolved),
-        library: scenario.urza.path.as_ref().map(PathBuf::from),
+        library: scenario[URZA].path.as_ref().map(PathBuf::from),
     }
 }
 
 /// The digests of what hosts train on: the scenario's data by its source, data of hosts of their own by the first host's
 /// name, and the file that a graph was read from.
-pub(super) fn digests(resolved: &Resolved) -> BTreeMap<String, Digest> {
-    let Resolved { scenario, data, groups, .. } = resolved;
-    let named = data.iter().map(|data| (scenario.data.source.clone(), Digest(data.digest)));
+pub(super) fn digests(resolved: &Prepared) -> BTreeMap<String, Digest> {
+    let Prepared { scenario, data, groups, .. } = resolved;
+    let named = data.iter().map(|data| (scenario[DATA].source.clone(), Digest(data.digest)));
     let own = groups.iter().filter(|group| group.has_own_data);
     let own = own.map(|it| (HostId(it.ids.start).to_string(), Digest(it.data.digest)));
     named.chain(own).chain(graph_digest(scenario)).collect()
@@ -40,7 +37,7 @@ pub(super) fn digests(resolved: &Resolved) -> BTreeMap<String, Digest> {
 
 /// The digest of the file that the scenario's graph is read from, by its name.
 fn graph_digest(scenario: &Scenario) -> Option<(String, Digest)> {
-    let Network::Graph(graph) = &scenario.host.network else { return None };
+    let Network::Graph(graph) = &scenario[HOST].network else { return None };
     let bytes = fs::read(&graph.file).ok()?;
     Some((graph.file.clone(), Digest::of(&bytes)))
 }

@@ -27,7 +27,6 @@ use std::{collections::BTreeMap, path::PathBuf, time::Instant};
 use esper_engine::{
     journal::Journal,
     run_dir::RunDir,
-    scenario::Scenario,
     world::{
         ids::HostId,
         plugin::{Clock, Engine, RunStatus},
@@ -42,17 +41,20 @@ use self::{
     commands::PendingCommands,
     events::{Subscriber, Subscribers},
 };
-use crate::RunError;
+use crate::{
+    RunError,
+    scenario::{Resolved, URZA},
+};
 
 /// A run of a scenario: an engine, the folder it is kept in, and who listens to it.
 ///
 /// ```
 /// use esper::prelude::*;
 ///
-/// let mut scenario = Scenario::default();
-/// scenario.run.epochs = 2;
-/// scenario.data.source = "digits".into();
-/// scenario.host = scenario::Host::mlp([64, 8, 10]);
+/// let mut scenario = scenario::defaults();
+/// scenario[RUN].epochs = 2;
+/// scenario[DATA].source = "digits".into();
+/// scenario[HOST] = scenario::Host::mlp([64, 8, 10]);
 /// let mut run = Run::start(scenario)?;
 /// run.subscribe(|event| {
 ///     if let Ok(epoch) = event.to::<EpochEnded>() {
@@ -66,7 +68,7 @@ use crate::RunError;
 /// ```
 pub struct Run {
     engine: Engine,
-    scenario: Scenario,
+    scenario: Resolved,
     dir: Option<RunDir>,
     params_initial: BTreeMap<HostId, u64>,
     subscribers: Subscribers,
@@ -90,7 +92,7 @@ pub enum RunState {
 impl Run {
     fn new(
         engine: Engine,
-        scenario: Scenario,
+        scenario: Resolved,
         dir: Option<RunDir>,
         params_initial: BTreeMap<HostId, u64>,
         subscribers: Vec<Subscriber>,
@@ -119,7 +121,7 @@ impl Run {
     }
 
     /// The scenario as resolved.
-    pub fn scenario(&self) -> &Scenario {
+    pub fn scenario(&self) -> &Resolved {
         &self.scenario
     }
 
@@ -265,7 +267,7 @@ impl Run {
         let Self { engine, dir, scenario, .. } = self;
         drop(engine);
         match dir {
-            Some(dir) if scenario.urza.path.is_none() => seal_library(&dir),
+            Some(dir) if scenario[URZA].path.is_none() => seal_library(&dir),
             _ => Ok(()),
         }
     }

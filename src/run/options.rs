@@ -6,9 +6,8 @@ use std::{
 };
 
 use esper_engine::{
-    data::{self, BUNDLED, DataConfig, SplitData},
+    data::{self, BUNDLED, SplitData},
     device::Device,
-    scenario::{self, Network, Scenario},
     world::plugin::{BuildError, Engine, Plugin},
 };
 use esper_systems::{karn::BlueprintFamily, nissa::ProgressMode, tamiyo::Policy};
@@ -17,6 +16,7 @@ use super::events::{Event, Subscriber};
 use crate::{
     Devices, RunError,
     hosts::{self, HostGroup, HostSpec},
+    scenario::{DATA, HOST, Network, RUN, Resolved, Scenario, ScenarioError, URZA},
 };
 
 /// Something to do to the engine before its first tick.
@@ -28,7 +28,7 @@ pub(super) type Extension = Box<dyn FnOnce(&mut Engine) -> Result<(), BuildError
 /// [`Run::replay`](crate::Run::replay) take the options of a [`RunFolder`](crate::RunFolder), and
 /// [`Plan::new`](crate::Plan::new) says what the run would be.
 pub struct RunOptions {
-    pub(super) scenario: Scenario,
+    pub(super) scenario: Result<Resolved, ScenarioError>,
     pub(super) base_dir: PathBuf,
     pub(super) place: Place,
     pub(super) data: Option<Arc<SplitData>>,
@@ -53,10 +53,11 @@ pub(super) enum Place {
 }
 
 impl RunOptions {
-    /// A run of `scenario`, kept in memory and silent unless told otherwise.
-    pub fn new(scenario: Scenario) -> Self {
+    /// A run of `scenario`, kept in memory and silent unless told otherwise. One that is not resolved yet is; what is
+    /// wrong with it is said when the run is to begin.
+    pub fn new(scenario: impl TryInto<Resolved, Error: Into<ScenarioError>>) -> Self {
         Self {
-            scenario,
+            scenario: scenario.try_into().map_err(Into::into),
             base_dir: PathBuf::from("."),
             place: Place::Memory,
             data: None,
@@ -174,53 +175,62 @@ impl From<Scenario> for RunOptions {
     }
 }
 
+impl From<Resolved> for RunOptions {
+    fn from(scenario: Resolved) -> Self {
+        Self::new(scenario)
+    }
+}
+
 /// A scenario that is sound, the device it asks for, and hosts that fit their data.
-pub(super) struct Resolved {
-    pub scenario: Scenario,
+pub(super) struct Prepared {
+    pub scenario: Resolved,
     pub device: Arc<dyn Device>,
     /// The data that the scenario names, unless no host trains on it.
     pub data: Option<Arc<SplitData>>,
     pub groups: Vec<HostGroup>,
 }
 
-impl Resolved {
+impl Prepared {
     /// Whether `name` is the file that the scenario's graph is read from.
     pub fn is_graph_file(&self, name: &str) -> bool {
-        matches!(&self.scenario.host.network, Network::Graph(graph) if graph.file == name)
+        matches!(&self.scenario[HOST].network, Network::Graph(graph) if graph.file == name)
     }
 }
 
 impl RunOptions {
     /// Checks the scenario, loads the data and builds the hosts: all there is to know before there is an engine.
-    pub(super) fn resolve(&mut self, is_new: bool) -> Result<Resolved, RunError> {
-        let mut scenario = self.scenario.checked()?;
-        let device = self.devices.get(&scenario.run.device)?;
+    pub(super) fn resolve(&mut self, is_new: bool) -> Result<Prepared, RunError> {
+        let resolved = self.scenario.clone()?;
+        let mut scenario = Scenario::clone(&resolved);
+        let device = self.devices.get(&scenario[RUN].device)?;
         let specs = std::mem::take(&mut self.hosts);
         let is_needed = specs.is_empty() || specs.iter().any(|spec| spec.data.is_none());
         let data = match self.data.take() {
             None if is_needed => {
                 let data = load_data(&scenario, &self.base_dir)?;
-                make_absolute(&mut scenario.data.source, &self.base_dir)?;
+                make_absolute(&mut scenario[DATA].source, &self.base_dir)?;
                 Some(data)
             }
             data => data.filter(|_| is_needed),
         };
         make_files_absolute(&mut scenario, &self.base_dir)?;
+        let scenario = scenario.resolve()?;
         let groups = hosts::build_all(&scenario, specs, data.as_ref(), &self.base_dir, is_new)?;
-        Ok(Resolved { scenario, device, data, groups })
+        Ok(Prepared { scenario, device, data, groups })
     }
 }
 
 /// Makes the paths of graph, weights and library absolute, so that the run can be resumed from any folder: the first two
 /// start at the scenario's folder, the library's at the working directory.
 fn make_files_absolute(scenario: &mut Scenario, base_dir: &Path) -> Result<(), RunError> {
-    if let Network::Graph(graph) = &mut scenario.host.network {
+    let host = &mut scenario[HOST];
+    if let Network::Graph(graph) = &mut host.network {
         make_absolute(&mut graph.file, base_dir)?;
     }
-    if let Some(path) = &mut scenario.host.init {
+    if let Some(path) = &mut host.init {
         make_absolute(path, base_dir)?;
     }
-    if let Some(path) = &mut scenario.urza.path {
+    if let Some(path) = &mut scenario[URZA].path {
         make_absolute(path, Path::new(""))?;
     }
     Ok(())
@@ -244,33 +254,5 @@ fn absolute(path: &Path) -> Result<String, RunError> {
 
 /// Loads the data of `scenario`; a relative path is resolved against `base_dir`.
 fn load_data(scenario: &Scenario, base_dir: &Path) -> Result<Arc<SplitData>, RunError> {
-    Ok(Arc::new(data::load(&data_config(scenario), base_dir)?))
-}
-
-/// What a scenario's `[data]` says, for the loaders.
-fn data_config(scenario: &Scenario) -> DataConfig {
-    let data = &scenario.data;
-    DataConfig {
-        source: data.source.clone(),
-        task: match data.task {
-            scenario::Task::Classification => data::Task::Classification,
-            scenario::Task::Regression => data::Task::Regression,
-        },
-        label: data.label.clone(),
-        validation_share: data.validation_share,
-        test_share: data.test_share,
-        split_seed: data.split_seed,
-        standardize: match data.standardize {
-            scenario::Standardize::PerFeature => data::Standardize::PerFeature,
-            scenario::Standardize::Global => data::Standardize::Global,
-            scenario::Standardize::PerChannel => data::Standardize::PerChannel,
-            scenario::Standardize::Off => data::Standardize::Off,
-        },
-        augment: data.augment,
-        tokens: match data.tokens {
-            scenario::Tokens::Chars => data::Tokens::Chars,
-            scenario::Tokens::Bytes => data::Tokens::Bytes,
-        },
-        context: data.context,
-    }
+    Ok(Arc::new(data::load(&scenario[DATA], base_dir)?))
 }

@@ -7,24 +7,27 @@ use esper_engine::{
     graph::{NetworkGraph, Node, Op, Shape},
     program::GradMask,
     runtime::HostConfig,
-    scenario::Scenario,
     world::plugin::BuildError,
 };
 use esper_nn::contract::Contract;
-use esper_systems::karn::{Catalogue, KarnConfig};
+use esper_systems::karn::Catalogue;
 use serde::Serialize;
 
 use super::{
     assemble::{check_catalogue, host_configs},
     options::RunOptions,
 };
-use crate::{RunError, hosts::HostGroup};
+use crate::{
+    RunError,
+    hosts::HostGroup,
+    scenario::{KARN, Resolved},
+};
 
 /// What a run will be, found out without an engine.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The scenario as resolved; its paths are absolute.
-    pub scenario: Scenario,
+    pub scenario: Resolved,
     /// The device that `run.device` comes to.
     pub device: String,
     /// The hosts, equal ones together.
@@ -84,9 +87,7 @@ impl Plan {
         for family in options.families {
             catalogue.add(family).map_err(|error| BuildError::plugin("karn", error))?;
         }
-        catalogue
-            .select(&KarnConfig::new(scenario))
-            .map_err(|error| BuildError::plugin("karn", error))?;
+        catalogue.select(&scenario[KARN]).map_err(|error| BuildError::plugin("karn", error))?;
         check_catalogue(scenario, &catalogue)?;
         let configs = host_configs(&resolved).0;
         let hosts = resolved

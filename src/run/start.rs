@@ -13,9 +13,13 @@ use super::{
     assemble::{LibraryChoice, assemble, spawn_hosts},
     commands::RecordedCommands,
     manifest,
-    options::{Place, Resolved, RunOptions},
+    options::{Place, Prepared, RunOptions},
 };
-use crate::{RunError, hosts::HostGroup};
+use crate::{
+    RunError,
+    hosts::HostGroup,
+    scenario::{RUN, URZA},
+};
 
 /// What a run does because another one did.
 #[derive(Default)]
@@ -50,7 +54,7 @@ impl Run {
     /// Begins a run in memory that does what `recorded` says of another one.
     pub(super) fn start_recorded(
         options: RunOptions,
-        resolved: &Resolved,
+        resolved: &Prepared,
         recorded: Recorded,
     ) -> Result<Self, RunError> {
         let Recorded { scripts, adopted, commands } = recorded;
@@ -68,14 +72,14 @@ impl Run {
     /// Writes the first events and the first checkpoint.
     fn begin_record(
         &mut self,
-        resolved: &Resolved,
+        resolved: &Prepared,
         adopted: &[KernelAdopted],
     ) -> Result<(), RunError> {
-        let Resolved { scenario, groups, .. } = resolved;
+        let Prepared { scenario, groups, .. } = resolved;
         let started = RunStarted {
-            scenario: scenario.run.name.clone(),
+            scenario: scenario[RUN].name.clone(),
             scenario_digest: Digest(scenario.digest()),
-            seed: scenario.run.seed,
+            seed: scenario[RUN].seed,
             n_hosts: groups.last().map_or(0, |group| group.ids.end),
             init: init_digest(groups),
         };
@@ -88,7 +92,7 @@ impl Run {
     }
 }
 
-fn create_folder(place: &Place, resolved: &Resolved) -> Result<Option<RunDir>, RunError> {
+fn create_folder(place: &Place, resolved: &Prepared) -> Result<Option<RunDir>, RunError> {
     let toml = resolved.scenario.to_toml();
     let manifest = || manifest::describe(resolved);
     Ok(match place {
@@ -101,12 +105,12 @@ fn create_folder(place: &Place, resolved: &Resolved) -> Result<Option<RunDir>, R
 /// Begins a run in `dir`, a folder without a journal or checkpoints, or in memory.
 pub(super) fn begin(
     options: RunOptions,
-    resolved: &Resolved,
+    resolved: &Prepared,
     dir: Option<RunDir>,
 ) -> Result<Run, RunError> {
     let mut run = assemble(options, resolved, dir, (LibraryChoice::AsScenario, None))?;
     spawn_hosts(&mut run.engine, &resolved.groups);
-    let is_shared = resolved.scenario.urza.path.is_some();
+    let is_shared = resolved.scenario[URZA].path.is_some();
     let adopted = match is_shared && plants_seeds(&run) {
         true => adoption::adopt_known(run.engine.world_mut(), &resolved.scenario)?,
         false => Vec::new(),

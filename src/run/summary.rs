@@ -9,7 +9,10 @@ use esper_systems::{
 };
 
 use super::Run;
-use crate::RunError;
+use crate::{
+    RunError,
+    scenario::{KASMINA, RUN},
+};
 
 impl Run {
     /// Ends the record, and writes and shows the summary.
@@ -29,12 +32,12 @@ impl Run {
         let facts = RunFacts {
             status,
             reason,
-            seed: self.scenario.run.seed,
+            seed: self.scenario[RUN].seed,
             epochs: ends.iter().map(|end| end.epochs).min().unwrap_or(0),
             wall_s: self.began.elapsed().as_secs_f64(),
             n_late: world.resource::<Lateness>().n_late(),
             audit_head,
-            counterfactual: self.scenario.kasmina.counterfactual.word().to_owned(),
+            counterfactual: self.scenario[KASMINA].counterfactual.word().to_owned(),
         };
         let hosts = ends.iter().map(|end| self.host_summary(world, end)).collect();
         let summary = Summary::new(facts, hosts);

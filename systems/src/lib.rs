@@ -12,5 +12,21 @@ pub mod tolaria;
 pub mod urabrask;
 pub mod urza;
 
+use esper_engine::{scenario::Sections, world::plugin::Plugin};
+
+/// The sections of a scenario that the subsystems read.
+pub fn sections() -> Sections {
+    let mut sections = Sections::default();
+    tolaria::TolariaPlugin.sections(&mut sections);
+    kasmina::KasminaPlugin.sections(&mut sections);
+    tamiyo::TamiyoPlugin::default().sections(&mut sections);
+    karn::KarnPlugin.sections(&mut sections);
+    tezzeret::TezzeretPlugin.sections(&mut sections);
+    urabrask::UrabraskPlugin.sections(&mut sections);
+    urza::UrzaPlugin::default().sections(&mut sections);
+    nissa::NissaPlugin::default().sections(&mut sections);
+    sections
+}
+
 #[cfg(test)]
 mod testing;

@@ -3,9 +3,17 @@
 use esper_engine::{
     device::{Batch, Cpu, Device, NoSeeds, Pass, Targets, Tensors},
     program::{GradMask, INPUT_GRADIENT, Program},
+    scenario::{Resolved, Scenario},
 };
 use esper_kernels::philox::fill_normal;
 use esper_nn::rng::Purpose;
+
+/// A scenario of the subsystems' sections as `change` leaves it, which requires nothing to be written.
+pub fn scenario(change: impl FnOnce(&mut Scenario)) -> Resolved {
+    let mut scenario = crate::sections().scenario();
+    change(&mut scenario);
+    scenario.resolve().expect("the scenario is sound")
+}
 
 /// What a module computes on inputs and output gradients of unit variance.
 pub struct Bench {

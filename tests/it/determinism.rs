@@ -27,9 +27,9 @@ fn a_brief_run_has_a_whole_life_in_it() {
 fn the_number_of_threads_changes_nothing() {
     for family in Family::ALL {
         let mut scenario = brief_of(family);
-        scenario.run.replicas = 3;
+        scenario[RUN].replicas = 3;
         let alone = run(&scenario);
-        scenario.run.threads = 2;
+        scenario[RUN].threads = 2;
         // The scenario's digest is in the chain, so the weights alone are compared.
         assert_eq!(alone.weights_digest, run(&scenario).weights_digest, "{family:?}");
     }

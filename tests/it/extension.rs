@@ -17,12 +17,12 @@ use crate::support::{Family, brief_of};
 const EPOCHS: u64 = 17;
 
 fn scenario() -> Scenario {
-    let mut scenario = Scenario::default();
-    scenario.run.epochs = EPOCHS;
-    scenario.data.source = "digits".into();
-    scenario.host = scenario::Host::mlp([64, 8, 10]);
-    scenario.host.sites = vec!["hidden0".into()];
-    scenario.karn.catalogue = vec!["low_rank".into()];
+    let mut scenario = scenario::defaults();
+    scenario[RUN].epochs = EPOCHS;
+    scenario[DATA].source = "digits".into();
+    scenario[HOST] = scenario::Host::mlp([64, 8, 10]);
+    scenario[HOST].sites = vec!["hidden0".into()];
+    scenario[KARN].catalogue = vec!["low_rank".into()];
     scenario
 }
 
@@ -58,7 +58,7 @@ fn the_same_program_ends_with_the_same_bits() -> Result<(), RunError> {
 fn a_subsystem_that_only_watches_changes_no_bit() -> Result<(), RunError> {
     let bare = || {
         let mut scenario = scenario();
-        scenario.run.epochs = 4;
+        scenario[RUN].epochs = 4;
         RunOptions::new(scenario).blueprint(SiluMlp { hidden: 24 }).policy(FirstFit)
     };
     let alone = Run::start(bare())?.finish()?;
@@ -98,7 +98,7 @@ impl BlueprintFamily for Map {
 fn a_blueprint_of_ones_own_grows_in_every_family_of_hosts() -> Result<(), RunError> {
     for family in Family::ALL {
         let mut scenario = brief_of(family);
-        scenario.karn.catalogue = vec!["map".to_owned()];
+        scenario[KARN].catalogue = vec!["map".to_owned()];
         let mut run = Run::start(RunOptions::new(scenario).blueprint(Map).plugin(CensusPlugin))?;
         let summary = run.finish()?;
         let census = run.engine().world().resource::<Census>();
@@ -156,7 +156,7 @@ fn stop_early(mut epochs: MessageReader<EpochEnded>, mut status: ResMut<RunStatu
 #[test]
 fn a_system_of_ones_own_can_end_the_run() -> Result<(), RunError> {
     let mut scenario = scenario();
-    scenario.tamiyo.policy = scenario::Policy::Off;
+    scenario[TAMIYO].policy = scenario::PolicyKind::Off;
     let mut run = Run::start(RunOptions::new(scenario).extend(|engine| {
         engine.add_systems(Tick, stop_early.in_set(TickSystems::Record));
         Ok(())
@@ -164,5 +164,99 @@ fn a_system_of_ones_own_can_end_the_run() -> Result<(), RunError> {
     let summary = run.finish()?;
     assert!(summary.epochs < EPOCHS, "it stopped after epoch {}", summary.epochs);
     assert!(summary.scores.test_accuracy.is_some(), "an early end is an end");
+    Ok(())
+}
+
+/// `[pulse]`: how often a heart beats.
+#[derive(Clone, Debug, PartialEq, Resource)]
+struct Pulse {
+    /// Ticks from one beat to the next, 1 to 1000.
+    every_ticks: u64,
+}
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self { every_ticks: 10 }
+    }
+}
+
+impl scenario::Section for Pulse {
+    const NAME: &'static str = "pulse";
+
+    fn keys(&mut self, keys: &mut impl scenario::Keys) {
+        keys.key("every_ticks", &mut self.every_ticks, 1..=1000);
+    }
+}
+
+#[derive(Resource, Default)]
+struct Beats(u64);
+
+struct PulsePlugin;
+
+impl Plugin for PulsePlugin {
+    fn name(&self) -> &'static str {
+        "pulse"
+    }
+
+    fn sections(&self, sections: &mut scenario::Sections) {
+        sections.add::<Pulse>();
+    }
+
+    fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
+        let pulse: Pulse = engine.scenario().or_default();
+        engine.world_mut().insert_resource(pulse);
+        engine.world_mut().init_resource::<Beats>();
+        let beat = |clock: Res<Clock>, pulse: Res<Pulse>, mut beats: ResMut<Beats>| {
+            beats.0 += u64::from(clock.0.is_multiple_of(pulse.every_ticks));
+        };
+        engine.add_systems(Tick, beat.in_set(TickSystems::Record));
+        Ok(())
+    }
+}
+
+const PULSE: &str = "\
+[run]
+epochs = 1
+[data]
+source = \"digits\"
+[host]
+layers = [64, 8, 10]
+[tamiyo]
+policy = \"off\"
+[pulse]
+";
+
+#[test]
+fn a_section_of_ones_own_reads_and_complains_as_espers_do() -> Result<(), RunError> {
+    let mut sections = scenario::sections();
+    PulsePlugin.sections(&mut sections);
+    let set = scenario::Override::parse("pulse.every_ticks=3").expect("it is one");
+    let scenario = sections.parse(PULSE, "a.toml", &[set.clone()])?;
+    let mut run = Run::start(RunOptions::new(scenario).plugin(PulsePlugin))?;
+    run.finish()?;
+    let world = run.engine().world();
+    assert_eq!(world.resource::<Beats>().0, world.resource::<Clock>().0 / 3);
+
+    for (line, wanted) in [
+        (
+            "every_tick = 3",
+            "a.toml:10:1: pulse.every_tick: there is no such key in `pulse`\n  help: did you mean `every_ticks`?",
+        ),
+        (
+            "every_ticks = 0",
+            "a.toml:10:15: pulse.every_ticks: must be 1 to 1000, is 0\n  help: for example `every_ticks = 10`",
+        ),
+        (
+            "epochs = 3",
+            "a.toml:10:1: pulse.epochs: there is no such key in `pulse`\n  help: `epochs` is a key of `[run]`",
+        ),
+        ("[pulze]", "a.toml:10:2: pulze: there is no such section\n  help: did you mean `pulse`?"),
+    ] {
+        let error = sections.parse(&format!("{PULSE}{line}\n"), "a.toml", &[]);
+        let told = error.expect_err(line).to_string();
+        assert!(told.starts_with(wanted), "{line}: {told}");
+    }
+    let error = scenario::parse(PULSE, "a.toml", &[set]).expect_err("nobody registered it");
+    assert!(error.to_string().contains("pulse: there is no such section"), "{error}");
     Ok(())
 }

@@ -4,11 +4,9 @@ use std::collections::BTreeMap;
 
 use bevy_ecs::prelude::*;
 use esper::{
-    engine::{
-        scenario::{Composition, Counterfactual, Incubation},
-        world::components::TwinOf,
-    },
+    engine::world::components::TwinOf,
     prelude::*,
+    scenario::{Composition, Counterfactual, Incubation},
 };
 use esper_nn::digest::Digest;
 use proptest::prelude::*;
@@ -49,14 +47,14 @@ fn traced(options: RunOptions) -> Run {
 /// [`brief_of`], with time for every stage.
 fn long(family: Family) -> Scenario {
     let mut scenario = brief_of(family);
-    scenario.run.epochs = 14;
+    scenario[RUN].epochs = 14;
     scenario
 }
 
 /// What the host of [`long`] does when nothing grows in it.
 fn off(family: Family) -> BTreeMap<u64, Digest> {
     let mut scenario = long(family);
-    scenario.tamiyo.policy = scenario::Policy::Off;
+    scenario[TAMIYO].policy = scenario::PolicyKind::Off;
     let mut run = traced(RunOptions::new(scenario));
     run.finish().unwrap();
     run.engine_mut().world_mut().resource::<Trace>().0.clone()
@@ -114,11 +112,11 @@ fn a_seed_in_training_leaves_the_host_as_if_it_were_not_there() {
         for incubation in [Incubation::StraightThrough, Incubation::Shadow] {
             for composition in Composition::ALL {
                 let mut scenario = brief_of(family);
-                scenario.kasmina.incubation = incubation;
-                scenario.kasmina.composition = *composition;
+                scenario[KASMINA].incubation = incubation;
+                scenario[KASMINA].composition = *composition;
                 // Never grafted: the seed trains to the end of the run.
-                scenario.kasmina.train_max_steps = 10_000;
-                scenario.limits.grafts_max = 0;
+                scenario[KASMINA].train_max_steps = 10_000;
+                scenario[LIMITS].grafts_max = 0;
                 let mut run = traced(RunOptions::new(scenario));
                 let summary = run.finish().unwrap();
                 assert!(summary.seeds.germinated > 0 && summary.flops.seeds > 0, "{family:?}");
@@ -148,9 +146,9 @@ fn cull_in(family: Family, stage: Stage, alone: &BTreeMap<u64, Digest>) {
     let context = format!("{family:?} {stage}");
     let mut scenario = long(family);
     // Any gain passes, and there are many looks for one, so that FINE_TUNING is reached.
-    scenario.kasmina.confidence = 0.5;
-    scenario.kasmina.verdict_extend_steps = 8;
-    scenario.kasmina.verdict_max_steps = 400;
+    scenario[KASMINA].confidence = 0.5;
+    scenario[KASMINA].verdict_extend_steps = 8;
+    scenario[KASMINA].verdict_max_steps = 400;
     let mut run = traced(RunOptions::new(scenario).policy(CullIn::new(family, stage)));
     let summary = run.finish().unwrap();
     let world = run.engine().world();
@@ -175,7 +173,7 @@ fn cull_in(family: Family, stage: Stage, alone: &BTreeMap<u64, Digest>) {
 fn without_a_twin_a_cull_ramps_back_and_says_so() {
     for family in Family::ALL {
         let mut scenario = brief_of(family);
-        scenario.kasmina.counterfactual = Counterfactual::Gate;
+        scenario[KASMINA].counterfactual = Counterfactual::Gate;
         let policy = CullIn::new(family, Stage::Evaluating);
         let mut run = traced(RunOptions::new(scenario).policy(policy));
         let summary = run.finish().unwrap();
@@ -191,7 +189,7 @@ fn without_a_twin_a_cull_ramps_back_and_says_so() {
 fn direct_insertion_trains_its_module_with_the_host() {
     for family in Family::ALL {
         let mut scenario = brief_of(family);
-        scenario.kasmina.incubation = Incubation::None;
+        scenario[KASMINA].incubation = Incubation::None;
         let mut run = traced(RunOptions::new(scenario));
         let summary = run.finish().unwrap();
         let changes = &run.engine().world().resource::<Stages>().0;
@@ -240,11 +238,11 @@ proptest! {
         seeds_per_site in 1_usize..4,
     ) {
         let mut scenario = brief_of(family);
-        scenario.run.epochs = 8;
-        scenario.kasmina.seeds_per_site = seeds_per_site;
-        scenario.kasmina.embargo_epochs = 0.1;
-        scenario.kasmina.train_min_steps = 8;
-        scenario.kasmina.counterfactual =
+        scenario[RUN].epochs = 8;
+        scenario[KASMINA].seeds_per_site = seeds_per_site;
+        scenario[KASMINA].embargo_epochs = 0.1;
+        scenario[KASMINA].train_min_steps = 8;
+        scenario[KASMINA].counterfactual =
             if is_twin { Counterfactual::Twin } else { Counterfactual::Gate };
         let mut run = traced(RunOptions::new(scenario).policy(Storm(commands)));
         while run.tick().unwrap() == RunState::Running {
@@ -297,9 +295,9 @@ fn check_world(world: &mut World) {
 #[test]
 fn a_seed_that_is_kept_makes_the_host_grow() {
     let mut scenario = brief();
-    scenario.data.source = "mnist1d".to_owned();
-    scenario.host = scenario::Host::mlp([40, 8, 10]);
-    scenario.kasmina.confidence = 0.8;
+    scenario[DATA].source = "mnist1d".to_owned();
+    scenario[HOST] = scenario::Host::mlp([40, 8, 10]);
+    scenario[KASMINA].confidence = 0.8;
     let summary = run(&scenario);
     assert!(summary.seeds.fossilized > 0, "{:?}", summary.seeds);
     assert!(summary.params_final > summary.params_initial);

@@ -14,5 +14,6 @@ mod lifecycle;
 mod pytorch;
 mod resume;
 mod rollback;
+mod scenario;
 mod support;
 mod tidy;

@@ -4,6 +4,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use esper::systems::tolaria::host_config;
 use esper::{
     engine::{
         data::{Augment, ExampleNames, Features, Scaling, Targets, Windows},
@@ -11,9 +12,9 @@ use esper::{
         graph::{CnnConfig, CnnForm, ImageNorm, Loss, MlpConfig, TransformerConfig, VitConfig},
         program::{CompileOptions, GradMask, Program},
         runtime::{HostConfig, StateDict, learning_rate},
-        scenario::{Adam, Course, Optimizer, Schedule, Sgd, Train},
     },
     prelude::*,
+    scenario::{Adam, Course, Optimizer, Schedule, Sgd, Train},
 };
 use safetensors::{Dtype, SafeTensors};
 
@@ -144,11 +145,11 @@ fn host_of(
 fn host_with(model: &str, weights: &str, train: Train) -> (HostRuntime, Vec<Arc<HostConfig>>) {
     let graph = Arc::new(graph_of(model));
     let program = Arc::new(Program::compile(&graph, CompileOptions::HOST).expect("it compiles"));
-    let mut scenario = Scenario::default();
-    scenario.run.epochs = STEPS as u64;
-    scenario.data.batch = ROWS;
-    scenario.governor.enabled = false;
-    scenario.train = train;
+    let mut scenario = scenario::defaults();
+    scenario[RUN].epochs = STEPS as u64;
+    scenario[DATA].batch = ROWS;
+    scenario[GOVERNOR].enabled = false;
+    scenario[TRAIN] = train;
     let record = Record::read(&format!("{model}_record"));
     let config = |batch: Dataset| {
         let data = SplitData {
@@ -160,7 +161,7 @@ fn host_with(model: &str, weights: &str, train: Train) -> (HostRuntime, Vec<Arc<
             augment: Augment::default(),
             digest: [0; 32],
         };
-        Arc::new(HostConfig::new(&scenario, 0, Arc::new(data), Arc::new(Cpu)))
+        Arc::new(host_config(&scenario, 0, Arc::new(data), Arc::new(Cpu)))
     };
     let batches = record.batches(&program.input_shape);
     let configs: Vec<Arc<HostConfig>> = batches.into_iter().map(config).collect();
@@ -271,7 +272,9 @@ fn every_optimizer_follows_pytorchs_formula_and_defaults() {
             "run = {{ epochs = 1 }}\ndata = {{ source = \"digits\" }}\nhost = {{ layers = [64, 8, 10] }}\n\
              train = {{ optimizer = {{ kind = \"{kind}\" }} }}\n"
         );
-        scenario::parse(&text, "defaults.toml", &[]).expect("a sound scenario").train.optimizer
+        scenario::parse(&text, "defaults.toml", &[]).expect("a sound scenario")[TRAIN]
+            .optimizer
+            .clone()
     };
     let rows = [
         ("sgd", Optimizer::Sgd(plain.clone()), None),

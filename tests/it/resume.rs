@@ -8,10 +8,8 @@ use std::{
 };
 
 use esper::{
-    engine::{
-        scenario::{Mode, Scenario},
-        world::stage::Stage,
-    },
+    engine::world::stage::Stage,
+    scenario::{CHECKPOINT, Mode, RUN, Scenario, TEZZERET},
     systems::tolaria,
 };
 use serde_json::Value;
@@ -24,8 +22,8 @@ use super::{
 /// [`brief_of`] with a checkpoint every epoch and a tick every step: as many moments as there can be.
 fn finely_divided(family: Family) -> Scenario {
     let mut scenario = brief_of(family);
-    scenario.run.steps_per_tick = 1;
-    scenario.checkpoint.every_epochs = 1;
+    scenario[RUN].steps_per_tick = 1;
+    scenario[CHECKPOINT].every_epochs = 1;
     scenario
 }
 
@@ -179,7 +177,7 @@ fn a_run_whose_checkpoints_were_removed_is_not_begun_anew() {
 fn ctrl_c_saves_the_run_and_ends_well() {
     let desk = Desk::new();
     let mut scenario = brief();
-    scenario.run.epochs = 2000;
+    scenario[RUN].epochs = 2000;
     desk.write("brief.toml", scenario.to_toml());
     let mut child = desk.start(["run", "brief.toml", "--out", "r"]);
     let is_under_way = || tolaria::list_checkpoints(&desk.path("r/checkpoints")).len() > 1;
@@ -210,7 +208,7 @@ fn a_replay_of_a_free_run_gives_the_same_bits_and_so_does_that_of_a_part_of_it()
     for family in Family::ALL {
         let desk = Desk::new();
         let mut scenario = brief_of(family);
-        scenario.tezzeret.mode = Mode::Free;
+        scenario[TEZZERET].mode = Mode::Free;
         let dir = desk.run(&scenario, "free");
         let told = desk.done(["replay", "free", "--json"]);
         let replayed = &told.objects()[0];
@@ -240,9 +238,9 @@ fn the_number_of_threads_changes_no_bit() {
     for family in Family::ALL {
         let desk = Desk::new();
         let mut scenario = brief_of(family);
-        (scenario.run.replicas, scenario.run.epochs) = (3, 8);
+        (scenario[RUN].replicas, scenario[RUN].epochs) = (3, 8);
         let dirs = [1, 2].map(|threads| {
-            scenario.run.threads = threads;
+            scenario[RUN].threads = threads;
             desk.run(&scenario, &format!("with-{threads}"))
         });
         let [one, two] = dirs.each_ref().map(|dir| bare_events(dir));

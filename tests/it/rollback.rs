@@ -97,7 +97,7 @@ fn a_divergence_in_the_middle_of_a_graft_makes_the_host_its_twin() {
 fn harm_in_a_graft(family: Family, factor: f32, fault: &str) {
     let scenario = brief_of(family);
     let mut off = scenario.clone();
-    off.tamiyo.policy = scenario::Policy::Off;
+    off[TAMIYO].policy = scenario::PolicyKind::Off;
     let alone = undisturbed(&off);
     let saboteur = Saboteur { factor, in_graft: true, after_step: 0, is_done: false };
     let (run, summary) = run_with(scenario, saboteur);
@@ -127,9 +127,9 @@ fn harm_in_a_graft(family: Family, factor: f32, fault: &str) {
 fn a_host_alone_goes_back_to_its_snapshot_bit_for_bit() {
     for family in Family::ALL {
         let mut scenario = brief_of(family);
-        scenario.tamiyo.policy = scenario::Policy::Off;
-        scenario.governor.snapshot_every_steps = 40;
-        scenario.governor.lr_backoff = 1.0;
+        scenario[TAMIYO].policy = scenario::PolicyKind::Off;
+        scenario[GOVERNOR].snapshot_every_steps = 40;
+        scenario[GOVERNOR].lr_backoff = 1.0;
         let alone = undisturbed(&scenario);
         let saboteur =
             Saboteur { factor: f32::NAN, in_graft: false, after_step: 150, is_done: false };
@@ -151,12 +151,12 @@ fn a_host_that_keeps_failing_ends_its_run_with_a_reason() {
     for family in Family::ALL {
         let mut scenario = brief_of(family);
         // A norm forgives weights of any size; a decay that overshoots makes them grow without end.
-        scenario.train.optimizer = scenario::Optimizer::Sgd(scenario::Sgd {
+        scenario[TRAIN].optimizer = scenario::Optimizer::Sgd(scenario::Sgd {
             lr: 900.0,
             weight_decay: 0.1,
             ..Default::default()
         });
-        scenario.governor.rollbacks_max = 2;
+        scenario[GOVERNOR].rollbacks_max = 2;
         let error = Run::start(scenario).unwrap().finish().unwrap_err();
         let text = error.to_string();
         let is_clear = text.contains("rollbacks") && text.contains("train.optimizer.lr");

@@ -6,11 +6,11 @@
 
 use std::path::Path;
 
+use esper_nn::suggest::nearest;
+
 use super::{
     DataConfig, DataError, DataFault, Dataset, ExampleNames, LEN_MAX_BYTES, Targets, Task,
-    input::Input,
-    names::{first_names, nearest},
-    source::Loaded,
+    input::Input, names::first_names, source::Loaded,
 };
 
 /// The axes of an image: channels, rows, columns.
@@ -160,7 +160,7 @@ impl Cifar {
         all.iter().find(|labels| labels.name == wanted).ok_or_else(|| DataFault::MissingLabel {
             kind: "set of classes",
             label: wanted.clone(),
-            nearest: nearest(wanted, names()),
+            nearest: nearest(wanted, names()).map(str::to_owned),
             names: first_names(names()),
         })
     }

@@ -7,11 +7,11 @@ use std::{
 
 use ::csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 
+use esper_nn::suggest::nearest;
+
 use super::{
     DataConfig, DataFault, Dataset, ExampleNames, LEN_MAX_BYTES, N_CLASSES_MAX, Targets, Task,
-    input::Input,
-    names::{first_names, nearest},
-    source::Loaded,
+    input::Input, names::first_names, source::Loaded,
 };
 
 /// The most columns: those of the widest tables in common use (gene expression) are about 60,000.
@@ -238,7 +238,7 @@ fn missing_label(names: &[String], label: &str) -> DataFault {
     DataFault::MissingLabel {
         kind: "column",
         label: label.to_owned(),
-        nearest: nearest(label, names()),
+        nearest: nearest(label, names()).map(str::to_owned),
         names: first_names(names()),
     }
 }

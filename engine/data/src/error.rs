@@ -2,10 +2,9 @@
 
 use std::{fmt::Display, io};
 
-use super::{
-    LEN_MAX_BYTES, N_CLASSES_MAX,
-    names::{and, did_you_mean},
-};
+use esper_nn::suggest::after_sentence;
+
+use super::{LEN_MAX_BYTES, N_CLASSES_MAX, names::and};
 
 /// Why a data set can not be used, and which file or source it is.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +29,7 @@ pub enum DataFault {
     /// Neither a bundled data set nor anything on disk has this name.
     #[error(
         "no such data set, file or folder{}; bundled data sets are {}, and a path is relative to \
-         the scenario's folder", did_you_mean(.nearest), and(.bundled)
+         the scenario's folder", after_sentence(.nearest.as_deref()), and(.bundled)
     )]
     UnknownSource {
         /// The bundled data set or file with the nearest name.
@@ -297,7 +296,7 @@ pub enum DataFault {
         name: String,
     },
     /// Nothing has the name given as `label`.
-    #[error("there is no {kind} `{label}`{}; there are {names}", did_you_mean(.nearest))]
+    #[error("there is no {kind} `{label}`{}; there are {names}", after_sentence(.nearest.as_deref()))]
     MissingLabel {
         /// What is looked for: a column, a tensor, a set of classes.
         kind: &'static str,
@@ -311,7 +310,7 @@ pub enum DataFault {
     /// No tensor has one of the names that are looked for.
     #[error(
         "there is no tensor named {wanted}{}; there are {names}: rename the one that is meant",
-        did_you_mean(.nearest)
+        after_sentence(.nearest.as_deref())
     )]
     MissingTensor {
         /// The names looked for.

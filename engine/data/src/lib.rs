@@ -47,6 +47,8 @@ mod windows;
 
 use std::path::Path;
 
+use esper_nn::words;
+
 pub use array::f16_to_f64;
 pub use augment::Augment;
 pub use bundled::BUNDLED;
@@ -68,24 +70,28 @@ pub const LEN_MAX_BYTES: u64 = 4 << 30;
 /// The most classes a data set may have; ImageNet-21k, the largest in common use, has 21,841.
 pub const N_CLASSES_MAX: usize = 65_536;
 
-/// What the targets of a data set mean.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Task {
-    /// Each example belongs to one of at least two classes.
-    #[default]
-    Classification,
-    /// Each example has one or more real values.
-    Regression,
+words! {
+    /// What the targets of a data set mean.
+    #[derive(Default)]
+    Task {
+        /// Each example belongs to one of at least two classes; softmax cross-entropy.
+        #[default]
+        Classification = "classification",
+        /// Each example has one or more real values; mean squared error.
+        Regression = "regression",
+    }
 }
 
-/// What a token of a text is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tokens {
-    /// A character of UTF-8; the vocabulary is those of the whole text, in the order of code points.
-    #[default]
-    Chars,
-    /// A byte, of 256 possible ones.
-    Bytes,
+words! {
+    /// What a token of a text is.
+    #[derive(Default)]
+    Tokens {
+        /// A character of UTF-8; the vocabulary is those of the whole text, in the order of code points.
+        #[default]
+        Chars = "chars",
+        /// A byte, of 256 possible ones.
+        Bytes = "bytes",
+    }
 }
 
 /// The share of a text that validates, and that tests, unless another is asked for.
@@ -106,6 +112,8 @@ pub struct DataConfig {
     /// commas. NPY: the file of labels beside the features. Safetensors: the tensor of targets.
     /// CIFAR-100: `fine`, the default, or `coarse`. Refused for other sources.
     pub label: Option<String>,
+    /// Examples a step. Default 64. Nothing is loaded by it.
+    pub batch: usize,
     /// Which part of the examples outside the source's own test set is held out to decide on.
     pub validation_share: f64,
     /// Which part of the examples is the test set, where the source has none of its own.
@@ -126,6 +134,8 @@ impl DataConfig {
     /// Classification of `source` with the last column as label, 15 % validation, 15 % test (of a
     /// text [`TEXT_SHARE`] each), split seed 0, standardised per feature, not augmented; characters,
     /// 128 at a time.
+    ///
+    /// [`Default`] is that of `digits`.
     pub fn new(source: impl Into<String>) -> Self {
         let source = source.into();
         let share = if is_text(&source) { TEXT_SHARE } else { 0.15 };
@@ -133,6 +143,7 @@ impl DataConfig {
             source,
             task: Task::default(),
             label: None,
+            batch: 64,
             validation_share: share,
             test_share: share,
             split_seed: 0,
@@ -141,6 +152,17 @@ impl DataConfig {
             tokens: Tokens::default(),
             context: 128,
         }
+    }
+
+    /// Whether the source is a text, as far as its name tells.
+    pub fn is_text(&self) -> bool {
+        is_text(&self.source)
+    }
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self::new("digits")
     }
 }
 

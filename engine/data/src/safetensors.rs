@@ -4,11 +4,13 @@ use std::path::Path;
 
 use ::safetensors::{Dtype, SafeTensors};
 
+use esper_nn::suggest::nearest;
+
 use super::{
     DataConfig, DataError, DataFault, Dataset, ExampleNames, LEN_MAX_BYTES,
     array::{Element, RawArray},
     input::Input,
-    names::{first_names, nearest},
+    names::first_names,
     source::{Loaded, pair},
 };
 
@@ -112,7 +114,10 @@ impl File<'_> {
         let names = self.sorted_names();
         let wanted: Vec<String> = wanted.iter().map(|name| format!("{prefix}{name}")).collect();
         DataFault::MissingTensor {
-            nearest: wanted.iter().find_map(|wanted| nearest(wanted, names.iter().copied())),
+            nearest: wanted
+                .iter()
+                .find_map(|wanted| nearest(wanted, names.iter().copied()))
+                .map(str::to_owned),
             names: all_of(&names),
             wanted: wanted.join(" or "),
         }
@@ -120,7 +125,7 @@ impl File<'_> {
 
     fn missing_label(&self, label: String) -> DataFault {
         let names = self.sorted_names();
-        let nearest = nearest(&label, names.iter().copied());
+        let nearest = nearest(&label, names.iter().copied()).map(str::to_owned);
         DataFault::MissingLabel { kind: "tensor", nearest, names: all_of(&names), label }
     }
 }

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use esper_nn::suggest::nearest;
+
 use super::{
     BUNDLED, DataConfig, DataError, DataFault, Dataset, ExampleNames, Task,
     array::RawArray,
@@ -12,7 +14,6 @@ use super::{
     cifar::Cifar,
     csv, idx,
     input::Input,
-    names::nearest,
     npy, safetensors, text,
 };
 
@@ -211,8 +212,8 @@ fn unknown_source(config: &DataConfig, path: &Path) -> DataError {
     let siblings = path.parent().and_then(|parent| list(parent).ok()).unwrap_or_default();
     let candidates = BUNDLED.iter().copied().chain(siblings.iter().map(String::as_str));
     let near = nearest(&wanted, candidates.take(N_SUGGESTIONS_MAX)).map(|name| {
-        if BUNDLED.contains(&name.as_str()) {
-            return name;
+        if BUNDLED.contains(&name) {
+            return name.to_owned();
         }
         source.parent().map_or_else(PathBuf::new, Path::to_owned).join(name).display().to_string()
     });

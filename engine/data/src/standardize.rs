@@ -2,21 +2,25 @@
 
 use std::sync::Arc;
 
+use esper_nn::words;
+
 use super::{DataFault, Dataset, Features};
 
-/// Over what mean and variance are taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Standardize {
-    /// Features stay as loaded.
-    Off,
-    /// Each element of an example has a mean and a variance of its own.
-    #[default]
-    PerFeature,
-    /// One mean and one variance for each channel, the first of three or more axes, as is usual
-    /// for photographs; examples of one or two axes have one channel.
-    PerChannel,
-    /// One mean and one variance for all, which keeps the proportions within an image or signal.
-    Global,
+words! {
+    /// Over what mean and variance are taken.
+    #[derive(Default)]
+    Standardize {
+        /// Each element of an example has a mean and a variance of its own.
+        #[default]
+        PerFeature = "per_feature",
+        /// One mean and one variance for all, which keeps the proportions within an image or signal.
+        Global = "global",
+        /// One mean and one variance for each channel, the first of three or more axes, as is usual
+        /// for photographs; examples of one or two axes have one channel.
+        PerChannel = "per_channel",
+        /// Features stay as loaded.
+        Off = "off",
+    }
 }
 
 /// The map that standardises a feature: `y = (x - mean) / std`, and `y = 0` where `std` is zero.

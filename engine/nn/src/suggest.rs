@@ -7,27 +7,41 @@ const LEN_MAX_BYTES: usize = 64;
 /// finds nothing.
 const SIMILARITY_MIN: f64 = 0.5;
 
-/// The word of `known` nearest to `word`, where one is near.
+/// The word of `known` nearest to `word`, where one is near; case, `-` and `_` aside.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if LEN_MAX_BYTES < word.len() {
         return None;
     }
-    let lower = word.to_ascii_lowercase().replace('-', "_");
+    let plain = |it: &str| it.to_lowercase().replace('-', "_");
+    let wanted = plain(word);
     known
         .into_iter()
-        .map(|it| (strsim::normalized_damerau_levenshtein(&lower, it), it))
+        .map(|it| (strsim::normalized_damerau_levenshtein(&wanted, &plain(it)), it))
         .filter(|&(similarity, _)| SIMILARITY_MIN <= similarity)
         .max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(a.1)))
         .map(|(_, it)| it)
 }
 
-/// `did you mean ...?`, or the list of what is known.
+/// `did you mean ...?`
+pub fn question(near: &str) -> String {
+    format!("did you mean `{near}`?")
+}
+
+/// The [`question`] and a space, to stand before a list of what is known; nothing where nothing is near.
+pub fn before_list(near: Option<&str>) -> String {
+    near.map_or_else(String::new, |it| question(it) + " ")
+}
+
+/// The [`question`] behind a semicolon, to end a sentence with; nothing where nothing is near.
+pub fn after_sentence(near: Option<&str>) -> String {
+    near.map_or_else(String::new, |it| format!("; {}", question(it)))
+}
+
+/// `did you mean ...?` where something is near, and the list of what is known.
 pub fn did_you_mean(word: &str, what: &str, known: &[&str]) -> String {
     let quoted: Vec<String> = known.iter().map(|it| format!("`{it}`")).collect();
-    match nearest(word, known.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`? {what}: {}", quoted.join(", ")),
-        None => format!("{what}: {}", quoted.join(", ")),
-    }
+    let near = nearest(word, known.iter().copied());
+    format!("{}{what}: {}", before_list(near), quoted.join(", "))
 }
 
 /// `text` on one line and at most 60 characters, for use inside a message.
@@ -38,4 +52,26 @@ pub fn clip(text: &str) -> String {
         shown.push_str("...");
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_near_word_is_suggested() {
+        let names = ["digits", "mnist1d", "Sepal-Length"];
+        assert_eq!(nearest("digit", names), Some("digits"));
+        assert_eq!(nearest("Mnist_1d", names), Some("mnist1d"));
+        assert_eq!(nearest("sepal_lenght", names), Some("Sepal-Length"));
+        assert_eq!(nearest("imagenet", names), None);
+        assert_eq!(nearest("x", []), None);
+        assert_eq!(nearest(&"digits".repeat(20), ["digits"]), None);
+    }
+
+    #[test]
+    fn a_list_follows_the_question() {
+        assert_eq!(did_you_mean("lr_", "known", &["lr"]), "did you mean `lr`? known: `lr`");
+        assert_eq!(did_you_mean("beta", "known", &["lr", "eps"]), "known: `lr`, `eps`");
+    }
 }

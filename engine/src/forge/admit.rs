@@ -5,10 +5,10 @@ use std::time::Instant;
 use bevy_ecs::{prelude::*, system::SystemParam};
 
 use super::{
-    Forge, ForgeConfig, Full, InjectedDelay, Job, JobsOut, Lateness, Outcome, Script, Sent, Ticket,
-    pool::Pool,
+    Forge, ForgeConfig, Full, InjectedDelay, Job, JobsOut, Lateness, Mode, Outcome, Script, Sent,
+    Ticket, pool::Pool,
 };
-use crate::{scenario::Mode, world::plugin::Clock};
+use crate::world::plugin::Clock;
 
 /// What a system needs to send jobs of one kind and to admit their outcomes.
 #[derive(SystemParam)]

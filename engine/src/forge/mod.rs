@@ -24,9 +24,21 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use admit::{Admission, Workers};
 
-use crate::scenario::Mode;
+use crate::scenario::words;
 use crate::world::plugin::{BuildError, Engine, Tick, TickSystems};
 use pool::Pool;
+
+words! {
+    /// When finished work enters the world, for the whole innovation line.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    Mode {
+        /// At the tick fixed when it was sent: the same bits every run.
+        Strict = "strict",
+        /// When it is ready; the journal holds the tick, for replay.
+        Free = "free",
+    }
+}
 
 /// A job's place in the order in which a forge's jobs were sent, from zero.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,7 +78,7 @@ impl<T> Outcome<T> {
 const TIMED_OUT: &str = "timed_out";
 
 /// How a forge works.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForgeConfig {
     /// A stable, lowercase name, unique in an engine: journals, checkpoints and [`AdmitSystems`] use it.
     pub name: &'static str,

@@ -7,8 +7,8 @@ use crate::{
     data::{SplitData, Targets},
     device::Device,
     program::Program,
-    scenario::{Composition, Scenario, Train},
 };
+use esper_nn::{module::Composition, optim::Train};
 
 /// The fixed side of a host, shared with its twins.
 #[derive(Clone)]
@@ -48,16 +48,18 @@ pub struct HostConfig {
 const SPLIT_MIN_FLOPS: u64 = 8_000_000;
 
 impl HostConfig {
-    /// What `scenario` says of replica `stream`, on `data` and `device`.
+    /// A host that takes `epochs` over `data` in batches of `batch`; streams are those of run seed 0, and seeds are held
+    /// to what Kasmina's section says by default. `watch` is told the loss of guessing where there is one.
     pub fn new(
-        scenario: &Scenario,
-        stream: u64,
         data: Arc<SplitData>,
+        batch: usize,
+        epochs: u64,
+        train: Train,
+        watch: LossMonitorConfig,
         device: Arc<dyn Device>,
     ) -> Self {
-        let batch = scenario.data.batch.min(data.train.len());
+        let batch = batch.min(data.train.len());
         let steps_per_epoch = crate::data::steps_per_epoch(data.train.len(), batch) as u64;
-        let governor = &scenario.governor;
         let chance_loss = match &data.train.targets {
             Targets::Classes { .. } | Targets::NextTokens(_) => {
                 Some((data.train.targets.n_outputs() as f32).ln())
@@ -65,31 +67,20 @@ impl HostConfig {
             Targets::Values { .. } => None,
         };
         Self {
-            run_seed: scenario.run.seed,
-            stream,
+            run_seed: 0,
+            stream: 0,
             batch,
-            train: scenario.train.clone(),
+            train,
             steps_per_epoch,
-            total_steps: steps_per_epoch * scenario.run.epochs,
+            total_steps: steps_per_epoch * epochs,
             data,
             device,
-            watch: LossMonitorConfig {
-                is_enabled: governor.enabled,
-                window_checks: governor.window_checks,
-                divergence_sd: governor.divergence_sd as f32,
-                divergence_ratio: governor.divergence_ratio as f32,
-                divergence_checks: governor.divergence_checks,
-                collapse_checks: governor.collapse_checks,
-                chance_loss,
-            },
-            rho: scenario.kasmina.rho as f32,
-            composition: scenario.kasmina.composition,
-            seed_lr_scale: scenario.kasmina.seed_lr_scale,
-            telemetry_every_steps: scenario.kasmina.telemetry_every_steps,
-            threads: match scenario.run.threads {
-                0 => std::thread::available_parallelism().map_or(1, usize::from),
-                threads => threads,
-            },
+            watch: LossMonitorConfig { chance_loss, ..watch },
+            rho: 0.2,
+            composition: Composition::Residual,
+            seed_lr_scale: 1.0,
+            telemetry_every_steps: 20,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }
 

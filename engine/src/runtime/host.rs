@@ -20,11 +20,11 @@ use crate::{
     device::{Batch, Pass, Targets, Tensors},
     graph::NetworkGraph,
     program::{GradMask, Program, Region},
-    scenario::Incubation,
     world::{fault::Fault, ids::SeedId},
 };
 use esper_nn::{
     digest::Digest,
+    module::Incubation,
     rng::{Purpose, stream_key},
 };
 

@@ -3,7 +3,7 @@
 use esper_kernels::cpu::{self, AdamConfig, SgdConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::scenario::Optimizer;
+use esper_nn::optim::Optimizer;
 
 /// Which learning-rate schedule a group follows.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 
 use serde::{Deserialize, Serialize};
 
-use crate::scenario::{Course, Curve, Schedule};
+use esper_nn::optim::{Course, Curve, Schedule};
 
 /// The host's learning rate at `step`, where `total_steps` end the run.
 ///

@@ -12,10 +12,9 @@ use super::{
 };
 use crate::{
     program::{GradMask, INPUT_GRADIENT, Program},
-    scenario::Incubation,
     world::ids::{KernelId, SeedId},
 };
-use esper_nn::rng::Purpose;
+use esper_nn::{module::Incubation, rng::Purpose};
 
 /// What a seed's module does in a step.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]

@@ -14,10 +14,12 @@ use super::{
 use crate::{
     device::{Batch, Device, NoSeeds, Pass, SiteVisitor, Targets, Tensors},
     program::{GradMask, Region},
-    scenario::{Composition, Incubation},
     world::ids::SeedId,
 };
-use esper_nn::rng::{Purpose, stream_key};
+use esper_nn::{
+    module::{Composition, Incubation},
+    rng::{Purpose, stream_key},
+};
 
 /// Why the pass is run.
 #[derive(Clone, Copy, Debug, PartialEq)]

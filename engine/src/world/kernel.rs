@@ -79,7 +79,7 @@ pub struct SafetySheet {
 }
 
 /// What was measured of a kernel on this machine. No two runs share it, so no decision rests on it in
-/// [strict](crate::scenario::Mode::Strict) mode but the latency limit.
+/// [strict](crate::forge::Mode::Strict) mode but the latency limit.
 #[derive(Component, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[component(immutable)]
 pub struct Measured {

@@ -13,7 +13,10 @@ use super::{
     kernel_cache::KernelCache,
     save::SaveRegistry,
 };
-use crate::runtime::Runtimes;
+use crate::{
+    runtime::Runtimes,
+    scenario::{Resolved, Sections},
+};
 
 /// One pass through the seven phases: `steps_per_tick` steps of every host and every decision about them.
 #[derive(ScheduleLabel, Clone, Debug, PartialEq, Eq, Hash)]
@@ -101,6 +104,9 @@ pub trait Plugin: Send + Sync + 'static {
     /// A stable, lowercase name; it appears in errors, journals and metrics.
     fn name(&self) -> &'static str;
 
+    /// Registers the sections of a scenario that the plugin reads, and the rules that tie them to others.
+    fn sections(&self, _sections: &mut Sections) {}
+
     /// Adds the plugin's resources, messages and systems. Runs once, before the first tick.
     ///
     /// # Errors
@@ -179,6 +185,7 @@ fn new_world() -> World {
     let mut world = World::new();
     world.init_resource::<Clock>();
     world.init_resource::<RunSeed>();
+    world.init_resource::<Resolved>();
     world.init_resource::<RunStatus>();
     world.init_resource::<Index<HostId>>();
     world.init_resource::<Index<SeedId>>();
@@ -232,6 +239,11 @@ impl Engine {
     /// The names of the plugins, in the order they were added.
     pub fn plugins(&self) -> &[&'static str] {
         &self.plugins
+    }
+
+    /// The scenario of the run; without one, a scenario without sections.
+    pub fn scenario(&self) -> &Resolved {
+        self.world.resource::<Resolved>()
     }
 
     /// The world, for reading.

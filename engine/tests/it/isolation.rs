@@ -6,11 +6,15 @@ use esper_engine::{
     graph::{Op, fossilize},
     program::{CompileOptions, PlacedParam, Program},
     runtime::{FlopsAccount, HostRuntime, Ramp, SeedMode, Split, module_prefix},
-    scenario::{Composition, Curve, Incubation},
     world::ids::SeedId,
 };
 
-use crate::support::{Family, bind, scenario};
+use esper_nn::{
+    module::{Composition, Incubation},
+    optim::Curve,
+};
+
+use crate::support::{Family, Settings, bind};
 
 fn graft(host: &mut HostRuntime, id: u64, n_steps: u64) {
     let start_step = host.state.step;
@@ -25,7 +29,7 @@ fn same_bits(a: &HostRuntime, b: &HostRuntime) -> bool {
 #[test]
 fn a_host_of_each_family_learns() {
     for family in Family::ALL {
-        let mut host = family.host(&scenario(), &family.data());
+        let mut host = family.host(&Settings::default(), &family.data());
         let before = host.evaluate(Split::Validation, FlopsAccount::Validation, None, None);
         for _ in 0..200 {
             host.step().unwrap();
@@ -42,8 +46,8 @@ fn incubating_seeds_leave_every_bit_of_the_host_alone() {
     for family in Family::ALL {
         let data = family.data();
         for how in [Incubation::StraightThrough, Incubation::Shadow] {
-            let mut alone = family.host(&scenario(), &data);
-            let mut watched = family.host(&scenario(), &data);
+            let mut alone = family.host(&Settings::default(), &data);
+            let mut watched = family.host(&Settings::default(), &data);
             let last = watched.program.sites.len() - 1;
             bind(&mut watched, 1, 0, how);
             bind(&mut watched, 2, last, how);
@@ -66,8 +70,8 @@ fn incubating_seeds_leave_every_bit_of_the_host_alone() {
 fn a_twin_is_the_host_that_never_grafted() {
     for family in Family::ALL {
         let data = family.data();
-        let mut alone = family.host(&scenario(), &data);
-        let mut host = family.host(&scenario(), &data);
+        let mut alone = family.host(&Settings::default(), &data);
+        let mut host = family.host(&Settings::default(), &data);
         bind(&mut host, 1, 1, Incubation::StraightThrough);
         for _ in 0..20 {
             host.step().unwrap();
@@ -88,7 +92,7 @@ fn a_twin_is_the_host_that_never_grafted() {
 #[test]
 fn a_snapshot_gives_back_every_bit() {
     for family in Family::ALL {
-        let mut host = family.host(&scenario(), &family.data());
+        let mut host = family.host(&Settings::default(), &family.data());
         bind(&mut host, 1, 1, Incubation::StraightThrough);
         (0..10).for_each(|_| host.step().unwrap());
         graft(&mut host, 1, 5);
@@ -106,11 +110,10 @@ fn a_snapshot_gives_back_every_bit() {
 
 /// A host with a grafted seed, and the host in which its module is fossilised.
 fn fossil_of(family: Family, composition: Composition, site: usize) -> [HostRuntime; 2] {
-    let mut scenario = scenario();
-    scenario.kasmina.composition = composition;
+    let settings = Settings { composition, ..Settings::default() };
     // The masks of a module's dropout are the seed's before and the host's after: without it, bits can be compared.
     let data = family.data();
-    let mut bound = family.host(&scenario, &data);
+    let mut bound = family.host(&settings, &data);
     let module = bind(&mut bound, 1, site, Incubation::StraightThrough);
     (0..15).for_each(|_| bound.step().unwrap());
     graft(&mut bound, 1, 10);

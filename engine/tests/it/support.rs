@@ -9,12 +9,15 @@ use esper_engine::{
         CnnConfig, CnnForm, ImageNorm, Init, Loss, MlpConfig, NetworkGraph, Op, TransformerConfig,
     },
     program::{CompileOptions, Program},
-    runtime::{HostConfig, HostRuntime, SeedState},
-    scenario::{Adam, Incubation, Optimizer, Scenario},
+    runtime::{HostConfig, HostRuntime, LossMonitorConfig, SeedState},
     world::ids::{KernelId, SeedId},
 };
 use esper_kernels::cpu::Activation;
-use esper_nn::digest::Digest;
+use esper_nn::{
+    digest::Digest,
+    module::{Composition, Incubation},
+    optim::{Adam, Optimizer, Train},
+};
 
 /// What people train.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -94,22 +97,43 @@ impl Family {
         .expect("a sound host")
     }
 
-    pub fn host(self, scenario: &Scenario, data: &Arc<SplitData>) -> HostRuntime {
-        host_of(scenario, self.graph(0.1), data.clone())
+    pub fn host(self, settings: &Settings, data: &Arc<SplitData>) -> HostRuntime {
+        host_of(settings, self.graph(0.1), data.clone())
     }
 }
 
-pub fn scenario() -> Scenario {
-    let mut scenario = Scenario::default();
-    scenario.run.epochs = 4;
-    scenario.data.batch = 64;
-    scenario.train.optimizer = Optimizer::AdamW(Adam { lr: 1e-2, ..Adam::default() });
-    scenario
+/// What the tests vary of a host.
+pub struct Settings {
+    /// Threads that it may use.
+    pub threads: usize,
+    /// How a module's output joins it.
+    pub composition: Composition,
 }
 
-pub fn host_of(scenario: &Scenario, graph: NetworkGraph, data: Arc<SplitData>) -> HostRuntime {
+impl Default for Settings {
+    fn default() -> Self {
+        Self { threads: 2, composition: Composition::Residual }
+    }
+}
+
+pub fn host_of(settings: &Settings, graph: NetworkGraph, data: Arc<SplitData>) -> HostRuntime {
     let program = Program::compile(&graph, CompileOptions::HOST).expect("it compiles");
-    let config = HostConfig::new(scenario, 0, data, Arc::new(Cpu));
+    let optimizer = Optimizer::AdamW(Adam { lr: 1e-2, ..Adam::default() });
+    let train = Train { optimizer, ..Train::default() };
+    let watch = LossMonitorConfig {
+        is_enabled: true,
+        window_checks: 100,
+        divergence_sd: 6.0,
+        divergence_ratio: 3.0,
+        divergence_checks: 3,
+        collapse_checks: 100,
+        chance_loss: None,
+    };
+    let config = HostConfig {
+        threads: settings.threads,
+        composition: settings.composition,
+        ..HostConfig::new(data, 64, 4, train, watch, Arc::new(Cpu))
+    };
     HostRuntime::new(Arc::new(config), Arc::new(graph), Arc::new(program))
 }
 

@@ -1,14 +1,12 @@
 //! Bad blueprints: each breaks one rule, and validation must refuse it for that.
 
-use esper_engine::{
-    graph::{GraphError, Init, NetworkGraph, Op},
-    scenario::Karn,
-};
+use esper_engine::graph::{GraphError, Init, NetworkGraph, Op};
 use esper_kernels::cpu::Activation;
 use esper_nn::contract::Contract;
 
 use super::{
     chain::Chain,
+    config::Karn,
     families::attention,
     family::{BlueprintFamily, Family, everywhere, width},
 };

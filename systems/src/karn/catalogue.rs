@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 
 use bevy_ecs::prelude::*;
-use esper_engine::{
-    scenario::Karn,
-    world::plugin::{BuildError, Engine},
-};
+use esper_engine::world::plugin::{BuildError, Engine};
+use esper_nn::suggest::{after_sentence, nearest};
 
 use super::{
-    adversarial::adversarial_family, config::KarnConfig, controls::CONTROLS, families::FAMILIES,
+    adversarial::adversarial_family, config::Karn, controls::CONTROLS, families::FAMILIES,
     family::BlueprintFamily,
 };
 
@@ -56,8 +54,8 @@ impl Catalogue {
     /// # Errors
     ///
     /// Fails at a name that no family has.
-    pub fn select(&mut self, config: &KarnConfig) -> Result<(), CatalogueError> {
-        let Karn { catalogue: names, adversarial, .. } = &config.karn;
+    pub fn select(&mut self, karn: &Karn) -> Result<(), CatalogueError> {
+        let Karn { catalogue: names, adversarial, .. } = karn;
         for name in names {
             let is_asked_for = |family: &str| family == name;
             let mut is_known = self.0.contains_key(name);
@@ -87,7 +85,7 @@ impl Catalogue {
         known.extend(self.0.keys().map(String::as_str));
         known.sort_unstable();
         known.dedup();
-        let nearest = esper_engine::scenario::nearest(name, known.iter().copied());
+        let nearest = nearest(name, known.iter().copied());
         CatalogueError::Unknown {
             name: name.to_owned(),
             nearest: nearest.map(str::to_owned),
@@ -101,7 +99,7 @@ impl Catalogue {
 #[non_exhaustive]
 pub enum CatalogueError {
     /// No family of that name.
-    #[error("no blueprint is called `{name}`{}; there are {known}", suggest(nearest.as_deref()))]
+    #[error("no blueprint is called `{name}`{}; there are {known}", after_sentence(nearest.as_deref()))]
     Unknown {
         /// The name asked for.
         name: String,
@@ -116,10 +114,6 @@ pub enum CatalogueError {
         /// The name.
         name: String,
     },
-}
-
-fn suggest(nearest: Option<&str>) -> String {
-    nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
 }
 
 /// What Karn adds to [`Engine`].

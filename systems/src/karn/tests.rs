@@ -3,7 +3,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use esper_engine::{
     graph::{NetworkGraph, Op},
     program::Variant,
-    scenario::Karn,
     world::{
         blueprint::{Blueprint, BlueprintStatus, SiteContracts},
         components::ModuleContract,
@@ -62,9 +61,7 @@ fn every_family_keeps_the_shape_is_an_identity_at_birth_and_learns_at_once_at_ev
 #[test]
 fn a_module_that_ends_in_a_gate_is_an_identity_that_learns_too() {
     let mut catalogue = Catalogue::default();
-    let mut config = KarnConfig::default();
-    config.karn.catalogue = vec!["all".to_owned()];
-    catalogue.select(&config).unwrap();
+    catalogue.select(&Karn::default()).unwrap();
     for contract in contracts() {
         for drawn in design::draw_all(&catalogue, design::Gated(true), contract) {
             let Blueprint { graph, family, .. } = drawn.unwrap();
@@ -157,10 +154,7 @@ fn a_misspelt_blueprint_is_refused_with_the_nearest_name() {
     {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let karn = Karn { catalogue: owned(catalogue), adversarial: owned(adversarial) };
-        let config = KarnConfig { karn, ..KarnConfig::default() };
-        let mut engine = Engine::default();
-        engine.add_plugin(OonaPlugin).unwrap();
-        let error = engine.add_plugin(KarnPlugin { config }).err().expect("no such blueprint");
+        let error = Catalogue::default().select(&karn).unwrap_err();
         assert!(error.to_string().contains(&format!("did you mean `{near}`")), "{error}");
     }
 }
@@ -186,10 +180,10 @@ impl BlueprintFamily for Doubling {
 #[test]
 fn each_contract_is_designed_for_once_and_strangers_take_part() {
     let mut engine = Engine::default();
-    let karn = Karn { catalogue: vec!["low_rank".into(), "noop".into()], adversarial: vec![] };
-    let config = KarnConfig { karn, ..KarnConfig::default() };
-    engine.add_plugin(OonaPlugin).unwrap();
-    engine.add_plugin(KarnPlugin { config }).unwrap();
+    engine.world_mut().insert_resource(crate::testing::scenario(|scenario| {
+        scenario[KARN].catalogue = vec!["low_rank".into(), "noop".into()];
+    }));
+    engine.add_plugin(OonaPlugin).unwrap().add_plugin(KarnPlugin).unwrap();
     engine.add_blueprint(Doubling).unwrap();
     assert!(engine.add_blueprint(Doubling).is_err(), "the name is taken");
     let count = |engine: &mut Engine| {

@@ -1,14 +1,12 @@
 //! Stages that end by themselves.
 
 use bevy_ecs::prelude::*;
-use esper_engine::{
-    scenario::Incubation,
-    world::{
-        components::{Active, Alpha},
-        gate::Gate,
-        stage::Stage,
-    },
+use esper_engine::world::{
+    components::{Active, Alpha},
+    gate::Gate,
+    stage::Stage,
 };
+use esper_nn::module::Incubation;
 
 use super::{
     fossilize::{HostPrograms, fossilize},

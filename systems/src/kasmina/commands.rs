@@ -5,16 +5,14 @@ use bevy_ecs::{
     prelude::*,
     system::{SystemParam, SystemState},
 };
-use esper_engine::{
-    scenario::Incubation,
-    world::{
-        blueprint::BlueprintStatus,
-        components::{Embargo, ModuleContract, SeedModule},
-        gate::Gate,
-        ids::{BlueprintId, Index, SeedId},
-        stage::Stage,
-    },
+use esper_engine::world::{
+    blueprint::BlueprintStatus,
+    components::{Embargo, ModuleContract, SeedModule},
+    gate::Gate,
+    ids::{BlueprintId, Index, SeedId},
+    stage::Stage,
 };
+use esper_nn::module::Incubation;
 
 use super::{
     fossilize::{HostPrograms, fossilize},

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bevy_ecs::{prelude::*, system::SystemParam};
 use esper_engine::{
     runtime::module_prefix,
-    scenario::{Composition, Counterfactual},
     world::{
         components::{Blend, Recompiling},
         hosts::HostsMut,
@@ -14,9 +13,13 @@ use esper_engine::{
         stage::Stage,
     },
 };
-use esper_nn::graph::{self, NetworkGraph, Op};
+use esper_nn::{
+    graph::{self, NetworkGraph, Op},
+    module::Composition,
+};
 
 use super::{
+    config::Counterfactual,
     graft::drop_twin,
     lifecycle::{Lifecycle, Seed},
     plant::{SeedPlaces, sample_planted_sites},

@@ -2,14 +2,17 @@
 
 use esper_engine::{
     runtime::{HostRuntime, Ramp},
-    scenario::{Counterfactual, Incubation},
     world::{
         components::{Blend, Faulted, Pinned, TwinOf, Withdrawing},
         stage::Stage,
     },
 };
+use esper_nn::module::Incubation;
 
-use super::lifecycle::{Lifecycle, Seed};
+use super::{
+    config::Counterfactual,
+    lifecycle::{Lifecycle, Seed},
+};
 
 /// Forks the host and starts to blend the seed in.
 pub(super) fn begin(lifecycle: &mut Lifecycle, seed: &mut Seed) {

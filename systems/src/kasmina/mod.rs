@@ -21,33 +21,36 @@ mod plant;
 mod reports;
 mod rollback;
 
-pub use config::KasminaConfig;
+pub use config::{Counterfactual, KASMINA, Kasmina, KasminaConfig, LIMITS, Limits};
 pub use gates::{Interval, paired_interval};
 pub use lifecycle::Tried;
 pub use plant::NextSeed;
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::plugin::{
-    BuildError, Engine, Plugin, SenseSystems, Tick, TransformSystems,
+use esper_engine::{
+    scenario::Sections,
+    world::plugin::{BuildError, Engine, Plugin, SenseSystems, Tick, TransformSystems},
 };
 
 /// Adds [Kasmina](self).
-pub struct KasminaPlugin {
-    /// How seeds live.
-    pub config: KasminaConfig,
-}
+pub struct KasminaPlugin;
 
 impl Plugin for KasminaPlugin {
     fn name(&self) -> &'static str {
         "kasmina"
     }
 
+    fn sections(&self, sections: &mut Sections) {
+        sections.add::<Kasmina>().add::<Limits>().add_check(config::check_hosts);
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
         if !engine.has_plugin("oona") {
             return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
         }
+        let config = KasminaConfig::new(engine.scenario());
         let world = engine.world_mut();
-        world.insert_resource(self.config.clone());
+        world.insert_resource(config);
         world.init_resource::<NextSeed>();
         world.init_resource::<Tried>();
         world.init_resource::<lifecycle::EndedSeeds>();

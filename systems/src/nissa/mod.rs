@@ -20,7 +20,7 @@ mod systems;
 mod table;
 
 pub use components::{NissaState, SeedTally};
-pub use config::{NissaConfig, ProgressMode};
+pub use config::{NISSA, Nissa, NissaConfig, ProgressMode};
 pub use diagnostics::NissaError;
 pub use events::{KernelAdopted, Recorded, RunEnded, RunStarted};
 pub use inspect::{Inspection, JudgedGate, SeedHistory, StageEntered};
@@ -32,14 +32,15 @@ pub use table::table;
 use bevy_ecs::prelude::*;
 use esper_engine::{
     journal::Journal,
+    scenario::Sections,
     world::plugin::{BuildError, Engine, Plugin, Tick, TickSystems},
 };
 
 /// Adds [Nissa](self), with a journal in memory until [`start`] or [`resume`] gives it a file.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NissaPlugin {
-    /// What is written and shown.
-    pub config: NissaConfig,
+    /// How progress is shown.
+    pub progress: ProgressMode,
 }
 
 impl Plugin for NissaPlugin {
@@ -47,14 +48,20 @@ impl Plugin for NissaPlugin {
         "nissa"
     }
 
+    fn sections(&self, sections: &mut Sections) {
+        sections.add::<Nissa>();
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
         if !engine.has_plugin("oona") {
             return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
         }
+        // A configuration that was put in place before stays.
+        let asked = NissaConfig::new(engine.scenario(), self.progress);
         let world = engine.world_mut();
-        world.insert_resource(self.config);
-        world.insert_resource(Journal::in_memory(self.config.events_max));
-        world.insert_resource(Progress::new(self.config.progress));
+        let config = *world.get_resource_or_insert_with(|| asked);
+        world.insert_resource(Journal::in_memory(config.events_max));
+        world.insert_resource(Progress::new(config.progress));
         world.init_resource::<NissaState>();
         world.init_resource::<metrics::Metrics>();
         engine.add_saved::<NissaState>("nissa").add_systems(

@@ -174,15 +174,20 @@ fn design(world: &mut World) {
     });
 }
 
+fn quiet() -> NissaConfig {
+    NissaConfig::new(&crate::testing::scenario(|_| {}), ProgressMode::Quiet)
+}
+
 fn engine_with(config: NissaConfig) -> Engine {
     let mut engine = Engine::default();
-    engine.add_plugin(OonaPlugin).unwrap().add_plugin(NissaPlugin { config }).unwrap();
+    engine.world_mut().insert_resource(config);
+    engine.add_plugin(OonaPlugin).unwrap().add_plugin(NissaPlugin::default()).unwrap();
     engine.add_systems(Tick, act.in_set(TickSystems::Transform));
     engine
 }
 
 fn engine() -> Engine {
-    engine_with(NissaConfig::default())
+    engine_with(quiet())
 }
 
 fn started() -> RunStarted {
@@ -304,7 +309,7 @@ fn a_row_of_metrics_is_an_epoch_of_a_host() {
     assert_eq!(lines[4], "4,2,1,40,0.25,0.25,nan,,0.001,100,1");
 
     let dir = run_dir(base.path());
-    let mut engine = engine_with(NissaConfig { metrics_every_epochs: 3, ..NissaConfig::default() });
+    let mut engine = engine_with(NissaConfig { metrics_every_epochs: 3, ..quiet() });
     start(engine.world_mut(), Some(&dir), &started()).unwrap();
     engine.run();
     assert_eq!(files(&dir).1.lines().count() as u64, 1 + N_HOSTS * 2, "epochs 3 and 6");
@@ -412,7 +417,7 @@ fn a_full_disk_fails_the_run_and_names_the_file() {
 fn too_many_events_fail_the_run_and_its_record_ends_with_what_was_written() {
     let base = tempfile::tempdir().unwrap();
     let dir = run_dir(base.path());
-    let mut engine = engine_with(NissaConfig { events_max: 9, ..NissaConfig::default() });
+    let mut engine = engine_with(NissaConfig { events_max: 9, ..quiet() });
     start(engine.world_mut(), Some(&dir), &started()).unwrap();
     let RunStatus::Failed(reason) = engine.run() else { panic!("the limit holds") };
     assert!(reason.contains("limits.events_max"), "{reason}");

@@ -2,17 +2,19 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use esper_engine::{
-    scenario::{Action, ScheduledAction},
-    world::{
-        gate::Gate,
-        ids::{HostId, SeedId, SiteId},
-        stage::Stage,
-    },
+use esper_engine::world::{
+    gate::Gate,
+    ids::{HostId, SeedId, SiteId},
+    stage::Stage,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Policy, components::Observation, config::TamiyoConfig, diagnostics::epochs};
+use super::{
+    Policy,
+    components::Observation,
+    config::{Action, ScheduledAction, TamiyoConfig},
+    diagnostics::epochs,
+};
 use crate::oona::{SeedAction, SeedCommand, SeedReport};
 
 /// Keeps each appointment once a host, from its epoch on until it can be kept.
@@ -35,7 +37,7 @@ impl Fixed {
         Self {
             timetable: config.tamiyo.timetable.clone(),
             sites: config.sites.clone(),
-            is_direct: config.is_direct(),
+            is_direct: config.is_direct,
             kept: Vec::new(),
         }
     }

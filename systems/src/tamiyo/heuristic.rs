@@ -112,7 +112,7 @@ impl Heuristic {
             .filter(|offer| {
                 offer.is_ready
                     && offer.contract == seed.contract
-                    && params + offer.params_elems <= self.config.limits.params_max
+                    && params + offer.params_elems <= self.config.params_max
                     && !chosen.contains(&(seed.site, offer.blueprint))
                     && view.past(seed.host, seed.site, offer.blueprint).is_none()
             })
@@ -124,7 +124,7 @@ impl Heuristic {
             return;
         }
         let training = || view.seeds_of(host.host).filter(|seed| seed.stage == Stage::Training);
-        if self.config.is_direct() {
+        if self.config.is_direct {
             commands.extend(training().next().map(graft));
             return;
         }
@@ -142,7 +142,7 @@ impl Heuristic {
             return None; // Kasmina culls what G5 refuses.
         }
         let action = match seed.stage {
-            Stage::Evaluating if self.config.kasmina.fine_tune_steps > 0 => SeedAction::FineTune,
+            Stage::Evaluating if self.config.fine_tunes => SeedAction::FineTune,
             Stage::Evaluating | Stage::FineTuning => SeedAction::Fossilize,
             _ => return None,
         };

@@ -16,15 +16,20 @@ mod random;
 mod systems;
 
 pub use components::{ActivePolicy, Candidate, DormantSeed, Observation, Verdict};
-pub use config::TamiyoConfig;
+pub use config::{Action, PolicyKind, ScheduledAction, TAMIYO, Tamiyo, TamiyoConfig};
 pub use fixed::Fixed;
 pub use heuristic::Heuristic;
 pub use random::Random;
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use bevy_ecs::prelude::*;
 use esper_engine::{
-    scenario,
-    world::plugin::{BuildError, Engine, Plugin, Tick, TickSystems},
+    scenario::Sections,
+    world::{
+        ids::HostId,
+        plugin::{BuildError, Engine, Plugin, Tick, TickSystems},
+    },
 };
 
 use crate::oona::SeedCommand;
@@ -50,14 +55,19 @@ pub trait Policy: Send + Sync + 'static {
 }
 
 /// Adds [Tamiyo](self), deciding as its configuration says.
+#[derive(Clone, Debug, Default)]
 pub struct TamiyoPlugin {
-    /// Who decides, and how.
-    pub config: TamiyoConfig,
+    /// Every host's sites by name, in the order of its program.
+    pub sites: BTreeMap<HostId, Arc<[String]>>,
 }
 
 impl Plugin for TamiyoPlugin {
     fn name(&self) -> &'static str {
         "tamiyo"
+    }
+
+    fn sections(&self, sections: &mut Sections) {
+        sections.add::<Tamiyo>().add_check(config::check_timetable);
     }
 
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
@@ -66,11 +76,12 @@ impl Plugin for TamiyoPlugin {
         }
         // A policy that was put in place before stays: that is how a stranger brings its own.
         if engine.world().get_resource::<ActivePolicy>().is_none() {
-            let policy: Option<Box<dyn Policy>> = match self.config.tamiyo.policy {
-                scenario::Policy::Off => None,
-                scenario::Policy::Fixed => Some(Box::new(Fixed::new(&self.config))),
-                scenario::Policy::Random => Some(Box::new(Random::new(&self.config))),
-                scenario::Policy::Heuristic => Some(Box::new(Heuristic::new(&self.config))),
+            let config = TamiyoConfig::new(engine.scenario(), self.sites.clone());
+            let policy: Option<Box<dyn Policy>> = match config.tamiyo.policy {
+                PolicyKind::Off => None,
+                PolicyKind::Fixed => Some(Box::new(Fixed::new(&config))),
+                PolicyKind::Random => Some(Box::new(Random::new(&config))),
+                PolicyKind::Heuristic => Some(Box::new(Heuristic::new(&config))),
             };
             engine.world_mut().insert_resource(ActivePolicy(policy));
         }

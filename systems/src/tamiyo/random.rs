@@ -21,7 +21,7 @@ impl Random {
         Self {
             run_seed: config.run_seed,
             action_rate: config.tamiyo.action_rate,
-            is_direct: config.is_direct(),
+            is_direct: config.is_direct,
         }
     }
 

@@ -14,46 +14,35 @@ mod systems;
 mod tests;
 
 pub use compile::{COMPILE, COMPILE_HOST, CompileJob, Compiled, DEVICE, HostCompileJob};
-pub use config::TezzeretConfig;
+pub use config::{TEZZERET, Tezzeret};
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
-    forge::{AdmitSystems, ForgeConfig},
+    forge::AdmitSystems,
+    scenario::Sections,
     world::plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
 };
 
 /// Adds [Tezzeret](self).
-#[derive(Clone, Debug, Default)]
-pub struct TezzeretPlugin {
-    /// Workers, and when their results enter the world.
-    pub config: TezzeretConfig,
-}
-
-impl TezzeretPlugin {
-    fn forge(&self, name: &'static str) -> ForgeConfig {
-        let TezzeretConfig { mode, n_workers, queue_max, latency_ticks, timeout_ms } = self.config;
-        ForgeConfig {
-            mode,
-            n_workers,
-            queue_max,
-            latency_ticks,
-            timeout_ms,
-            ..ForgeConfig::new(name)
-        }
-    }
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TezzeretPlugin;
 
 impl Plugin for TezzeretPlugin {
     fn name(&self) -> &'static str {
         "tezzeret"
     }
 
+    fn sections(&self, sections: &mut Sections) {
+        sections.add::<Tezzeret>();
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
         if !engine.has_plugin("oona") {
             return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
         }
-        engine.add_forge::<CompileJob>(self.forge(COMPILE))?;
-        engine.add_forge::<HostCompileJob>(self.forge(COMPILE_HOST))?;
+        let tezzeret: Tezzeret = engine.scenario().or_default();
+        engine.add_forge::<CompileJob>(tezzeret.forge(COMPILE))?;
+        engine.add_forge::<HostCompileJob>(tezzeret.forge(COMPILE_HOST))?;
         engine.world_mut().init_resource::<systems::WaitingHosts>();
         engine.add_saved::<systems::WaitingHosts>("tezzeret.waiting_hosts");
         engine.add_systems(

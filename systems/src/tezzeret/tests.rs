@@ -14,8 +14,11 @@ use esper_engine::{
 };
 use esper_nn::{contract::Contract, digest::Digest};
 
-use super::{config::TezzeretConfig, *};
-use crate::oona::{JobAdmitted, OonaPlugin, ProgramChangeRequested, ProgramReady, Transfer};
+use super::{config::TEZZERET, *};
+use crate::{
+    oona::{JobAdmitted, OonaPlugin, ProgramChangeRequested, ProgramReady, Transfer},
+    testing::scenario,
+};
 
 /// What the journal would have kept of admissions.
 #[derive(Resource, Default)]
@@ -27,9 +30,11 @@ fn keep(mut admissions: MessageReader<JobAdmitted>, mut journal: ResMut<Journal>
 
 fn engine() -> Engine {
     let mut engine = Engine::default();
-    let config = TezzeretConfig { latency_ticks: 2, queue_max: 2, ..TezzeretConfig::default() };
-    engine.add_plugin(OonaPlugin).unwrap();
-    engine.add_plugin(TezzeretPlugin { config }).unwrap();
+    engine.world_mut().insert_resource(scenario(|scenario| {
+        scenario[TEZZERET].latency_ticks = 2;
+        scenario[TEZZERET].queue_max = 2;
+    }));
+    engine.add_plugin(OonaPlugin).unwrap().add_plugin(TezzeretPlugin).unwrap();
     engine.world_mut().init_resource::<Journal>();
     engine.add_systems(Tick, keep.in_set(TickSystems::Record));
     engine

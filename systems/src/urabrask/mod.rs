@@ -22,33 +22,36 @@ mod tags;
 mod tests;
 mod validate;
 
-pub use config::{Rules, UrabraskConfig, VALIDATE};
+pub use config::{Rules, URABRASK, Urabrask, UrabraskConfig, VALIDATE};
 pub use job::{Candidate, ValidateJob, Verdict};
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
     forge::AdmitSystems,
+    scenario::Sections,
     world::plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
 };
 
 /// Adds [Urabrask](self).
-#[derive(Clone, Debug, Default)]
-pub struct UrabraskPlugin {
-    /// What is refused, and who does the work.
-    pub config: UrabraskConfig,
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UrabraskPlugin;
 
 impl Plugin for UrabraskPlugin {
     fn name(&self) -> &'static str {
         "urabrask"
     }
 
+    fn sections(&self, sections: &mut Sections) {
+        sections.add::<Urabrask>();
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
         if !engine.has_plugin("oona") {
             return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
         }
-        engine.add_forge::<ValidateJob>(self.config.forge())?;
-        engine.world_mut().insert_resource(self.config.rules());
+        let config = UrabraskConfig::new(engine.scenario());
+        engine.add_forge::<ValidateJob>(config.forge())?;
+        engine.world_mut().insert_resource(config.rules());
         engine.add_systems(
             Tick,
             (

@@ -30,7 +30,11 @@ fn job_at(graph: NetworkGraph, contract: Contract) -> ValidateJob {
         candidates: Variant::ALL.map(candidate).to_vec(),
         graph: Arc::new(graph),
         must_grow: true,
-        rules: Rules { bench_repeats: 3, batch: 16, ..UrabraskConfig::default().rules() },
+        rules: Rules {
+            bench_repeats: 3,
+            batch: 16,
+            ..UrabraskConfig::new(&crate::testing::scenario(|_| {})).rules()
+        },
     }
 }
 

@@ -36,7 +36,7 @@ mod verify;
 mod write;
 
 pub use components::OpenLibrary;
-pub use config::{LibraryPlace, UrzaConfig};
+pub use config::{LibraryPlace, URZA, Urza, UrzaConfig};
 pub use error::{Damage, LibraryError, LibraryErrorKind};
 pub use gc::{GcOptions, GcReport, gc};
 pub use list::{
@@ -56,9 +56,12 @@ pub use verify::{Finding, file_digest, verify};
 pub use write::{Committed, TAG_MAX_BYTES, TAGS_MAX};
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
-    kernel::Library,
-    plugin::{BuildError, Engine, Plugin, Tick, TickSystems},
+use esper_engine::{
+    scenario::Sections,
+    world::{
+        kernel::Library,
+        plugin::{BuildError, Engine, Plugin, Tick, TickSystems},
+    },
 };
 
 /// What Urza does in [`TickSystems::Record`], in this order.
@@ -72,6 +75,7 @@ pub enum UrzaSystems {
 }
 
 /// Adds [Urza](self).
+#[derive(Clone, Debug, Default)]
 pub struct UrzaPlugin {
     /// Which library, and in whose name.
     pub config: UrzaConfig,
@@ -80,6 +84,10 @@ pub struct UrzaPlugin {
 impl Plugin for UrzaPlugin {
     fn name(&self) -> &'static str {
         "urza"
+    }
+
+    fn sections(&self, sections: &mut Sections) {
+        sections.add::<Urza>();
     }
 
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {

@@ -2,7 +2,6 @@
 
 use esper_engine::{
     runtime::{FlopsAccount, Split},
-    scenario::Counterfactual,
     world::{
         components::Telemetry,
         gate::{GateEvidence, GateVerdict},
@@ -11,7 +10,10 @@ use esper_engine::{
 };
 
 use super::interval::{Interval, paired_interval};
-use crate::kasmina::lifecycle::{Lifecycle, Seed};
+use crate::kasmina::{
+    config::Counterfactual,
+    lifecycle::{Lifecycle, Seed},
+};
 
 /// Looks in a row that have to find the lower bound above the threshold before G5 passes.
 ///

@@ -6,20 +6,23 @@ use super::{
     super::{GraphError, Init, Loss, NetworkGraph, NodeIndex, Op, Pool},
     BATCH_NORM_MOMENTUM, HostBuilder, NORM_EPS, refuse,
 };
+use crate::words;
 
 /// Pixels of the last map up to which a VGG-like network reads every pixel: those of torchvision's, 7x7.
 const FLATTEN_MAX_PIXELS: usize = 49;
 
-/// How the blocks of a convolutional network are joined.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CnnForm {
-    /// Basic blocks around which a shortcut leads, in the form for small images: no pool, and a first convolution of
-    /// stride 1 (He et al. 2016, section 4.2). Every stage but the first halves its images by the stride of its first
-    /// block, whose shortcut is a 1x1 convolution (option B there, and torchvision's).
-    #[default]
-    ResNet,
-    /// Plain blocks, each stage ending in a 2x2 max pool (Simonyan and Zisserman 2015, section 2.1).
-    Vgg,
+words! {
+    /// How the blocks of a convolutional network are joined.
+    #[derive(Default)]
+    CnnForm {
+        /// Basic blocks around which a shortcut leads, in the form for small images: no pool, and a first convolution of
+        /// stride 1 (He et al. 2016, section 4.2). Every stage but the first halves its images by the stride of its first
+        /// block, whose shortcut is a 1x1 convolution (option B there, and torchvision's).
+        #[default]
+        ResNet = "resnet",
+        /// Plain blocks, each stage ending in a 2x2 max pool (Simonyan and Zisserman 2015, section 2.1).
+        Vgg = "vgg",
+    }
 }
 
 /// What follows each convolution.

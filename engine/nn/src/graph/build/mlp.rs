@@ -7,18 +7,21 @@ use super::{
     super::{GraphError, Init, Loss, NetworkGraph, NodeIndex, Op},
     HostBuilder, NORM_EPS, refuse,
 };
+use crate::words;
 
-/// What follows a hidden layer's linear map.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub enum NormKind {
-    /// Nothing.
-    #[default]
-    None,
-    /// Layer norm.
-    Layer,
-    /// Root-mean-square norm.
-    Rms,
+words! {
+    /// What follows a hidden layer's linear map.
+    #[derive(Serialize, Deserialize, Default)]
+    #[serde(rename_all = "snake_case")]
+    NormKind {
+        /// Nothing.
+        #[default]
+        None = "none",
+        /// Layer norm.
+        Layer = "layer",
+        /// Root-mean-square norm.
+        Rms = "rms",
+    }
 }
 
 /// A multilayer perceptron.

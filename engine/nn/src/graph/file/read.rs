@@ -9,7 +9,7 @@ use super::{
     settings::{Keys, Setting, WORDS, blank, visit},
     written::{Content, Table, Value, clip},
 };
-use crate::suggest::nearest;
+use crate::suggest::{after_sentence, before_list, nearest};
 
 /// Longest name of a node.
 const NAME_LEN_MAX_BYTES: usize = 128;
@@ -153,10 +153,8 @@ impl Reader {
             return "is defined below it; inputs come first, so that a graph has no cycles"
                 .to_owned();
         }
-        match nearest(input, self.known.keys().map(String::as_str)) {
-            Some(near) => format!("is no node; did you mean `{near}`?"),
-            None => "is no node".to_owned(),
-        }
+        let near = nearest(input, self.known.keys().map(String::as_str));
+        format!("is no node{}", after_sentence(near))
     }
 
     /// Whether a loss reads predictions: a vector, or one at each position.
@@ -274,8 +272,6 @@ fn unknown_key(at: GraphFilePlace, key: &str, known: &[&str]) -> GraphFileError 
 /// `did you mean ...?`, and what is known.
 fn did_you_mean(word: &str, what: &str, known: &[&str]) -> String {
     let quoted: Vec<String> = known.iter().map(|it| format!("`{it}`")).collect();
-    match nearest(word, known.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`? {what} {}", quoted.join(", ")),
-        None => format!("{what} {}", quoted.join(", ")),
-    }
+    let near = nearest(word, known.iter().copied());
+    format!("{}{what} {}", before_list(near), quoted.join(", "))
 }

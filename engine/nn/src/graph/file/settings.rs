@@ -6,6 +6,7 @@ use super::{
     super::{BATCH_NORM_MOMENTUM, ELEMS_MAX, Init, Loss, NORM_EPS, Op, Pool, Shape},
     written::{Content, Table, Value},
 };
+use crate::word::Word;
 
 /// Kernels, strides and paddings are at most this: far above any real one, and products stay far from overflow.
 const EXTENT_MAX: usize = 4_096;
@@ -292,22 +293,11 @@ impl Setting for Activation {
         "\"relu\", \"gelu\", \"gelu_tanh\", \"silu\", \"tanh\" or \"sigmoid\"";
 
     fn read(value: &Value) -> Option<Self> {
-        read_word(value, &Self::ALL, activation_word)
+        read_word(value, <Self as Word>::ALL, Word::word)
     }
 
     fn write(&self) -> String {
-        activation_word(*self).to_owned().write()
-    }
-}
-
-const fn activation_word(activation: Activation) -> &'static str {
-    match activation {
-        Activation::Relu => "relu",
-        Activation::Gelu => "gelu",
-        Activation::GeluTanh => "gelu_tanh",
-        Activation::Silu => "silu",
-        Activation::Tanh => "tanh",
-        Activation::Sigmoid => "sigmoid",
+        self.word().to_owned().write()
     }
 }
 

@@ -1,7 +1,9 @@
 //! Keys set from outside the file.
 
 use super::{LEAST, parse, with};
-use crate::scenario::{Incubation, Optimizer, Override, Place, Policy};
+use esper::scenario::{
+    Incubation, KASMINA, Optimizer, Override, Place, PolicyKind, RUN, TAMIYO, TRAIN,
+};
 
 #[test]
 fn values_are_toml_and_bare_words_are_strings() {
@@ -50,10 +52,10 @@ fn overrides_take_the_place_of_the_file_and_the_last_wins() {
         set("kasmina={incubation=\"none\"}"),
     ];
     let scenario = parse(LEAST, "x.toml", &overrides).expect("it is good");
-    assert_eq!(scenario.run.epochs, 9);
-    assert_eq!(scenario.tamiyo.policy, Policy::Off);
-    assert_eq!(scenario.kasmina.incubation, Incubation::None);
-    assert!(matches!(scenario.train.optimizer, Optimizer::Sgd(sgd) if sgd.lr == 0.5));
+    assert_eq!(scenario[RUN].epochs, 9);
+    assert_eq!(scenario[TAMIYO].policy, PolicyKind::Off);
+    assert_eq!(scenario[KASMINA].incubation, Incubation::None);
+    assert!(matches!(&scenario[TRAIN].optimizer, Optimizer::Sgd(sgd) if sgd.lr == 0.5));
 }
 
 #[test]

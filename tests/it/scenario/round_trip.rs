@@ -2,20 +2,21 @@
 
 use proptest::prelude::*;
 
+use esper::scenario::{DATA, Optimizer, Override, Scenario, Sgd, TAMIYO, TRAIN, defaults};
+
 use super::{
-    LEAST, SHIPPED, Scenario,
+    LEAST, SHIPPED,
     keys::{KINDS, ROWS, set},
     parse,
 };
-use crate::scenario::Override;
 
 fn assert_round_trip(scenario: &Scenario) {
     let text = scenario.to_toml();
     let again = parse(&text, "another_name.toml", &[]).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(&again, scenario);
+    assert_eq!(&*again, scenario);
     assert_eq!(again.to_toml(), text);
     assert_eq!(again.digest(), scenario.digest());
-    assert_eq!(&scenario.checked().expect("it is good"), scenario);
+    assert_eq!(&*scenario.resolve().expect("it is good"), scenario);
 }
 
 #[test]
@@ -58,17 +59,17 @@ action = \"graft\"
 site = \"hidden0\"
 ";
     let scenario = parse(&text, "x.toml", &[]).expect("it is good");
-    assert_eq!(scenario.data.source, "it's \"here\"\\there");
-    assert_eq!(scenario.tamiyo.timetable.len(), 2);
+    assert_eq!(scenario[DATA].source, "it's \"here\"\\there");
+    assert_eq!(scenario[TAMIYO].timetable.len(), 2);
     assert_round_trip(&scenario);
 }
 
 #[test]
 fn scenarios_made_in_rust_are_checked_too() {
-    let mut scenario = Scenario::default();
-    scenario.train.clip_norm = Some(f64::NAN);
-    scenario.data.batch = 0;
-    let error = scenario.checked().expect_err("neither is allowed");
+    let mut scenario = defaults();
+    scenario[TRAIN].clip_norm = Some(f64::NAN);
+    scenario[DATA].batch = 0;
+    let error = scenario.resolve().expect_err("neither is allowed");
     let keys: Vec<&str> = error.problems.iter().map(|it| it.key.as_str()).collect();
     assert_eq!(keys, ["data.batch", "train.clip_norm"]);
 }
@@ -115,9 +116,9 @@ proptest! {
 
     #[test]
     fn reals_survive_being_written_to_the_last_bit(share in 1e-12_f64..0.8, lr in 1e-300_f64..1000.0) {
-        let mut scenario = Scenario::default();
-        scenario.data.validation_share = share;
-        scenario.train.optimizer = crate::scenario::Optimizer::Sgd(crate::scenario::Sgd {
+        let mut scenario = defaults();
+        scenario[DATA].validation_share = share;
+        scenario[TRAIN].optimizer = Optimizer::Sgd(Sgd {
             lr,
             ..Default::default()
         });

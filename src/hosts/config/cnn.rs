@@ -1,14 +1,10 @@
 //! `kind = "cnn"`: stages of convolutions.
 
-use super::{
-    super::{
-        keys::{Given, Keys, Section},
-        value::{Interval, List},
-        word::words,
-    },
-    Activation,
-};
-use crate::graph::{self, CnnConfig, ImageNorm};
+use esper_engine::scenario::{Given, Interval, Keys, List, Rules, Table, words};
+use esper_kernels::cpu::Activation;
+use esper_nn::graph::{CnnConfig, CnnForm, ImageNorm};
+
+use super::nearest_divisor;
 
 /// Stages of blocks of convolutions, each stage at half the resolution of the one before.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,16 +28,6 @@ pub struct Cnn {
 }
 
 words! {
-    /// How the blocks of a [`Cnn`] are made.
-    CnnForm {
-        /// Two convolutions and a shortcut; stages begin with a stride (He et al. 2016, section 4.2).
-        Resnet = "resnet",
-        /// One convolution; stages end with a max pool (Simonyan and Zisserman 2015, section 2.1).
-        Vgg = "vgg",
-    }
-}
-
-words! {
     /// The word of an [`ImageNorm`].
     ImageNormKind {
         /// [`ImageNorm::Batch`].
@@ -59,15 +45,12 @@ impl Cnn {
         CnnConfig {
             input,
             n_outputs,
-            form: match self.form {
-                CnnForm::Resnet => graph::CnnForm::ResNet,
-                CnnForm::Vgg => graph::CnnForm::Vgg,
-            },
+            form: self.form,
             channels: self.channels.clone(),
             blocks: self.blocks.clone(),
             kernel: self.kernel,
             norm: self.norm,
-            activation: self.activation.into(),
+            activation: self.activation,
             dropout: self.dropout as f32,
             sites: sites.to_vec(),
         }
@@ -91,7 +74,47 @@ const fn kind_of(norm: ImageNorm) -> ImageNormKind {
     }
 }
 
-impl Section for Cnn {
+impl Cnn {
+    /// Checks what no key can tell alone.
+    pub(super) fn check(&self, rules: &mut Rules<'_, '_>) {
+        let n_stages = self.channels.len();
+        rules.hold(
+            self.blocks.len() == n_stages,
+            &["host.blocks", "host.channels"],
+            format!(
+                "must have an entry for each of the {n_stages} `host.channels`, has {}",
+                self.blocks.len()
+            ),
+            format!("for example `blocks = {:?}`", vec![1; n_stages]),
+        );
+        rules.hold(
+            !self.kernel.is_multiple_of(2),
+            &["host.kernel"],
+            format!("must be odd, so that it has a middle, is {}", self.kernel),
+            format!("for example `kernel = {}`", self.kernel.saturating_sub(1).max(1)),
+        );
+        if let ImageNorm::Group { groups } = self.norm {
+            let odd = self.channels.iter().copied().find(|it| !it.is_multiple_of(groups));
+            let common = self.channels.iter().copied().fold(0, gcd);
+            rules.hold(
+                odd.is_none(),
+                &["host.groups", "host.channels"],
+                format!(
+                    "must divide the channels of every stage, and {groups} does not divide {}",
+                    odd.unwrap_or_default()
+                ),
+                format!("for example `groups = {}`", nearest_divisor(groups, common)),
+            );
+        }
+    }
+}
+
+/// The greatest common divisor.
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+impl Table for Cnn {
     fn keys(&mut self, keys: &mut impl Keys) {
         let list = |item| List { len: 1..=16, item, is_distinct: false };
         keys.key("form", &mut self.form, ());
@@ -116,7 +139,7 @@ impl Section for Cnn {
 impl Default for Cnn {
     fn default() -> Self {
         Self {
-            form: CnnForm::Resnet,
+            form: CnnForm::ResNet,
             channels: vec![16, 32],
             blocks: vec![1, 1],
             kernel: 3,

@@ -5,19 +5,26 @@ mod mlp;
 mod transformer;
 
 pub use self::{
-    cnn::{Cnn, CnnForm, ImageNormKind},
-    mlp::{Mlp, Norm},
+    cnn::{Cnn, ImageNormKind},
+    mlp::Mlp,
     transformer::{Transformer, TransformerForm, TransformerKind},
 };
-use super::{
-    data::PATH,
-    keys::{Given, Keys, Section},
-    value::{List, Text},
-    word::words,
+use esper_engine::scenario::{
+    Given, Key, Keys, List, PATH, Rules, Scenario, Section, Table, Text, words,
 };
-use crate::program::SITES_MAX;
+use esper_nn::{
+    program::SITES_MAX,
+    suggest::{clip, did_you_mean},
+};
+use esper_systems::{
+    kasmina::{Kasmina, Limits},
+    tamiyo::{PolicyKind, Tamiyo},
+};
 
-/// The network as it is before anything grows (DESIGN §6, §9).
+/// The key of `[host]`.
+pub const HOST: Key<Host> = Key::new();
+
+/// The network as it is before anything grows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Host {
     /// What is built. Default: an [`Mlp`].
@@ -63,24 +70,6 @@ words! {
         Transformer = "transformer",
         /// [`Network::Graph`].
         Graph = "graph",
-    }
-}
-
-words! {
-    /// An element-wise nonlinearity.
-    Activation {
-        /// `max(x, 0)`.
-        Relu = "relu",
-        /// `x Phi(x)` with the exact normal distribution function.
-        Gelu = "gelu",
-        /// `gelu` by its tanh approximation.
-        GeluTanh = "gelu_tanh",
-        /// `x sigmoid(x)`.
-        Silu = "silu",
-        /// The hyperbolic tangent.
-        Tanh = "tanh",
-        /// `1 / (1 + exp(-x))`.
-        Sigmoid = "sigmoid",
     }
 }
 
@@ -147,6 +136,52 @@ impl Network {
     }
 }
 
+/// The keys that decide which sites there are.
+const SHAPING: [&str; 5] =
+    ["host.kind", "host.form", "host.layers", "host.channels", "host.blocks"];
+
+/// Holds what is planned to grow to the sites that the host has. A graph's are in its file, and checked when that is
+/// read.
+pub fn check_sites(scenario: &Scenario, rules: &mut Rules<'_, '_>) {
+    let host = &scenario[HOST];
+    if let (Some(tamiyo), Network::Mlp(_) | Network::Cnn(_) | Network::Transformer(_)) =
+        (scenario.get::<Tamiyo>(), &host.network)
+    {
+        let policy = tamiyo.policy;
+        rules.hold(
+            policy == PolicyKind::Off || !host.sites.is_empty(),
+            &["host.sites", "host.kind", "tamiyo.policy"],
+            format!("must name a site for policy \"{policy}\" to grow at"),
+            "for example `sites = [\"hidden0\"]`, or `policy = \"off\"`",
+        );
+        let sites: Vec<&str> = host.sites.iter().map(String::as_str).collect();
+        for (index, entry) in tamiyo.timetable.iter().enumerate() {
+            let at = format!("tamiyo.timetable[{index}].site");
+            rules.hold(
+                sites.contains(&entry.site.as_str()),
+                &[&[at.as_str(), "host.sites"], SHAPING.as_slice()].concat(),
+                format!("no seed is planted at \"{}\"", clip(&entry.site)),
+                did_you_mean(&entry.site, "`host.sites`", &sites),
+            );
+        }
+    }
+    if let (Some(kasmina), Some(limits)) = (scenario.get::<Kasmina>(), scenario.get::<Limits>()) {
+        let n_seeds = host.sites.len() * kasmina.seeds_per_site;
+        rules.hold(
+            n_seeds <= limits.seeds_max,
+            &["limits.seeds_max", "kasmina.seeds_per_site", "host.sites"],
+            format!("must be at least the {n_seeds} seeds of a new host, is {}", limits.seeds_max),
+            format!("for example `seeds_max = {}`", 16 * n_seeds),
+        );
+    }
+}
+
+/// The divisor of `of` that lies nearest to `wanted`.
+fn nearest_divisor(wanted: usize, of: usize) -> usize {
+    let divisors = (1..=of).filter(|&it| of.is_multiple_of(it));
+    divisors.min_by_key(|it| it.abs_diff(wanted)).unwrap_or(1)
+}
+
 /// Names of sites; which of them a host has is checked when its network is known.
 const SITE: Text = Text {
     form: "the name of a site",
@@ -156,6 +191,8 @@ const SITE: Text = Text {
 };
 
 impl Section for Host {
+    const NAME: &'static str = "host";
+
     fn keys(&mut self, keys: &mut impl Keys) {
         let mut kind = self.kind();
         keys.kind("kind", &mut kind);
@@ -202,9 +239,28 @@ impl Section for Host {
         .map(|(words, network)| (words, Self::new(network)))
         .into()
     }
+
+    fn check(&self, rules: &mut Rules<'_, '_>) {
+        match &self.network {
+            Network::Cnn(cnn) => cnn.check(rules),
+            Network::Transformer(transformer) => transformer.check(rules),
+            Network::Mlp(_) | Network::Graph(_) => {}
+        }
+        let known = self.network.known_sites();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        for (index, site) in self.sites.iter().enumerate() {
+            let at = format!("host.sites[{index}]");
+            rules.hold(
+                known.contains(&site.as_str()),
+                &[&[at.as_str()], SHAPING.as_slice()].concat(),
+                format!("this host has no site \"{}\"", clip(site)),
+                did_you_mean(site, "sites of this host", &known),
+            );
+        }
+    }
 }
 
-impl Section for GraphFile {
+impl Table for GraphFile {
     fn keys(&mut self, keys: &mut impl Keys) {
         keys.required("file", &mut self.file, PATH);
     }
@@ -219,18 +275,5 @@ impl Default for Host {
 impl Default for GraphFile {
     fn default() -> Self {
         Self { file: "graphs/host.toml".to_owned() }
-    }
-}
-
-impl From<Activation> for esper_kernels::cpu::Activation {
-    fn from(activation: Activation) -> Self {
-        match activation {
-            Activation::Relu => Self::Relu,
-            Activation::Gelu => Self::Gelu,
-            Activation::GeluTanh => Self::GeluTanh,
-            Activation::Silu => Self::Silu,
-            Activation::Tanh => Self::Tanh,
-            Activation::Sigmoid => Self::Sigmoid,
-        }
     }
 }

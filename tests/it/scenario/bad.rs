@@ -1,7 +1,7 @@
 //! Bad scenarios: each is refused at the right place, with the right words.
 
 use super::{LEAST, parse};
-use crate::scenario::Place;
+use esper::scenario::Place;
 
 /// What is added after [`LEAST`] (six lines), where the problem stands, and parts of the message
 /// and of the help.
@@ -111,7 +111,7 @@ const WHOLE: &[Case] = &[
     ("[[run]]\nepochs = 30\n", (1, 1), "run: must be a table, is an array", "write `[run]`"),
     ("[run]\nepochs = 30\n[data]\nsource = \"digits\"\nbatch = 0\n[host]\nlayers = [64, 8, 10]\n", (5, 9), "data.batch: must be 1 to 65536, is 0", "`batch = 64`"),
     ("[run]\nepochs = 30\n[data]\nsource = \"digits\"\nvalidation_share = 0.5\ntest_share = 0.5\n[host]\nlayers = [64, 8, 10]\n", (5, 20), "must leave something to train on: 0.5", "`validation_share = 0.15`"),
-    ("[run]\nepochs = 30\ndevice = \"cuda:0\"\n[data]\nsource = \"digits\"\n[host]\nlayers = [64, 8, 10]\n", (3, 10), "\"cuda:0\" is not in this version", "`cpu`"),
+    ("[run]\nepochs = 30\ndevice = \"GPU 0\"\n[data]\nsource = \"digits\"\n[host]\nlayers = [64, 8, 10]\n", (3, 10), "run.device: must be 1 to 32 lowercase letters", "`device = \"cpu\"`"),
     ("[run]\nepochs = 30\nname = \"../up\"\n[data]\nsource = \"digits\"\n[host]\nlayers = [64, 8, 10]\n", (3, 8), "run.name: must be 1 to 64 letters", "`name = \"x\"`"),
     ("[run]\nepochs = 30\n[data]\nsource = \"digits\"\n[host]\nlayers = [64, -8, 10]\n", (6, 15), "host.layers[1]: must be 1 to 65536, is -8", "`layers = ["),
     ("[run]\r\nepochs = 30\r\n# é\r\n[data]\r\nsource = \"é\" x\r\n", (5, 14), "unexpected key or value", "TOML"),

@@ -1,11 +1,7 @@
 //! Every key with its default and the bounds its documentation gives.
 
 use super::{LEAST, parse};
-use crate::scenario::{
-    Override, Scenario, ScenarioError,
-    keys::{Given, Keys, Section},
-    value::Value,
-};
+use esper::scenario::{Override, Resolved, ScenarioError};
 
 /// A key, its default as it is written out, values it takes, and values it does not.
 pub(super) type Row =
@@ -75,6 +71,11 @@ pub(super) const ROWS: &[Row] = &[
     ("kasmina.confidence", "0.95", &["0.5", "0.999"], &["0.49", "1", "95"]),
     ("kasmina.harm_ratio", "1.5", &["1.01", "1000"], &["1", "1001"]),
     ("kasmina.telemetry_every_steps", "20", &["1", "1000000"], &["0", "1000001"]),
+    ("limits.params_max", "100000000", &["1", "10000000000"], &["0", "10000000001"]),
+    ("limits.grafts_max", "1", &["0"], &["2", "-1"]),
+    ("limits.seeds_max", "1024", &["2", "1000000"], &["0", "1", "1000001"]),
+    ("limits.hosts_max", "8192", &["2", "65536"], &["0", "1", "65537"]),
+    ("limits.events_max", "100000000", &["1000", "1000000000000"], &["999", "1000000000001"]),
     ("tamiyo.policy", "\"heuristic\"", &["off", "random"], &["graph", "greedy", "fixed", "false"]),
     ("tamiyo.germinate_share", "0.1", &["0", "0.3"], &["-0.1", "0.5", "1.1"]),
     ("tamiyo.germinate_until_share", "0.3333333333333333", &["0.1", "1"], &["0.05", "1.1"]),
@@ -100,11 +101,6 @@ pub(super) const ROWS: &[Row] = &[
     ("urza.path", "", &["\"shared/library.redb\""], &["\"\"", "1"]),
     ("nissa.progress", "true", &["false"], &["\"no\""]),
     ("nissa.metrics_every_epochs", "1", &["1000000"], &["0", "1000001"]),
-    ("limits.params_max", "100000000", &["1", "10000000000"], &["0", "10000000001"]),
-    ("limits.grafts_max", "1", &["0"], &["2", "-1"]),
-    ("limits.seeds_max", "1024", &["2", "1000000"], &["0", "1", "1000001"]),
-    ("limits.hosts_max", "8192", &["2", "65536"], &["0", "1", "65537"]),
-    ("limits.events_max", "100000000", &["1000", "1000000000000"], &["999", "1000000000001"]),
 ];
 
 /// The least that a scenario of each other kind says, and the keys that only such scenarios have.
@@ -147,42 +143,13 @@ pub(super) const KINDS: &[(&str, &[Row])] = &[
 ];
 
 /// Resolves `base` with `key` set to the TOML `value`.
-pub(super) fn set(base: &str, key: &str, value: &str) -> Result<Scenario, ScenarioError> {
+pub(super) fn set(base: &str, key: &str, value: &str) -> Result<Resolved, ScenarioError> {
     parse(base, "scenario.toml", &[Override::parse(&format!("{key}={value}"))?])
-}
-
-/// Lists keys and what they are written as.
-#[derive(Default)]
-struct Lister {
-    section: &'static str,
-    keys: Vec<(String, String)>,
-}
-
-impl Lister {
-    /// The keys of `scenario` with their values.
-    fn list(scenario: &Scenario) -> Vec<(String, String)> {
-        let mut lister = Self::default();
-        scenario.clone().keys(&mut lister);
-        lister.keys
-    }
-}
-
-impl Keys for Lister {
-    fn key<T: Value>(&mut self, name: &'static str, slot: &mut T, _rule: T::Rule) -> Given {
-        let path = format!("{}.{name}", self.section);
-        self.keys.push((path, slot.write().unwrap_or_default()));
-        Given::Yes
-    }
-
-    fn section<S: Section>(&mut self, name: &'static str, slot: &mut S) {
-        self.section = name;
-        slot.keys(self);
-    }
 }
 
 #[test]
 fn every_key_has_the_default_its_documentation_gives() {
-    let listed = Lister::list(&parse(LEAST, "scenario.toml", &[]).expect("it is good"));
+    let listed = parse(LEAST, "scenario.toml", &[]).expect("it is good").keys();
     let defaults: Vec<(&str, &str)> =
         listed.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     let documented: Vec<(&str, &str)> = ROWS.iter().map(|row| (row.0, row.1)).collect();
@@ -194,7 +161,7 @@ fn every_key_of_a_kind_has_the_default_its_documentation_gives() {
     let shared = |key: &str| ROWS.iter().any(|row| row.0 == key);
     for (base, rows) in KINDS {
         let scenario = parse(base, "scenario.toml", &[]);
-        let listed = Lister::list(&scenario.unwrap_or_else(|error| panic!("{base}{error}")));
+        let listed = scenario.unwrap_or_else(|error| panic!("{base}{error}")).keys();
         for (key, default, ..) in *rows {
             let found = listed.iter().find(|it| it.0 == *key);
             assert_eq!(found.map(|it| it.1.as_str()), Some(*default), "{key} of {base}");
@@ -210,12 +177,12 @@ fn every_key_of_a_kind_has_the_default_its_documentation_gives() {
 fn every_key_takes_its_bounds_and_nothing_beyond() {
     let least = [(LEAST, ROWS)];
     for (base, rows) in least.iter().chain(KINDS) {
-        let before = Lister::list(&parse(base, "scenario.toml", &[]).expect("it is good"));
+        let before = parse(base, "scenario.toml", &[]).expect("it is good").keys();
         for (key, default, taken, refused) in *rows {
             for value in *taken {
                 let scenario = set(base, key, value);
                 let scenario = scenario.unwrap_or_else(|error| panic!("{key} = {value}: {error}"));
-                let after = Lister::list(&scenario);
+                let after = scenario.keys();
                 assert_only_changes(key, value, &before, &after);
                 let written = &after.iter().find(|it| it.0 == *key).expect("it is listed").1;
                 let number = value.parse::<f64>().ok();

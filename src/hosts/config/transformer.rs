@@ -1,14 +1,10 @@
 //! `kind = "transformer"`: blocks of self-attention.
 
-use super::{
-    super::{
-        keys::{Given, Keys, Section},
-        value::Interval,
-        word::words,
-    },
-    Activation,
-};
-use crate::graph::{TransformerConfig, VitConfig};
+use esper_engine::scenario::{Given, Interval, Keys, Rules, Table, words};
+use esper_kernels::cpu::Activation;
+use esper_nn::graph::{TransformerConfig, VitConfig};
+
+use super::nearest_divisor;
 
 /// Pre-norm blocks of self-attention and a perceptron.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,7 +67,7 @@ impl Transformer {
             heads: self.heads,
             mlp_width: self.mlp_width,
             dropout: self.dropout as f32,
-            activation: self.activation.into(),
+            activation: self.activation,
             tied,
             sites: sites.to_vec(),
         }
@@ -95,7 +91,7 @@ impl Transformer {
             heads: self.heads,
             mlp_width: self.mlp_width,
             dropout: self.dropout as f32,
-            activation: self.activation.into(),
+            activation: self.activation,
             sites: sites.to_vec(),
         }
     }
@@ -139,7 +135,20 @@ impl TransformerForm {
     }
 }
 
-impl Section for Transformer {
+impl Transformer {
+    /// Checks what no key can tell alone.
+    pub(super) fn check(&self, rules: &mut Rules<'_, '_>) {
+        let Self { width, heads, .. } = *self;
+        rules.hold(
+            width.is_multiple_of(heads),
+            &["host.heads", "host.width"],
+            format!("must divide `host.width` ({width}), is {heads}"),
+            format!("for example `heads = {}`", nearest_divisor(heads, width)),
+        );
+    }
+}
+
+impl Table for Transformer {
     fn keys(&mut self, keys: &mut impl Keys) {
         let mut kind = self.form.kind();
         keys.kind("form", &mut kind);

@@ -1,14 +1,8 @@
 //! `kind = "mlp"`: a multilayer perceptron.
 
-use super::{
-    super::{
-        keys::{Keys, Section},
-        value::{Interval, List},
-        word::words,
-    },
-    Activation,
-};
-use crate::graph::{MlpConfig, NormKind};
+use esper_engine::scenario::{Interval, Keys, List, Table};
+use esper_kernels::cpu::Activation;
+use esper_nn::graph::{MlpConfig, NormKind};
 
 /// Linear layers with what lies between them.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,23 +12,11 @@ pub struct Mlp {
     /// What follows each hidden linear layer. Default `relu`.
     pub activation: Activation,
     /// What normalises each hidden layer, before its activation. Default `none`.
-    pub norm: Norm,
+    pub norm: NormKind,
     /// Probability of zeroing a hidden activation in training, 0 to below 1. Default 0.
     pub dropout: f64,
     /// Whether linear layers have a bias. Default true.
     pub bias: bool,
-}
-
-words! {
-    /// What normalises a hidden layer.
-    Norm {
-        /// Nothing.
-        None = "none",
-        /// Layer norm.
-        Layer = "layer",
-        /// Root-mean-square norm.
-        Rms = "rms",
-    }
 }
 
 impl Mlp {
@@ -42,12 +24,8 @@ impl Mlp {
     pub fn config(&self, sites: &[String]) -> MlpConfig {
         MlpConfig {
             layers: self.layers.clone(),
-            activation: self.activation.into(),
-            norm: match self.norm {
-                Norm::None => NormKind::None,
-                Norm::Layer => NormKind::Layer,
-                Norm::Rms => NormKind::Rms,
-            },
+            activation: self.activation,
+            norm: self.norm,
             dropout: self.dropout as f32,
             bias: self.bias,
             sites: sites.to_vec(),
@@ -55,7 +33,7 @@ impl Mlp {
     }
 }
 
-impl Section for Mlp {
+impl Table for Mlp {
     fn keys(&mut self, keys: &mut impl Keys) {
         let layers = List { len: 2..=64, item: 1..=65_536, is_distinct: false };
         keys.required("layers", &mut self.layers, layers);
@@ -71,7 +49,7 @@ impl Default for Mlp {
         Self {
             layers: vec![64, 8, 10],
             activation: Activation::Relu,
-            norm: Norm::None,
+            norm: NormKind::None,
             dropout: 0.0,
             bias: true,
         }
