@@ -1,6 +1,5 @@
 //! The hosts that a scenario asks for, for the data it names; and whether the two fit.
 
-pub mod config;
 mod examples;
 mod file;
 mod spec;

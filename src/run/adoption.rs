@@ -8,7 +8,6 @@ use std::{
     sync::Arc,
 };
 
-use crate::scenario::Scenario;
 use bevy_ecs::prelude::*;
 use esper_engine::{
     forge::Job,
@@ -29,6 +28,8 @@ use esper_systems::{
     urabrask::{Rules, UrabraskConfig},
     urza::{KernelRecord, LibraryError, OpenLibrary},
 };
+
+use crate::scenario::Scenario;
 
 /// Adopts the kernels that another run left valid in the open library, as far as they keep this scenario's limits.
 ///

@@ -10,6 +10,8 @@
 //! assert!(error.to_string().starts_with("kasmina.rho: must be above 0 and at most 10, is 20"));
 //! ```
 
+mod host;
+
 pub use esper_data::{Augment, DataConfig, Standardize, Task, Tokens};
 pub use esper_engine::{
     forge::Mode,
@@ -34,8 +36,8 @@ pub use esper_systems::{
     urza::{URZA, Urza},
 };
 
-use crate::hosts::config::check_sites;
-pub use crate::hosts::config::{
+use self::host::check_sites;
+pub use self::host::{
     Cnn, GraphFile, HOST, Host, HostKind, ImageNormKind, Mlp, Network, Transformer,
     TransformerForm, TransformerKind,
 };
