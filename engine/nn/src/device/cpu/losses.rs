@@ -3,16 +3,15 @@
 use esper_kernels::cpu;
 
 use super::{DISJOINT, Run};
-use crate::{device::Targets, program::TensorId};
+use crate::{
+    device::Targets,
+    op::{CrossEntropy, MeanSquaredError},
+};
 
 impl Run<'_, '_> {
     /// Softmax cross-entropy; returns how many positions were classified right.
-    pub(super) fn cross_entropy(
-        &mut self,
-        positions: usize,
-        logits: TensorId,
-        gradient: TensorId,
-    ) -> usize {
+    pub(super) fn cross_entropy(&mut self, it: &CrossEntropy) -> usize {
+        let CrossEntropy { positions, logits, gradient } = *it;
         let rows = self.rows * positions;
         let (classes, is_training) = (self.width(logits) / positions, self.pass.is_training);
         let Targets::Classes(labels) = self.pass.batch.targets else {
@@ -33,7 +32,8 @@ impl Run<'_, '_> {
         n_correct
     }
 
-    pub(super) fn mean_squared_error(&mut self, prediction: TensorId, gradient: TensorId) {
+    pub(super) fn mean_squared_error(&mut self, it: &MeanSquaredError) {
+        let MeanSquaredError { prediction, gradient } = *it;
         let (rows, width, is_training) = (self.rows, self.width(prediction), self.pass.is_training);
         let Targets::Values(values) = self.pass.batch.targets else {
             panic!("mean squared error needs values");

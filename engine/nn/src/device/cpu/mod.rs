@@ -2,14 +2,19 @@
 
 mod backward;
 mod batch_norm;
+mod channels;
+mod elementwise;
 mod forward;
 mod losses;
+mod matrix;
+mod norm;
+mod pool;
 mod split;
 
 use std::ops::Range;
 
 use super::{Device, Pass, SiteVisitor, Tensors};
-use crate::program::{Program, TensorId};
+use crate::program::{Param, Program, TensorId};
 
 /// The processor: kernels choose the widest vector unit it has, and large instructions use every thread of the pool that
 /// they are called in.
@@ -47,7 +52,7 @@ impl Device for Cpu {
     ) {
         let mut run = Run { program, pass, rows: pass.batch.rows, tensors };
         for step in &program.backward[..until] {
-            if step.need.is_met_by(pass.wanted) {
+            if step.mask.is_met_by(pass.wanted) {
                 run.backward(&step.instr, visitor);
             }
         }
@@ -86,6 +91,29 @@ impl Run<'_, '_> {
         let ranges = ids.map(|id| self.range(id));
         let tensors = self.tensors.workspace.get_disjoint_mut(ranges).expect(DISJOINT);
         (tensors, self.tensors.scratch)
+    }
+
+    /// The tensors `ids`, all distinct, the gradient of `param`, and the scratch.
+    fn get_with_gradient<const N: usize>(
+        &mut self,
+        ids: [TensorId; N],
+        param: Param,
+    ) -> ([&mut [f32]; N], &mut [f32], &mut [f32]) {
+        let ranges = ids.map(|id| self.range(id));
+        let tensors = self.tensors.workspace.get_disjoint_mut(ranges).expect(DISJOINT);
+        (tensors, &mut self.tensors.gradients[param.range()], self.tensors.scratch)
+    }
+
+    /// The tensors `ids`, all distinct, and the gradients of `params`.
+    fn get_with_gradients<const N: usize>(
+        &mut self,
+        ids: [TensorId; N],
+        params: [Param; 2],
+    ) -> ([&mut [f32]; N], [&mut [f32]; 2]) {
+        let ranges = ids.map(|id| self.range(id));
+        let tensors = self.tensors.workspace.get_disjoint_mut(ranges).expect(DISJOINT);
+        let gradients = self.tensors.gradients.get_disjoint_mut(params.map(Param::range));
+        (tensors, gradients.expect(DISJOINT))
     }
 
     fn dropout_key(&self, salt: u64) -> u64 {

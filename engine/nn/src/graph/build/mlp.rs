@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::{GraphError, Init, Loss, NetworkGraph, NodeIndex, Op},
-    HostBuilder, NORM_EPS, refuse,
+    HostBuilder, refuse,
 };
+use crate::op::{LayerNorm, Linear, NORM_EPS, RmsNorm};
 
 /// What follows a hidden layer's linear map.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,7 +81,8 @@ impl NetworkGraph {
         let mut x = host.input(&[*inputs])?;
         x = host.site("input", x)?;
         for (i, outputs) in widths.iter().enumerate() {
-            let linear = Op::Linear { outputs: *outputs, bias: config.bias, init: Init::FanIn };
+            let linear =
+                Op::Linear(Linear { outputs: *outputs, bias: config.bias, init: Init::FanIn });
             x = host.add(format!("layers.{i}"), linear, x)?;
             if i < last {
                 x = hidden(&mut host, config, i, x)?;
@@ -100,10 +102,10 @@ fn hidden(
     x = match config.norm {
         NormKind::None => x,
         NormKind::Layer => {
-            host.add(format!("norms.{i}"), Op::LayerNorm { eps: NORM_EPS, weight: 1.0 }, x)?
+            host.add(format!("norms.{i}"), LayerNorm { eps: NORM_EPS, weight: 1.0 }, x)?
         }
         NormKind::Rms => {
-            host.add(format!("norms.{i}"), Op::RmsNorm { eps: NORM_EPS, weight: 1.0 }, x)?
+            host.add(format!("norms.{i}"), RmsNorm { eps: NORM_EPS, weight: 1.0 }, x)?
         }
     };
     x = host.add(format!("activations.{i}"), Op::Activation(config.activation), x)?;
