@@ -60,7 +60,7 @@ pub mod prelude {
         },
     };
     pub use esper_kernels::cpu::Activation;
-    pub use esper_nn::contract::Contract;
+    pub use esper_nn::{contract::Contract, op};
     pub use esper_systems::{
         karn::{BlueprintFamily, KarnExt},
         nissa::{ProgressMode, Summary},

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use esper::engine::{
     device::{Cpu, Device, Pass, SiteVisitor, Tensors},
-    program::{Program, ScheduledInstr},
+    program::{Program, Scheduled},
 };
 
 use super::timing::seconds;
@@ -23,12 +23,12 @@ impl ClockedCpu {
     }
 
     /// Runs `steps` by `run`, each in a program of its own, as pass `pass`.
-    fn clock(
+    fn clock<I>(
         &self,
         pass: usize,
         program: &Program,
-        steps: &[ScheduledInstr],
-        mut run: impl FnMut(&mut Program, &ScheduledInstr),
+        steps: &[Scheduled<I>],
+        mut run: impl FnMut(&mut Program, &Scheduled<I>),
     ) {
         let mut alone = Program { forward: Vec::new(), backward: Vec::new(), ..program.clone() };
         let mut best = self.best.lock().expect("nothing panics in it");

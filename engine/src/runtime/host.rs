@@ -456,7 +456,7 @@ impl HostRuntime {
             program.forward[site.forward_step + 1..].iter().map(|step| step.flops).sum();
         let tail_backward: u64 = program.backward[..site.backward_step]
             .iter()
-            .filter(|step| step.need.is_met_by(wanted))
+            .filter(|step| step.mask.is_met_by(wanted))
             .map(|step| step.flops)
             .sum();
         self.state.flops.seeds += (tail_forward + tail_backward) * rows as u64;

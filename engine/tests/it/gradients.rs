@@ -3,6 +3,7 @@
 use esper_engine::{
     device::{Batch, Cpu, Device, NoSeeds, Pass, Targets, Tensors},
     graph::NetworkGraph,
+    nn::tensor::DType,
     program::{
         CompileOptions, GradMask, Program,
         reference::{ReferenceParams, forward_training, widen_params},
@@ -23,7 +24,8 @@ fn batch(family: Family, program: &Program) -> (Vec<f32>, Vec<u32>) {
     let elems: usize = program.input_shape.iter().product();
     let mut x = vec![0.0; ROWS * elems];
     if family == Family::Transformer {
-        x.iter_mut().enumerate().for_each(|(at, x)| *x = draw_below(1, at as u64, 64) as f32);
+        let token = |at| f32::from_bits(draw_below(1, at as u64, 64) as u32);
+        x.iter_mut().enumerate().for_each(|(at, x)| *x = token(at));
     } else {
         fill_normal(1, 0, 0.0, 1.0, &mut x);
     }
@@ -86,7 +88,11 @@ fn the_gradient_of_every_parameter_of_a_whole_host_is_its_central_difference() {
             let block = program.draw_params(3, Purpose::HostInit, 0);
             let (x, labels) = batch(family, &program);
             let found = gradients(&program, &block, &x, &labels);
-            let x: Vec<f64> = x.iter().copied().map(f64::from).collect();
+            let widen = |x: &f32| match program.input_dtype {
+                DType::F32 => f64::from(*x),
+                DType::U32 => f64::from(x.to_bits()),
+            };
+            let x: Vec<f64> = x.iter().map(widen).collect();
             let mut params = widen_params(&program, &block);
             for param in &program.params {
                 let found = &found[param.range()];

@@ -14,7 +14,10 @@ use esper_engine::{
         stage::Stage,
     },
 };
-use esper_nn::graph::{self, NetworkGraph, Op};
+use esper_nn::{
+    graph::{self, NetworkGraph},
+    op::{self, Op},
+};
 
 use super::{
     graft::drop_twin,
@@ -58,8 +61,8 @@ fn grown_graph(lifecycle: &Lifecycle, seed: &Seed) -> NetworkGraph {
     let config = &lifecycle.config.kasmina;
     let alpha = config.alpha_target as f32;
     let join = match config.composition {
-        Composition::Blend => Op::Blend { alpha },
-        Composition::Residual | Composition::Gate => Op::Residual { alpha },
+        Composition::Blend => Op::Blend(op::Blend { alpha }),
+        Composition::Residual | Composition::Gate => Op::Residual(op::Residual { alpha }),
     };
     let (_, blueprint) =
         lifecycle.blueprint(seed.module().blueprint).expect("a bound blueprint lives");

@@ -142,7 +142,7 @@ impl NetworkGraph {
     ///
     /// Fails on an empty graph.
     pub fn live_nodes(&self) -> Result<Vec<bool>, GraphError> {
-        let n_slots = self.nodes.node_indices().last().map_or(0, |last| last.index() + 1);
+        let n_slots = self.nodes.node_indices().next_back().map_or(0, |last| last.index() + 1);
         let mut live = vec![false; n_slots];
         let mut pending = vec![self.output()?];
         while let Some(index) = pending.pop() {

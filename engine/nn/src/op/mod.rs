@@ -194,6 +194,10 @@ macro_rules! ops {
             /// What a graph file may call an op.
             pub const WORDS: &'static [&'static str] = &[$(<$op as OpRule>::WORD),+];
 
+            /// What graph files and PyTorch call each op.
+            pub const IN_PYTORCH: &'static [(&'static str, &'static str)] =
+                &[$((<$op as OpRule>::WORD, <$op as OpRule>::TORCH)),+];
+
             /// The op that a graph file calls `word`, its settings still to be read.
             pub fn unset(word: &str) -> Option<Self> {
                 $(
@@ -300,14 +304,6 @@ impl Op {
             T::WORD
         }
         each_op!(self, op => word(op))
-    }
-
-    /// What PyTorch calls it.
-    pub fn torch(&self) -> &'static str {
-        fn torch<T: OpRule>(_: &T) -> &'static str {
-            T::TORCH
-        }
-        each_op!(self, op => torch(op))
     }
 
     /// Visits every setting, to read or to write it.

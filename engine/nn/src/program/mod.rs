@@ -85,6 +85,12 @@ impl Program {
         forward.chain(backward).max().unwrap_or(0)
     }
 
+    /// Every tensor that an instruction touches, once for each that does.
+    pub fn operands(&self) -> impl Iterator<Item = TensorId> {
+        let forward = self.forward.iter().flat_map(|it| it.instr.tensors());
+        forward.chain(self.backward.iter().flat_map(|it| it.instr.tensors()))
+    }
+
     /// Arithmetic of one example's forward pass.
     pub fn flops_forward(&self) -> u64 {
         self.forward.iter().map(|step| step.flops).sum()
@@ -166,3 +172,6 @@ impl Program {
         block
     }
 }
+
+#[cfg(test)]
+mod tests;

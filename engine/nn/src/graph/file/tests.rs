@@ -97,7 +97,7 @@ fn the_documented_example_is_a_host_and_every_op_is_documented() {
         .collect();
     let example = docs.split("```").nth(1).unwrap().strip_prefix("toml").unwrap();
     assert_eq!(read(example).unwrap().params_elems(), 16 * 9 + 16 + 16 * 6 * 6 * 10 + 10);
-    for word in WORDS {
+    for word in Op::WORDS {
         let in_table =
             docs.lines().any(|line| line.starts_with('|') && line.contains(&format!("`{word}`")));
         assert!(in_table, "{word}");
@@ -106,7 +106,7 @@ fn the_documented_example_is_a_host_and_every_op_is_documented() {
 
 #[test]
 fn the_loss_is_the_output_wherever_it_stands() {
-    let late = "[[nodes]]\nname = \"late\"\nop = \"fork\"\ninputs = [\"fc\"]\n";
+    let late = "[[nodes]]\nname = \"late\"\nop = \"branch\"\ninputs = [\"fc\"]\n";
     let graph = read(&format!("{HOST}{late}")).unwrap();
     assert_eq!(graph.node(graph.output().unwrap()).name, "loss");
 }
@@ -119,6 +119,11 @@ fn then(graph: &mut NetworkGraph, name: &str, op: impl Into<Op>, inputs: &[&str]
 
 /// A host in which every op occurs, none with the settings that may be left out.
 fn host_of_every_op() -> NetworkGraph {
+    host_of_ops(true)
+}
+
+/// The same with or without the ops that were added after a graph's written form was settled.
+fn host_of_ops(with_later: bool) -> NetworkGraph {
     let mut graph = NetworkGraph::new();
     let pool = |padding| Windows { kernel: [2, 3], stride: [1, 1], padding: [padding, 1] };
     let conv = Op::Conv2d(Conv2d {
@@ -162,10 +167,37 @@ fn host_of_every_op() -> NetworkGraph {
     then(&mut graph, "tied", TiedLinear { embedding: "embed".into() }, &["patches"]);
     then(&mut graph, "pooled", MeanPositions, &["tied"]);
     then(&mut graph, "drop", Dropout { p: 0.25 }, &["pooled"]);
-    then(&mut graph, "softplus", Softplus { beta: 2.5 }, &["drop"]);
-    then(&mut graph, "flat", Flatten, &["softplus"]);
+    let mut last = "drop";
+    if with_later {
+        then(&mut graph, "softplus", Softplus { beta: 2.5 }, &[last]);
+        last = "softplus";
+    }
+    then(&mut graph, "flat", Flatten, &[last]);
     then(&mut graph, "loss", Loss::MeanSquaredError, &["flat"]);
     graph
+}
+
+#[test]
+fn every_op_is_in_the_table_of_the_documentation() {
+    let table = include_str!("mod.rs");
+    for word in Op::WORDS {
+        assert!(table.contains(&format!("`{word}`")), "{word}");
+    }
+}
+
+/// Blueprints and hosts are named by these bytes: an op keeps its place in the table, and its settings their order.
+#[test]
+fn the_written_form_of_every_op_is_pinned() {
+    let digests = [false, true].map(|with_later| host_of_ops(with_later).digest().to_string());
+    assert_eq!(digests, ["OLD", "NEW"]);
+}
+
+#[test]
+fn a_file_of_old_may_call_a_branch_a_fork() {
+    let late = "[[nodes]]\nname = \"late\"\nop = \"fork\"\ninputs = [\"fc\"]\n";
+    let graph = read(&format!("{HOST}{late}")).unwrap();
+    assert_eq!(graph.node(graph.find("late").unwrap()).op, Op::Branch(Branch));
+    assert!(graph.to_file_text().contains("op = \"branch\""));
 }
 
 #[test]
@@ -244,7 +276,7 @@ const BAD: &[(&str, &str, &[&str])] = &[
     ("op = \"input\"", "op = \"input\"\nop = \"input\"", &["line 5: ", "duplicate"]),
     (
         "op = \"loss\"\ninputs = [\"fc\"]\nkind = \"cross_entropy\"",
-        "op = \"fork\"\ninputs = [\"fc\"]",
+        "op = \"branch\"\ninputs = [\"fc\"]",
         &["op `loss`", "has 0"],
     ),
 ];
