@@ -577,5 +577,5 @@ fn a_chain_of_another_format_is_refused_by_name() {
     start(engine().world_mut(), Some(&dir), &old).unwrap();
     let error = Inspection::read(&dir.events()).unwrap_err();
     assert!(matches!(error, NissaError::Format { found: 3, .. }), "{error}");
-    assert!(error.to_string().contains("has format 3 and this Esper reads format 2"), "{error}");
+    assert!(error.to_string().contains("have format 3 and this Esper reads format 2"), "{error}");
 }
