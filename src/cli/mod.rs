@@ -4,6 +4,7 @@
 
 mod check;
 mod drive;
+mod excerpt;
 mod export;
 mod failure;
 mod inspect;
