@@ -23,6 +23,7 @@ mod norm;
 mod optimizer;
 mod pairs;
 mod patches;
+pub(crate) mod place;
 mod pool;
 mod positions;
 mod random;
