@@ -18,6 +18,12 @@
 //! So AVX-512, AVX2 and portable code give the same bits, tests hold all of them to the plain loops of
 //! [`oracle`], and a network trained on one machine can be resumed on another, bit for bit.
 //!
+//! # Bounds
+//!
+//! Vectors are read and written through raw pointers, by lengths that each kernel asserts on entry. With the feature
+//! `checked` every pointer carries the bounds of its slice, and every step, read and write asserts them:
+//! `cargo test -p esper-kernels --features checked` tests what the `unsafe` blocks promise.
+//!
 //! [`cpu`] has the kernels, [`oracle`] says what they must compute, [`philox`] and [`random`] have the random
 //! numbers, and [`peak`] measures what the machine could do at best.
 

@@ -7,8 +7,9 @@ use esper::{
     engine::run_dir::{FileError, RunDirError},
     scenario::{Place, Problem, ScenarioError, ScenarioFile},
 };
-use miette::{LabeledSpan, MietteDiagnostic, NamedSource, Report};
 use serde::Serialize;
+
+use super::excerpt::{Colors, Excerpt, told_with_help};
 
 /// What the user wrote is at fault.
 const USAGE: u8 = 2;
@@ -79,9 +80,10 @@ impl Failure {
     pub fn render(&self, is_for_terminal: bool) -> String {
         match &self.scenario {
             Some(error) if is_for_terminal => {
+                let colors = Colors::of_terminal();
                 let reports: Vec<String> =
-                    error.problems.iter().map(|it| self.report(&error.file, it)).collect();
-                reports.concat().trim_end().to_owned()
+                    error.problems.iter().map(|it| self.report(&error.file, it, colors)).collect();
+                reports.join("\n")
             }
             Some(_) => self.message.clone(),
             None => format!("error: {}", self.message),
@@ -89,23 +91,19 @@ impl Failure {
     }
 
     /// A problem with the lines it is about.
-    fn report(&self, file: &str, problem: &Problem) -> String {
+    fn report(&self, file: &str, problem: &Problem, colors: Colors) -> String {
         let Problem { key, message, help, place } = problem;
-        let (span, heading) = match place {
-            Place::Text { span, .. } => (Some(span.clone()), String::new()),
+        let (excerpt, heading) = match place {
+            Place::Text { line, column, span } => {
+                let (text, span) = (self.text.as_str(), span.clone());
+                let excerpt = Excerpt { file, text, line: *line, column: *column, span };
+                (Some(excerpt), String::new())
+            }
             Place::Override { key } => (None, format!("--set {key}: ")),
             Place::Made => (None, String::new()),
         };
         let heading = if key.is_empty() { heading } else { format!("{heading}{key}: ") };
-        let mut diagnostic = MietteDiagnostic::new(format!("{heading}{message}"));
-        diagnostic.help.clone_from(help);
-        let Some(span) = span else { return format!("{:?}", Report::new(diagnostic)) };
-        // A span of no length would be drawn between two characters.
-        let (start, len) = (span.start, span.len().max(1));
-        let label = LabeledSpan::new_with_span(Some("here".to_owned()), (start, len));
-        let source = NamedSource::new(file, self.text.clone()).with_language("toml");
-        let report = Report::new(diagnostic.with_label(label)).with_source_code(source);
-        format!("{report:?}")
+        told_with_help(&format!("{heading}{message}"), excerpt.as_ref(), help.as_deref(), colors)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Exit status: 0 done, 1 the run failed, 2 what the user wrote is at fault, 101 a bug.
 
 mod check;
+mod excerpt;
 mod export;
 mod failure;
 mod finish;

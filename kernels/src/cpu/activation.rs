@@ -1,7 +1,8 @@
 //! Activations and their gradients.
 
-use super::dispatch::dispatch;
+use super::dispatch::{Once, dispatch};
 use super::lanes::{Lanes, REDUCTION_LANES, Vector};
+use super::linear::bias_grad;
 use super::math::{normal, sigmoid, tanh};
 use super::slice_loops::{Columns, fold_columns, map};
 
@@ -87,8 +88,15 @@ pub fn activation_bias_grad(
 ) {
     assert_eq!(db.len(), width, "db is f32[width]");
     assert_eq!([saved.len(), dy.len()], [rows * width; 2], "operands are f32[rows, width]");
+    if !width.is_multiple_of(REDUCTION_LANES) {
+        // Rows that end within a register: a masked write that the next row's masked read overlaps must
+        // first reach the cache, so that the two passes take less time apart.
+        activation_grad(activation, saved, dy);
+        bias_grad(rows, width, dy, db, false);
+        return;
+    }
     dispatch!(lanes => each_activation!(activation => A, {
-        if WIDE <= width && width.is_multiple_of(REDUCTION_LANES) {
+        if WIDE <= width {
             db.fill(0.0);
             let rows = saved.chunks_exact(width).zip(dy.chunks_exact_mut(width));
             for (saved, dy) in rows {
@@ -97,21 +105,11 @@ pub fn activation_bias_grad(
                     [dz, sum + dz]
                 });
             }
-        } else if width.is_multiple_of(REDUCTION_LANES) {
+        } else {
             let columns = Columns { rows, width, reads: [saved], scalars: [], writes: [dy] };
             fold_columns(lanes, columns, [db], false, #[inline(always)] |[sum], [saved], [], [dy]| {
                 let dz = A::gradient(saved, dy);
                 ([sum + dz], [dz])
-            });
-        } else {
-            // Rows that end within a register: a masked write that the next row's masked read overlaps
-            // must first reach the cache, so that the two passes take less time apart.
-            map(lanes, [saved], [&mut *dy], #[inline(always)] |[saved], [dy]| {
-                [A::gradient(saved, dy)]
-            });
-            let columns = Columns { rows, width, reads: [&*dy], scalars: [], writes: [] };
-            fold_columns(lanes, columns, [db], false, #[inline(always)] |[sum], [dz], [], []| {
-                ([sum + dz], [])
             });
         }
     }));
@@ -132,9 +130,17 @@ pub(crate) fn apply<L: Lanes>(lanes: L, activation: Activation, y: &mut [f32]) {
 /// `y = activation(x)`
 #[inline(always)]
 pub(crate) fn apply_to<L: Lanes>(lanes: L, activation: Activation, x: &[f32], y: &mut [f32]) {
-    each_activation!(activation => A, {
-        map(lanes, [x], [y], #[inline(always)] |[x], _| [A::value(x)]);
-    });
+    // One copy of this code for each unit: it is called in several places.
+    let once = Once;
+    lanes.call(
+        #[inline(always)]
+        || {
+            let _consumed = once;
+            each_activation!(activation => A, {
+                map(lanes, [x], [y], #[inline(always)] |[x], _| [A::value(x)]);
+            });
+        },
+    );
 }
 
 /// `max(x, 0)`; NaN passes.

@@ -7,7 +7,7 @@
 
 use super::activation::rectify as rectified_value;
 use super::channel::{BLOCK_MAX, ChannelShape, blocks, fold_channels, write_channels};
-use super::dispatch::dispatch;
+use super::dispatch::{Once, dispatch};
 use super::lanes::{Lanes, Vector};
 use core::ops::Range;
 
@@ -231,40 +231,48 @@ fn statistics<L: Lanes>(
     mean: &mut [f32],
     variance: &mut [f32],
 ) {
-    let count = ((shape.batch * shape.len) as f32).max(1.0);
-    fold_channels(
-        lanes,
-        shape,
-        channels.clone(),
-        [],
-        [x],
-        [&mut *mean],
+    // One copy of this code for each unit: it is called in several places.
+    let once = Once;
+    lanes.call(
         #[inline(always)]
-        |[sum], [], [x]| [sum + x],
-    );
-    mean.iter_mut().for_each(|sum| *sum /= count);
-    let mut rests = [0.0; BLOCK_MAX];
-    let rests = &mut rests[..channels.len()];
-    fold_channels(
-        lanes,
-        shape,
-        channels,
-        [&*mean],
-        [x],
-        [&mut *rests, &mut *variance],
-        #[inline(always)]
-        |[rest, squares], [mean], [x]| {
-            let centered = x - mean;
-            [rest + centered, centered.mul_add(centered, squares)]
+        || {
+            let _consumed = once;
+            let count = ((shape.batch * shape.len) as f32).max(1.0);
+            fold_channels(
+                lanes,
+                shape,
+                channels.clone(),
+                [],
+                [x],
+                [&mut *mean],
+                #[inline(always)]
+                |[sum], [], [x]| [sum + x],
+            );
+            mean.iter_mut().for_each(|sum| *sum /= count);
+            let mut rests = [0.0; BLOCK_MAX];
+            let rests = &mut rests[..channels.len()];
+            fold_channels(
+                lanes,
+                shape,
+                channels,
+                [&*mean],
+                [x],
+                [&mut *rests, &mut *variance],
+                #[inline(always)]
+                |[rest, squares], [mean], [x]| {
+                    let centered = x - mean;
+                    [rest + centered, centered.mul_add(centered, squares)]
+                },
+            );
+            for ((mean, rest), squares) in mean.iter_mut().zip(rests).zip(variance) {
+                let correction = *rest / count;
+                *mean += correction;
+                let variance = (*squares - *rest * correction) / count;
+                // A comparison that keeps NaN, unlike `f32::max`.
+                *squares = if variance < 0.0 { 0.0 } else { variance };
+            }
         },
     );
-    for ((mean, rest), squares) in mean.iter_mut().zip(rests).zip(variance) {
-        let correction = *rest / count;
-        *mean += correction;
-        let variance = (*squares - *rest * correction) / count;
-        // A comparison that keeps NaN, unlike `f32::max`.
-        *squares = if variance < 0.0 { 0.0 } else { variance };
-    }
 }
 
 /// `running = (1 - momentum) running + momentum of_batch`, PyTorch's formula, for means and for variances,
@@ -295,31 +303,39 @@ fn normalize<L: Lanes>(
     rectify: bool,
     y: &mut [f32],
 ) {
-    if rectify {
-        write_channels(
-            lanes,
-            shape,
-            channels,
-            params,
-            [x],
-            y,
-            false,
-            #[inline(always)]
-            |params, [x]| rectified_value(normalized(params, x)),
-        );
-    } else {
-        write_channels(
-            lanes,
-            shape,
-            channels,
-            params,
-            [x],
-            y,
-            false,
-            #[inline(always)]
-            |params, [x]| normalized(params, x),
-        );
-    }
+    // One copy of this code for each unit: it is called in several places.
+    let once = Once;
+    lanes.call(
+        #[inline(always)]
+        || {
+            let _consumed = once;
+            if rectify {
+                write_channels(
+                    lanes,
+                    shape,
+                    channels,
+                    params,
+                    [x],
+                    y,
+                    false,
+                    #[inline(always)]
+                    |params, [x]| rectified_value(normalized(params, x)),
+                );
+            } else {
+                write_channels(
+                    lanes,
+                    shape,
+                    channels,
+                    params,
+                    [x],
+                    y,
+                    false,
+                    #[inline(always)]
+                    |params, [x]| normalized(params, x),
+                );
+            }
+        },
+    );
 }
 
 #[inline(always)]
@@ -338,32 +354,42 @@ fn gradient_sums<L: Lanes>(
     rectified: Option<&[f32]>,
     sums: [&mut [f32]; 2],
 ) {
-    if let Some(y) = rectified {
-        fold_channels(
-            lanes,
-            shape,
-            channels,
-            params,
-            [dy, x, y],
-            sums,
-            #[inline(always)]
-            |[sum_h, sum], [mean, rstd], [dy, x, y]| {
-                let dy = through_rectifier(dy, y);
-                [dy.mul_add((x - mean) * rstd, sum_h), sum + dy]
-            },
-        );
-    } else {
-        fold_channels(
-            lanes,
-            shape,
-            channels,
-            params,
-            [dy, x],
-            sums,
-            #[inline(always)]
-            |[sum_h, sum], [mean, rstd], [dy, x]| [dy.mul_add((x - mean) * rstd, sum_h), sum + dy],
-        );
-    }
+    // One copy of this code for each unit: it is called in several places.
+    let once = Once;
+    lanes.call(
+        #[inline(always)]
+        || {
+            let _consumed = once;
+            if let Some(y) = rectified {
+                fold_channels(
+                    lanes,
+                    shape,
+                    channels,
+                    params,
+                    [dy, x, y],
+                    sums,
+                    #[inline(always)]
+                    |[sum_h, sum], [mean, rstd], [dy, x, y]| {
+                        let dy = through_rectifier(dy, y);
+                        [dy.mul_add((x - mean) * rstd, sum_h), sum + dy]
+                    },
+                );
+            } else {
+                fold_channels(
+                    lanes,
+                    shape,
+                    channels,
+                    params,
+                    [dy, x],
+                    sums,
+                    #[inline(always)]
+                    |[sum_h, sum], [mean, rstd], [dy, x]| {
+                        [dy.mul_add((x - mean) * rstd, sum_h), sum + dy]
+                    },
+                );
+            }
+        },
+    );
 }
 
 /// `dx` in a block of channels, from their mean, `rstd`, `gamma`, and sums of `dy h` and `dy` over
@@ -380,39 +406,47 @@ fn grad_input<L: Lanes>(
     dx: &mut [f32],
     accumulate: bool,
 ) {
-    let mut means = [[0.0; BLOCK_MAX]; 2];
-    for (means, sums) in means.iter_mut().zip([sum_h, sum]) {
-        for (mean, sum) in means.iter_mut().zip(sums) {
-            *mean = sum / n_values as f32;
-        }
-    }
-    let [mean_h, mean_dy] = [&means[0][..channels.len()], &means[1][..channels.len()]];
-    let params = [mean, rstd, gamma, mean_h, mean_dy];
-    if let Some(y) = rectified {
-        write_channels(
-            lanes,
-            shape,
-            channels,
-            params,
-            [dy, x, y],
-            dx,
-            accumulate,
-            #[inline(always)]
-            |params, [dy, x, y]| gradient(params, through_rectifier(dy, y), x),
-        );
-    } else {
-        write_channels(
-            lanes,
-            shape,
-            channels,
-            params,
-            [dy, x],
-            dx,
-            accumulate,
-            #[inline(always)]
-            |params, [dy, x]| gradient(params, dy, x),
-        );
-    }
+    // One copy of this code for each unit: it is called in several places.
+    let once = Once;
+    lanes.call(
+        #[inline(always)]
+        || {
+            let _consumed = once;
+            let mut means = [[0.0; BLOCK_MAX]; 2];
+            for (means, sums) in means.iter_mut().zip([sum_h, sum]) {
+                for (mean, sum) in means.iter_mut().zip(sums) {
+                    *mean = sum / n_values as f32;
+                }
+            }
+            let [mean_h, mean_dy] = [&means[0][..channels.len()], &means[1][..channels.len()]];
+            let params = [mean, rstd, gamma, mean_h, mean_dy];
+            if let Some(y) = rectified {
+                write_channels(
+                    lanes,
+                    shape,
+                    channels,
+                    params,
+                    [dy, x, y],
+                    dx,
+                    accumulate,
+                    #[inline(always)]
+                    |params, [dy, x, y]| gradient(params, through_rectifier(dy, y), x),
+                );
+            } else {
+                write_channels(
+                    lanes,
+                    shape,
+                    channels,
+                    params,
+                    [dy, x],
+                    dx,
+                    accumulate,
+                    #[inline(always)]
+                    |params, [dy, x]| gradient(params, dy, x),
+                );
+            }
+        },
+    );
 }
 
 /// `dx` of a value.

@@ -1,6 +1,7 @@
 //! Registers of values that lie side by side, in pairs, or a stride apart.
 
 use crate::cpu::lanes::{Lanes, Portable, REDUCTION_LANES, Vector};
+use crate::cpu::place::Src;
 #[cfg(target_arch = "x86_64")]
 use pulp::x86::{V3, V4};
 
@@ -72,7 +73,7 @@ impl Pairs for V4 {
 #[inline(always)]
 pub(super) fn load_first<L: Lanes>(lanes: L, x: &[f32]) -> Vector<L> {
     // SAFETY: the mask ends where the slice does.
-    let raw = unsafe { lanes.load_masked(lanes.first(x.len()), x.as_ptr()) };
+    let raw = unsafe { lanes.load_masked(lanes.first(x.len()), Src::of(x)) };
     Vector::new(lanes, raw)
 }
 
@@ -103,13 +104,13 @@ impl<L: Pairs> Strided<L> {
         let lanes = self.lanes;
         match self.stride {
             // SAFETY: the masks end where the slice does.
-            1 => Vector::new(lanes, unsafe { lanes.load_masked(self.masks[0], x.as_ptr()) }),
+            1 => Vector::new(lanes, unsafe { lanes.load_masked(self.masks[0], Src::of(x)) }),
             2 => {
-                let rest = x.as_ptr().wrapping_add(L::LANES);
+                let rest = Src::of(x).wrapping_add(L::LANES);
                 // SAFETY: the masks end where the slice does.
                 let [low, high] = unsafe {
                     [
-                        lanes.load_masked(self.masks[0], x.as_ptr()),
+                        lanes.load_masked(self.masks[0], Src::of(x)),
                         lanes.load_masked(self.masks[1], rest),
                     ]
                 };

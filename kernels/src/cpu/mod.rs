@@ -25,6 +25,7 @@ mod math;
 mod norm;
 mod optimizer;
 mod patches;
+pub(crate) mod place;
 mod pool;
 mod positions;
 mod random;

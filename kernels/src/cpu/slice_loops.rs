@@ -1,6 +1,7 @@
 //! Loops over slices: elementwise maps, folds in a fixed order, column folds.
 
 use super::lanes::{Lanes, REDUCTION_LANES, Vector, join};
+use super::place::{Dst, Src};
 
 /// `writes = f(reads, writes)`, element by element. All slices have one length.
 #[inline(always)]
@@ -13,14 +14,14 @@ pub(crate) fn map<L: Lanes, const R: usize, const W: usize>(
     let len = writes.first().map_or(0, |write| write.len());
     assert!(reads.iter().all(|read| read.len() == len), "operands differ in length");
     assert!(writes.iter().all(|write| write.len() == len), "operands differ in length");
-    let reads = reads.map(<[f32]>::as_ptr);
-    let writes = writes.map(<[f32]>::as_mut_ptr);
+    let reads = reads.map(Src::of);
+    let writes = writes.map(Dst::of);
     let full = len - len % L::LANES;
     for at in (0..full).step_by(L::LANES) {
         // SAFETY: `at + LANES` is within every slice.
         unsafe {
             let sources = load_each(lanes, reads, at);
-            let targets = load_each(lanes, writes.map(<*mut f32>::cast_const), at);
+            let targets = load_each(lanes, writes.map(Dst::src), at);
             let results = f(sources, targets);
             for (write, result) in writes.iter().zip(&results) {
                 lanes.store(write.add(at), result.raw);
@@ -32,7 +33,7 @@ pub(crate) fn map<L: Lanes, const R: usize, const W: usize>(
         // SAFETY: `mask` ends where the slices do.
         unsafe {
             let sources = load_each_masked(lanes, mask, reads, full);
-            let targets = writes.map(<*mut f32>::cast_const);
+            let targets = writes.map(Dst::src);
             let targets = load_each_masked(lanes, mask, targets, full);
             let results = f(sources, targets);
             for (write, result) in writes.iter().zip(&results) {
@@ -50,7 +51,7 @@ pub(crate) fn map<L: Lanes, const R: usize, const W: usize>(
 #[inline(always)]
 pub(super) unsafe fn load_each<L: Lanes, const N: usize>(
     lanes: L,
-    slices: [*const f32; N],
+    slices: [Src; N],
     at: usize,
 ) -> [Vector<L>; N] {
     // A loop: closures handed to the library's `array::map` are not always inlined, and code that is
@@ -72,7 +73,7 @@ pub(super) unsafe fn load_each<L: Lanes, const N: usize>(
 pub(super) unsafe fn load_each_masked<L: Lanes, const N: usize>(
     lanes: L,
     mask: L::Mask,
-    slices: [*const f32; N],
+    slices: [Src; N],
     at: usize,
 ) -> [Vector<L>; N] {
     let mut values = [Vector::splat(lanes, 0.0); N];
@@ -96,7 +97,7 @@ pub(crate) fn fold<L: Lanes, const R: usize, const A: usize>(
 ) -> [f32; A] {
     let len = reads.first().map_or(0, |read| read.len());
     assert!(reads.iter().all(|read| read.len() == len), "operands differ in length");
-    let reads = reads.map(<[f32]>::as_ptr);
+    let reads = reads.map(Src::of);
     let n_parts = REDUCTION_LANES / L::LANES;
     let mut parts = [[Vector::splat(lanes, start); A]; REDUCTION_LANES];
     let full = len - len % REDUCTION_LANES;
@@ -177,10 +178,10 @@ pub(crate) fn fold_columns<
     assert!(writes.iter().all(|write| write.len() == len), "operands differ in length");
     assert!(scalars.iter().all(|scalar| scalar.len() == rows), "one number a row");
     assert!(sums.iter().all(|sum| sum.len() == width), "one sum a column");
-    let reads = reads.map(<[f32]>::as_ptr);
-    let scalars = scalars.map(<[f32]>::as_ptr);
-    let writes = writes.map(<[f32]>::as_mut_ptr);
-    let sums = sums.map(<[f32]>::as_mut_ptr);
+    let reads = reads.map(Src::of);
+    let scalars = scalars.map(Src::of);
+    let writes = writes.map(Dst::of);
+    let sums = sums.map(Dst::of);
     // Sums that are added to what is there when finished can not stop in its place.
     let in_block = if accumulate { rows } else { (BLOCK_ELEMS / width.max(1)).max(1) };
     for first in (0..rows.max(1)).step_by(in_block.max(1)) {
@@ -189,16 +190,14 @@ pub(crate) fn fold_columns<
             let mut totals = [Vector::splat(lanes, 0.0); A];
             if 0 < first {
                 // SAFETY: `mask` ends where the sums do.
-                totals = unsafe {
-                    load_each_masked(lanes, mask, sums.map(<*mut f32>::cast_const), column)
-                };
+                totals = unsafe { load_each_masked(lanes, mask, sums.map(Dst::src), column) };
             }
             for row in first..rows.min(first + in_block) {
                 let at = row * width + column;
                 // SAFETY: row and column are within the matrices.
                 unsafe {
                     let sources = load_each_masked(lanes, mask, reads, at);
-                    let targets = writes.map(<*mut f32>::cast_const);
+                    let targets = writes.map(Dst::src);
                     let targets = load_each_masked(lanes, mask, targets, at);
                     let mut numbers = [Vector::splat(lanes, 0.0); S];
                     for (number, scalar) in numbers.iter_mut().zip(&scalars) {
@@ -213,8 +212,7 @@ pub(crate) fn fold_columns<
             }
             // SAFETY: `mask` ends where the sums do.
             unsafe {
-                let before =
-                    load_each_masked(lanes, mask, sums.map(<*mut f32>::cast_const), column);
+                let before = load_each_masked(lanes, mask, sums.map(Dst::src), column);
                 for ((sum, total), before) in sums.iter().zip(&totals).zip(&before) {
                     let total = if accumulate { *before + *total } else { *total };
                     lanes.store_masked(mask, sum.add(column), total.raw);

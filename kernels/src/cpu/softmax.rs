@@ -3,6 +3,7 @@
 use super::dispatch::dispatch;
 use super::lanes::{Lanes, REDUCTION_LANES, Vector};
 use super::math::{exp, ln};
+use super::place::{Dst, Src};
 use super::slice_loops::{fold, fold_sums, map};
 
 /// Softmax cross-entropy of class labels; gives the number of examples that are right.
@@ -196,7 +197,7 @@ impl Batch<'_> {
     fn labels<L: Lanes>(self, lanes: L, first: usize, n_rows: usize) -> L::U32 {
         let labels = &self.labels[first..][..n_rows];
         // SAFETY: the mask ends where the slice does; a load moves bits, whatever they stand for.
-        lanes.bits_of(unsafe { lanes.load_masked(lanes.first(n_rows), labels.as_ptr().cast()) })
+        lanes.bits_of(unsafe { lanes.load_masked(lanes.first(n_rows), Src::of(labels).as_f32()) })
     }
 
     /// The logits of a register of rows, class by class; where there are fewer rows, copies of the last.
@@ -207,9 +208,9 @@ impl Batch<'_> {
         // SAFETY: there are `n_rows` rows of `classes` values, at least one; `columns` holds a register
         // for each of up to sixteen classes.
         unsafe {
-            let dst = columns.as_mut_ptr();
+            let dst = Dst::of(&mut columns);
             lanes.pack_rows(
-                rows.as_ptr(),
+                Src::of(rows),
                 self.classes,
                 n_rows,
                 self.classes,
@@ -236,7 +237,7 @@ impl Batch<'_> {
         // SAFETY: `columns` holds a register for each of up to sixteen classes; there are `n_rows` rows
         // of `classes` values.
         unsafe {
-            let (src, dst) = (columns.as_ptr(), rows.as_mut_ptr());
+            let (src, dst) = (Src::of(&columns), Dst::of(rows));
             lanes.unpack_rows(src, REDUCTION_LANES, n_rows, self.classes, dst, self.classes);
         }
     }

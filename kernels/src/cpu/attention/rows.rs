@@ -2,6 +2,7 @@
 
 use super::tile::PANEL;
 use crate::cpu::lanes::{Lanes, REDUCTION_LANES};
+use crate::cpu::place::{Dst, Src};
 use crate::cpu::slice_loops::map;
 
 /// `f32[len, width]` of one head: rows `stride` apart in a matrix of all heads.
@@ -37,8 +38,8 @@ impl<'a> Rows<'a> {
     }
 
     #[inline(always)]
-    pub(super) fn as_ptr(self) -> *const f32 {
-        self.values.as_ptr()
+    pub(super) fn src(self) -> Src {
+        Src::of(self.values)
     }
 
     /// Copies rows, with zeros to make them [`row_len`] long.
@@ -71,8 +72,8 @@ impl<'a> Rows<'a> {
             let rows = self.part(part, L::LANES.min(self.len - part));
             // SAFETY: these rows are within the matrix; a panel is as many registers wide as parts.
             unsafe {
-                let panel = panel.as_mut_ptr().add(part);
-                lanes.pack_rows(rows.as_ptr(), rows.stride, rows.len, rows.width, panel, PANEL);
+                let panel = Dst::of(panel).add(part);
+                lanes.pack_rows(rows.src(), rows.stride, rows.len, rows.width, panel, PANEL);
             }
         }
     }
@@ -94,7 +95,7 @@ pub(super) fn write_panel<L: Lanes>(
     for part in (0..n_rows).step_by(L::LANES) {
         // SAFETY: a panel is as many registers wide as parts; rows below `n_rows` are writable.
         unsafe {
-            let (src, dst) = (panel.as_ptr().add(part), rows.as_mut_ptr().add(part * stride));
+            let (src, dst) = (Src::of(panel).add(part), Dst::of(rows).add(part * stride));
             lanes.unpack_rows(src, PANEL, L::LANES.min(n_rows - part), width, dst, stride);
         }
     }

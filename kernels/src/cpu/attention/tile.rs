@@ -7,6 +7,7 @@
 use super::rows::Rows;
 use crate::cpu::dispatch::Once;
 use crate::cpu::lanes::{Lanes, Vector};
+use crate::cpu::place::{Dst, Src};
 
 /// Columns of a panel: two registers of the widest unit.
 pub(super) const PANEL: usize = 32;
@@ -64,11 +65,11 @@ pub(super) fn score_product<L: Lanes>(
         };
         for column in columns.clone().step_by(VECTORS * L::LANES) {
             let tile = RowTile {
-                a: a.as_ptr().wrapping_add(row * a.stride),
+                a: a.src().wrapping_add(row * a.stride),
                 a_row: a.stride,
-                b: b.as_ptr().wrapping_add(column),
+                b: Src::of(b).wrapping_add(column),
                 b_row: PANEL,
-                c: c.as_mut_ptr().wrapping_add(row * PANEL + column),
+                c: Dst::of(c).wrapping_add(row * PANEL + column),
                 c_row: PANEL,
                 goes_on: false,
                 steps: depth,
@@ -97,10 +98,10 @@ pub(super) fn panel_product<L: Lanes>(
     for column in (0..PANEL).step_by(VECTORS * L::LANES) {
         for (row, n_rows) in tiles::<L>(m) {
             let tile = PanelTile {
-                a: a.as_ptr().wrapping_add(row),
+                a: a.src().wrapping_add(row),
                 a_row: a.stride,
-                b: b.as_ptr().wrapping_add(column),
-                c: c.as_mut_ptr().wrapping_add(row * PANEL + column),
+                b: Src::of(b).wrapping_add(column),
+                c: Dst::of(c).wrapping_add(row * PANEL + column),
                 depth,
             };
             // SAFETY: rows from `row` and columns from `column` are within A, B and C.
@@ -135,11 +136,11 @@ pub(super) fn row_product<L: Lanes>(
     for column in (0..width).step_by(VECTORS * L::LANES) {
         for (row, n_rows) in tiles::<L>(m) {
             let tile = RowTile {
-                a: a.as_ptr().wrapping_add(row * PANEL),
+                a: Src::of(a).wrapping_add(row * PANEL),
                 a_row: PANEL,
-                b: b.as_ptr().wrapping_add(column),
+                b: Src::of(b).wrapping_add(column),
                 b_row: width,
-                c: c.as_mut_ptr().wrapping_add(row * width + column),
+                c: Dst::of(c).wrapping_add(row * width + column),
                 c_row: width,
                 goes_on: true,
                 steps: if diagonal { depth.min(row + 1) } else { depth },
@@ -193,10 +194,10 @@ type Sums<L, const ROWS: usize, const N: usize> = [[Vector<L>; N]; ROWS];
 /// `l < depth`; `N` registers of `b` readable at `l * PANEL`, and of `c` writable at `i * PANEL`.
 #[derive(Clone, Copy)]
 struct PanelTile {
-    a: *const f32,
+    a: Src,
     a_row: usize,
-    b: *const f32,
-    c: *mut f32,
+    b: Src,
+    c: Dst,
     depth: usize,
 }
 
@@ -326,11 +327,11 @@ impl PanelTile {
 /// `i * c_row`.
 #[derive(Clone, Copy)]
 struct RowTile {
-    a: *const f32,
+    a: Src,
     a_row: usize,
-    b: *const f32,
+    b: Src,
     b_row: usize,
-    c: *mut f32,
+    c: Dst,
     c_row: usize,
     /// Whether the chains go on from what is there, and not from zero.
     goes_on: bool,
@@ -368,7 +369,7 @@ impl RowTile {
             *row = self.a.wrapping_add(i * self.a_row);
             if self.goes_on {
                 // SAFETY: row `i` of the tile.
-                *sums = unsafe { load(lanes, self.c.add(i * self.c_row)) };
+                *sums = unsafe { load(lanes, self.c.src().add(i * self.c_row)) };
             }
         }
         for l in 0..self.steps {
@@ -396,7 +397,7 @@ impl RowTile {
         self,
         lanes: L,
         l: usize,
-        rows: &[*const f32],
+        rows: &[Src],
         sums: &mut [[Vector<L>; N]],
     ) {
         // SAFETY: the caller's promise.
@@ -423,7 +424,7 @@ fn zeros<L: Lanes, const ROWS: usize, const N: usize>(lanes: L) -> Sums<L, ROWS,
 ///
 /// `src` is readable for as much.
 #[inline(always)]
-unsafe fn load<L: Lanes, const N: usize>(lanes: L, src: *const f32) -> [Vector<L>; N] {
+unsafe fn load<L: Lanes, const N: usize>(lanes: L, src: Src) -> [Vector<L>; N] {
     let mut row = [Vector::splat(lanes, 0.0); N];
     for (v, value) in row.iter_mut().enumerate() {
         // SAFETY: the caller's promise.
@@ -439,7 +440,7 @@ unsafe fn load<L: Lanes, const N: usize>(lanes: L, src: *const f32) -> [Vector<L
 /// `N` registers are writable at each row.
 #[inline(always)]
 unsafe fn store<L: Lanes, const ROWS: usize, const N: usize>(
-    dst: *mut f32,
+    dst: Dst,
     stride: usize,
     sums: &Sums<L, ROWS, N>,
 ) {

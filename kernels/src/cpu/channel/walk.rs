@@ -6,6 +6,7 @@
 
 use super::ChannelShape;
 use crate::cpu::lanes::{Lanes, REDUCTION_LANES, Vector, join};
+use crate::cpu::place::{Dst, Src};
 use crate::cpu::slice_loops::{load_each, load_each_masked, map};
 use core::ops::Range;
 
@@ -87,9 +88,9 @@ fn map_columns<L: Lanes, const P: usize, const R: usize>(
     write: &mut [f32],
     f: impl Fn([Vector<L>; P], [Vector<L>; R], Vector<L>) -> Vector<L>,
 ) {
-    let params = params.map(<[f32]>::as_ptr);
-    let reads = reads.map(<[f32]>::as_ptr);
-    let write = write.as_mut_ptr();
+    let params = params.map(Src::of);
+    let reads = reads.map(Src::of);
+    let write = Dst::of(write);
     for example in 0..shape.batch {
         let row = example * shape.channels + channels.start;
         for column in (0..channels.len()).step_by(L::LANES) {
@@ -99,7 +100,7 @@ fn map_columns<L: Lanes, const P: usize, const R: usize>(
             unsafe {
                 let values = load_each_masked(lanes, mask, params, column);
                 let sources = load_each_masked(lanes, mask, reads, at);
-                let [before] = load_each_masked(lanes, mask, [write.cast_const()], at);
+                let [before] = load_each_masked(lanes, mask, [write.src()], at);
                 lanes.store_masked(mask, write.add(at), f(values, sources, before).raw);
             }
         }
@@ -201,7 +202,7 @@ fn row_sums<L: Lanes, const R: usize, const A: usize>(
 ) -> [[Vector<L>; A]; REDUCTION_LANES] {
     let len = reads.first().map_or(0, |read| read.len());
     assert!(reads.iter().all(|read| read.len() == len), "operands differ in length");
-    let reads = reads.map(<[f32]>::as_ptr);
+    let reads = reads.map(Src::of);
     let n_parts = REDUCTION_LANES / L::LANES;
     let mut parts = [[Vector::splat(lanes, 0.0); A]; REDUCTION_LANES];
     let full = len - len % REDUCTION_LANES;
@@ -236,9 +237,9 @@ fn fold_columns<L: Lanes, const P: usize, const R: usize, const A: usize>(
     sums: [&mut [f32]; A],
     step: impl Fn([Vector<L>; A], [Vector<L>; P], [Vector<L>; R]) -> [Vector<L>; A],
 ) {
-    let params = params.map(<[f32]>::as_ptr);
-    let reads = reads.map(<[f32]>::as_ptr);
-    let sums = sums.map(<[f32]>::as_mut_ptr);
+    let params = params.map(Src::of);
+    let reads = reads.map(Src::of);
+    let sums = sums.map(Dst::of);
     let width = channels.len();
     for first in (0..width).step_by(COLUMN_VECTORS * L::LANES) {
         let mut totals = [[Vector::splat(lanes, 0.0); A]; COLUMN_VECTORS];

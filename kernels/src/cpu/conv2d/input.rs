@@ -8,6 +8,7 @@ use super::windows::{SLACK_LEN, Table, Windows, examples_at_once};
 use crate::cpu::gemm::{self, Extent, Left, Output, Right};
 use crate::cpu::interleave::Pairs;
 use crate::cpu::lanes::Lanes;
+use crate::cpu::place::{Dst, Src};
 
 /// Along one axis, the input positions of one residue: position `u` is reached from output `t - e` by
 /// tap `phase + stride e`, where `u + padding = phase + stride t`.
@@ -316,20 +317,20 @@ fn place<L: Pairs>(
 fn interleave<L: Pairs>(lanes: L, even: &[f32], odd: &[f32], dx: &mut [f32], accumulate: bool) {
     assert!(dx.len() == even.len() + odd.len() && even.len() == dx.len().div_ceil(2), "halves");
     let len = dx.len();
-    let dx = dx.as_mut_ptr();
+    let dx = Dst::of(dx);
     for at in (0..even.len()).step_by(L::LANES) {
         let left = len - 2 * at;
         let masks = [lanes.first(left), lanes.first(left.saturating_sub(L::LANES))];
         // SAFETY: masks end where the slices do.
         unsafe {
             let even =
-                lanes.load_masked(lanes.first(even.len() - at), even.as_ptr().wrapping_add(at));
-            let odd = odd.as_ptr().wrapping_add(at);
+                lanes.load_masked(lanes.first(even.len() - at), Src::of(even).wrapping_add(at));
+            let odd = Src::of(odd).wrapping_add(at);
             let odd = lanes.load_masked(lanes.first(left / 2), odd);
             for (half, mut value) in lanes.zip(even, odd).into_iter().enumerate() {
                 let dx = dx.wrapping_add(2 * at + half * L::LANES);
                 if accumulate {
-                    value = lanes.add(lanes.load_masked(masks[half], dx), value);
+                    value = lanes.add(lanes.load_masked(masks[half], dx.src()), value);
                 }
                 lanes.store_masked(masks[half], dx, value);
             }

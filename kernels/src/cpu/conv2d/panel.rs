@@ -3,8 +3,10 @@
 use super::product::{PANEL_LEN, Product, Register};
 use super::runs::{Runs, Walk};
 use super::windows::{TABLE_LEN, Table};
+use crate::cpu::dispatch::Once;
 use crate::cpu::gemm::{Output, aligned};
 use crate::cpu::lanes::Lanes;
+use crate::cpu::place::{Dst, Src};
 use crate::cpu::slice_loops::map;
 use core::ops::Range;
 
@@ -59,53 +61,61 @@ impl Product<'_> {
         panel: &mut [f32],
         apart: &mut [f32],
     ) {
-        let (windows, width) = (self.windows, VECTORS * L::LANES);
-        let (k, positions) = (windows.k(), windows.positions());
-        let mut runs = [Runs::none(windows); VECTORS];
-        let none = Register { b: panel.as_ptr(), c: apart.as_mut_ptr(), n_left: 0 };
-        let (mut in_place, mut apart_from_c) = ([none; VECTORS], [none; VECTORS]);
-        // Registers that span examples, and chains that are longer than a table and added, go to C apart.
-        let mut direct = self.output != Output::Add;
-        for v in 0..VECTORS {
-            let n_left = L::LANES.min(columns.len().saturating_sub(v * L::LANES));
-            let (example, at) = walk.place();
-            direct &= at + n_left <= positions;
-            let b = panel.as_ptr().wrapping_add(v * L::LANES);
-            let target = c.as_mut_ptr().wrapping_add(example * self.c_example + at);
-            in_place[v] = Register { b, c: target, n_left };
-            let target = apart.as_mut_ptr().wrapping_add(v * L::LANES);
-            apart_from_c[v] = Register { b, c: target, n_left };
-            runs[v] = walk.take(n_left);
-        }
-        let (registers, c_row, output) = if direct {
-            (in_place, positions, self.output)
-        } else {
-            (apart_from_c, width, Output::Replace)
-        };
-        let n_blocks = k.div_ceil(MAX_DEPTH.min(PANEL_LEN / width)).max(1);
-        let depth = k.div_ceil(n_blocks).max(1);
-        let mut from = 0;
-        loop {
-            let held = from / TABLE_LEN * TABLE_LEN;
-            let offsets = &table.hold(windows.taps(held, TABLE_LEN))[from - held..];
-            let offsets = &offsets[..depth.min(offsets.len())];
-            for (v, runs) in runs.iter().enumerate() {
-                let panel = panel[v * L::LANES..].as_mut_ptr();
-                // SAFETY: runs lie within the values; the panel holds `depth` rows.
-                unsafe { runs.copy(lanes, offsets, panel, width) };
-            }
-            let rows = &row_offsets_of::<L, VECTORS>()[..offsets.len()];
-            let block = self.block::<L>(from, rows, output, c_row);
-            // SAFETY: the caller's promise.
-            unsafe { block.tiles(lanes, registers) };
-            from += offsets.len();
-            if from == k {
-                break;
-            }
-        }
-        if !direct {
-            self.place(lanes, columns, width, apart, c);
-        }
+        // One copy of this code for each width and unit: it is called in several places.
+        let once = Once;
+        lanes.call(
+            #[inline(always)]
+            || {
+                let _consumed = once;
+                let (windows, width) = (self.windows, VECTORS * L::LANES);
+                let (k, positions) = (windows.k(), windows.positions());
+                let mut runs = [Runs::none(windows); VECTORS];
+                let none = Register { b: Src::of(panel), c: Dst::of(apart), n_left: 0 };
+                let (mut in_place, mut apart_from_c) = ([none; VECTORS], [none; VECTORS]);
+                // Registers that span examples, and chains that are longer than a table and added, go to C apart.
+                let mut direct = self.output != Output::Add;
+                for v in 0..VECTORS {
+                    let n_left = L::LANES.min(columns.len().saturating_sub(v * L::LANES));
+                    let (example, at) = walk.place();
+                    direct &= at + n_left <= positions;
+                    let b = Src::of(panel).wrapping_add(v * L::LANES);
+                    let target = Dst::of(c).wrapping_add(example * self.c_example + at);
+                    in_place[v] = Register { b, c: target, n_left };
+                    let target = Dst::of(apart).wrapping_add(v * L::LANES);
+                    apart_from_c[v] = Register { b, c: target, n_left };
+                    runs[v] = walk.take(n_left);
+                }
+                let (registers, c_row, output) = if direct {
+                    (in_place, positions, self.output)
+                } else {
+                    (apart_from_c, width, Output::Replace)
+                };
+                let n_blocks = k.div_ceil(MAX_DEPTH.min(PANEL_LEN / width)).max(1);
+                let depth = k.div_ceil(n_blocks).max(1);
+                let mut from = 0;
+                loop {
+                    let held = from / TABLE_LEN * TABLE_LEN;
+                    let offsets = &table.hold(windows.taps(held, TABLE_LEN))[from - held..];
+                    let offsets = &offsets[..depth.min(offsets.len())];
+                    for (v, runs) in runs.iter().enumerate() {
+                        let panel = Dst::of(&mut panel[v * L::LANES..]);
+                        // SAFETY: runs lie within the values; the panel holds `depth` rows.
+                        unsafe { runs.copy(lanes, offsets, panel, width) };
+                    }
+                    let rows = &row_offsets_of::<L, VECTORS>()[..offsets.len()];
+                    let block = self.block::<L>(from, rows, output, c_row);
+                    // SAFETY: the caller's promise.
+                    unsafe { block.tiles(lanes, registers) };
+                    from += offsets.len();
+                    if from == k {
+                        break;
+                    }
+                }
+                if !direct {
+                    self.place(lanes, columns, width, apart, c);
+                }
+            },
+        );
     }
 
     /// Moves a finished panel to where its examples lie in `c`.

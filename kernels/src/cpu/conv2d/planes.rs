@@ -1,6 +1,8 @@
 //! Images laid out so that a window is read at fixed offsets from where it begins.
 
+use crate::cpu::dispatch::Once;
 use crate::cpu::interleave::Pairs;
+use crate::cpu::place::{Dst, Src};
 
 /// Padded copies of the channels of an image: for each channel one plane for each residue of rows and
 /// columns by the steps, so that neighbours in a plane are one step apart in the image.
@@ -33,30 +35,40 @@ impl Planes {
     /// Copies the channels of `x` to planes whose borders are zero already.
     #[inline(always)]
     pub(super) fn fill<L: Pairs>(self, lanes: L, x: &[f32], planes: &mut [f32]) {
-        let image_len = self.image[0] * self.image[1];
-        if image_len == 0 {
-            return;
-        }
-        let (channel_len, plane_len) = (self.channel_len(), self.size[0] * self.size[1]);
-        for phase in 0..self.n_phases[0] * self.n_phases[1] {
-            let (vertical, horizontal) = (phase / self.n_phases[1], phase % self.n_phases[1]);
-            let (row, column) = (self.run(0, vertical), self.run(1, horizontal));
-            if row.len == 0 || column.len == 0 {
-                continue;
-            }
-            let rows = Rows {
-                n_rows: row.len,
-                len: column.len,
-                src_pitch: self.step[0] * self.image[1],
-                dst_pitch: self.size[1],
-            };
-            let source = row.source * self.image[1] + column.source;
-            let target = phase * plane_len + row.target * self.size[1] + column.target;
-            let channels = x.chunks_exact(image_len).zip(planes.chunks_exact_mut(channel_len));
-            for (x, channel) in channels {
-                rows.copy(lanes, self.step[1], &x[source..], &mut channel[target..]);
-            }
-        }
+        // One copy of this code for each unit: it is called in several places.
+        let once = Once;
+        lanes.call(
+            #[inline(always)]
+            || {
+                let _consumed = once;
+                let image_len = self.image[0] * self.image[1];
+                if image_len == 0 {
+                    return;
+                }
+                let (channel_len, plane_len) = (self.channel_len(), self.size[0] * self.size[1]);
+                for phase in 0..self.n_phases[0] * self.n_phases[1] {
+                    let (vertical, horizontal) =
+                        (phase / self.n_phases[1], phase % self.n_phases[1]);
+                    let (row, column) = (self.run(0, vertical), self.run(1, horizontal));
+                    if row.len == 0 || column.len == 0 {
+                        continue;
+                    }
+                    let rows = Rows {
+                        n_rows: row.len,
+                        len: column.len,
+                        src_pitch: self.step[0] * self.image[1],
+                        dst_pitch: self.size[1],
+                    };
+                    let source = row.source * self.image[1] + column.source;
+                    let target = phase * plane_len + row.target * self.size[1] + column.target;
+                    let channels =
+                        x.chunks_exact(image_len).zip(planes.chunks_exact_mut(channel_len));
+                    for (x, channel) in channels {
+                        rows.copy(lanes, self.step[1], &x[source..], &mut channel[target..]);
+                    }
+                }
+            },
+        );
     }
 
     /// What a residue takes from the image along an axis.
@@ -101,8 +113,8 @@ impl Rows {
         // SAFETY: rows are within, as asserted.
         unsafe {
             match step {
-                1 => self.copy_neighbours(lanes, src.as_ptr(), dst.as_mut_ptr()),
-                2 => self.copy_evens(lanes, src.as_ptr(), dst.as_mut_ptr()),
+                1 => self.copy_neighbours(lanes, Src::of(src), Dst::of(dst)),
+                2 => self.copy_evens(lanes, Src::of(src), Dst::of(dst)),
                 _ => {
                     for row in 0..n_rows {
                         let src = src[row * src_pitch..].iter().step_by(step);
@@ -120,7 +132,7 @@ impl Rows {
     ///
     /// Rows are readable and writable.
     #[inline(always)]
-    unsafe fn copy_neighbours<L: Pairs>(self, lanes: L, src: *const f32, dst: *mut f32) {
+    unsafe fn copy_neighbours<L: Pairs>(self, lanes: L, src: Src, dst: Dst) {
         let full = self.len - self.len % L::LANES;
         let mask = lanes.first(self.len - full);
         for row in 0..self.n_rows {
@@ -144,7 +156,7 @@ impl Rows {
     ///
     /// Rows are readable, to the last value copied, and writable.
     #[inline(always)]
-    unsafe fn copy_evens<L: Pairs>(self, lanes: L, src: *const f32, dst: *mut f32) {
+    unsafe fn copy_evens<L: Pairs>(self, lanes: L, src: Src, dst: Dst) {
         for row in 0..self.n_rows {
             for at in (0..self.len).step_by(L::LANES) {
                 let n_values = L::LANES.min(self.len - at);

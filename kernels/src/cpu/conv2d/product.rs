@@ -13,6 +13,7 @@ use super::windows::{TABLE_LEN, Table, Windows};
 use crate::cpu::dispatch::Once;
 use crate::cpu::gemm::Output;
 use crate::cpu::lanes::Lanes;
+use crate::cpu::place::{Dst, Src};
 
 /// `C[example, row, position] = sum over l of W[row, l] window[example, position, l]`
 #[derive(Clone, Copy)]
@@ -235,8 +236,8 @@ impl Block<'_> {
         let mut next = Next {
             windows,
             register: Register {
-                b: windows.values.as_ptr().wrapping_add(windows.at(0, 0)),
-                c: c.as_mut_ptr(),
+                b: Src::of(windows.values).wrapping_add(windows.at(0, 0)),
+                c: Dst::of(c),
                 n_left: columns,
             },
             rows_left: rows,
@@ -273,15 +274,15 @@ impl Block<'_> {
         let last = self.from + self.offsets.len() == self.k;
         let mut tile = Tile {
             depth: self.offsets.len(),
-            a: product.weights.as_ptr(),
+            a: Src::of(product.weights),
             a_row: 0,
-            b: [core::ptr::null(); VECTORS],
-            offsets: self.offsets.as_ptr(),
-            c: [core::ptr::null_mut(); VECTORS],
+            b: [Src::none(); VECTORS],
+            offsets: Src::of(self.offsets),
+            c: [Dst::none(); VECTORS],
             c_row: self.c_row,
             n_columns: [0; VECTORS],
             output: if self.from == 0 { self.output } else { Output::Continue },
-            bias: product.bias.filter(|_| last).map(<[f32]>::as_ptr),
+            bias: product.bias.filter(|_| last).map(Src::of),
             rectify: product.rectify && last,
         };
         for (v, register) in registers.iter().enumerate() {
@@ -293,7 +294,7 @@ impl Block<'_> {
             let a = tile.a;
             tile.a = a.wrapping_add(self.from * height);
             // SAFETY: the caller's promise; heights add up to `m`.
-            unsafe { tile::run(lanes, height, tile) };
+            unsafe { tile::run::<L, VECTORS, true>(lanes, height, tile) };
             tile.a = a.wrapping_add(self.k * height);
             tile.bias = tile.bias.map(|bias| bias.wrapping_add(height));
             for c in &mut tile.c {
@@ -307,9 +308,9 @@ impl Block<'_> {
 #[derive(Clone, Copy)]
 pub(super) struct Register {
     /// Where its windows begin.
-    pub(super) b: *const f32,
+    pub(super) b: Src,
     /// Where it goes.
-    pub(super) c: *mut f32,
+    pub(super) c: Dst,
     /// Outputs left in its row.
     pub(super) n_left: usize,
 }

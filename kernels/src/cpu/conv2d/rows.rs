@@ -10,6 +10,7 @@ use super::windows::{SLACK_LEN, Table, Windows, examples_at_once};
 use crate::cpu::dispatch::Once;
 use crate::cpu::interleave::Pairs;
 use crate::cpu::lanes::{Lanes, REDUCTION_LANES, Vector, join};
+use crate::cpu::place::{Dst, Src};
 use core::ops::Range;
 
 /// Taps multiplied with one copy of their windows.
@@ -167,7 +168,7 @@ fn copy_windows<L: Lanes>(
     for column in (0..n_columns).step_by(L::LANES) {
         let runs = walk.take(L::LANES.min(n_columns - column));
         // SAFETY: windows lie within their planes, and registers within rows.
-        unsafe { runs.copy(lanes, taps, copies[column..].as_mut_ptr(), row) };
+        unsafe { runs.copy(lanes, taps, Dst::of(&mut copies[column..]), row) };
     }
     let mut offsets = [0; BLOCK_TAPS];
     for (tap, offset) in offsets.iter_mut().enumerate() {
@@ -225,9 +226,9 @@ impl Products<'_> {
                 let n_taps = left.div_ceil(left.div_ceil(max_taps::<L>(n_channels)));
                 let block = Block {
                     products: self,
-                    dy: self.dy[channel * self.dy_channel..].as_ptr(),
-                    taps: taps[from..].as_ptr(),
-                    sums: sums[channel * self.sums_row + from * REDUCTION_LANES..].as_mut_ptr(),
+                    dy: Src::of(&self.dy[channel * self.dy_channel..]),
+                    taps: Src::of(&taps[from..]),
+                    sums: Dst::of(&mut sums[channel * self.sums_row + from * REDUCTION_LANES..]),
                 };
                 // SAFETY: the lengths asserted above.
                 unsafe { block.run(lanes, n_channels, n_taps) };
@@ -242,9 +243,9 @@ impl Products<'_> {
 #[derive(Clone, Copy)]
 struct Block<'a> {
     products: Products<'a>,
-    dy: *const f32,
-    taps: *const u32,
-    sums: *mut f32,
+    dy: Src,
+    taps: Src<u32>,
+    sums: Dst,
 }
 
 impl Block<'_> {
@@ -278,11 +279,11 @@ impl Block<'_> {
     #[inline(always)]
     unsafe fn multiply<L: Lanes, const CHANNELS: usize, const TAPS: usize>(self, lanes: L) {
         let Products { n_rows, row_len, dy_channel, dy_row, x_row, sums_row, .. } = self.products;
-        let mut x = [core::ptr::null(); TAPS];
+        let mut x = [Src::none(); TAPS];
         for (tap, x) in x.iter_mut().enumerate() {
             // SAFETY: there are `TAPS` offsets.
             let offset = unsafe { self.taps.add(tap).read() } as usize;
-            *x = self.products.x.as_ptr().wrapping_add(offset);
+            *x = Src::of(self.products.x).wrapping_add(offset);
         }
         for part in (0..REDUCTION_LANES.min(row_len)).step_by(L::LANES) {
             let zero = Vector::splat(lanes, 0.0);
@@ -292,7 +293,7 @@ impl Block<'_> {
                     // SAFETY: sixteen sums for each channel and tap.
                     sum.raw = unsafe {
                         let at = channel * sums_row + tap * REDUCTION_LANES + part;
-                        lanes.load(self.sums.add(at))
+                        lanes.load(self.sums.src().add(at))
                     };
                 }
             }
@@ -329,9 +330,9 @@ impl Block<'_> {
 
 /// A row.
 struct Operands<const TAPS: usize> {
-    dy: *const f32,
+    dy: Src,
     dy_channel: usize,
-    x: [*const f32; TAPS],
+    x: [Src; TAPS],
 }
 
 impl<const TAPS: usize> Operands<TAPS> {
@@ -349,7 +350,7 @@ impl<const TAPS: usize> Operands<TAPS> {
         sums: &mut [[Vector<L>; TAPS]; CHANNELS],
     ) {
         let mask = lanes.first(n_left);
-        let load = |row: *const f32| {
+        let load = |row: Src| {
             // SAFETY: the caller's promise; the mask ends where the row does.
             let raw = unsafe {
                 let src = row.add(at);

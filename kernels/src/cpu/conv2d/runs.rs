@@ -3,6 +3,7 @@
 use super::windows::Windows;
 use crate::cpu::dispatch::Once;
 use crate::cpu::lanes::{Lanes, Vector};
+use crate::cpu::place::{Dst, Src};
 
 /// The runs of a register: outputs in one row of an image, which read neighbours.
 #[derive(Clone, Copy)]
@@ -14,7 +15,7 @@ pub(super) struct Runs {
 #[derive(Clone, Copy)]
 struct Run {
     /// Where lane zero would read, were the run that long.
-    source: *const f32,
+    source: Src,
     /// The lane of the first output.
     first: usize,
 }
@@ -50,7 +51,7 @@ impl<'a> Walk<'a> {
         let (mut lane, mut len) = (0, 0);
         while lane < n_outputs {
             let source = self.example * windows.example_len + windows.at(self.row, self.column);
-            let source = windows.values.as_ptr().wrapping_add(source).wrapping_sub(lane);
+            let source = Src::of(windows.values).wrapping_add(source).wrapping_sub(lane);
             taken.runs[len] = Run { source, first: lane };
             len += 1;
             let n_taken = (columns - self.column).min(n_outputs - lane);
@@ -72,7 +73,7 @@ impl Runs {
     /// Runs of a register without outputs, which may read where the planes begin.
     #[inline(always)]
     pub(super) fn none(windows: Windows<'_>) -> Self {
-        Self { runs: [Run { source: windows.values.as_ptr(), first: 0 }; MAX_LANES], len: 1 }
+        Self { runs: [Run { source: Src::of(windows.values), first: 0 }; MAX_LANES], len: 1 }
     }
 
     /// Copies a register for each offset, `step` apart.
@@ -82,13 +83,7 @@ impl Runs {
     /// The runs are readable at the offsets, and beyond them to the end of a register; `dst` is writable
     /// for a register at every step.
     #[inline(always)]
-    pub(super) unsafe fn copy<L: Lanes>(
-        &self,
-        lanes: L,
-        offsets: &[u32],
-        dst: *mut f32,
-        step: usize,
-    ) {
+    pub(super) unsafe fn copy<L: Lanes>(&self, lanes: L, offsets: &[u32], dst: Dst, step: usize) {
         // One copy of this code for each unit: it is read in several places.
         let once = Once;
         lanes.call(
@@ -118,7 +113,7 @@ impl Runs {
         &self,
         lanes: L,
         offsets: &[u32],
-        dst: *mut f32,
+        dst: Dst,
         step: usize,
     ) {
         let len = if MAX == MAX_LANES { self.len } else { MAX };

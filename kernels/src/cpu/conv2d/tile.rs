@@ -2,8 +2,8 @@
 
 use crate::cpu::dispatch::Once;
 use crate::cpu::gemm::Output;
-use crate::cpu::gemm::tile::opaque;
 use crate::cpu::lanes::Lanes;
+use crate::cpu::place::{Dst, Src};
 
 /// `C[ROWS, VECTORS registers]`, whose registers lie anywhere: `C` is the sum over steps `l` of
 /// `A[i, l]` times the register that starts `offsets[l]` after where its column of `B` does.
@@ -14,17 +14,17 @@ use crate::cpu::lanes::Lanes;
 pub(super) struct Tile<const VECTORS: usize> {
     pub(super) depth: usize,
     /// Element `(i, l)` is at `i * a_row + l`, or at `l * ROWS + i` where `a_row` is zero.
-    pub(super) a: *const f32,
+    pub(super) a: Src,
     pub(super) a_row: usize,
-    pub(super) b: [*const f32; VECTORS],
-    pub(super) offsets: *const u32,
-    pub(super) c: [*mut f32; VECTORS],
+    pub(super) b: [Src; VECTORS],
+    pub(super) offsets: Src<u32>,
+    pub(super) c: [Dst; VECTORS],
     pub(super) c_row: usize,
     /// Columns of each register that `C` has.
     pub(super) n_columns: [usize; VECTORS],
     pub(super) output: Output,
     /// Added to the rows: `f32[ROWS]`.
-    pub(super) bias: Option<*const f32>,
+    pub(super) bias: Option<Src>,
     /// Whether negative numbers then become zero.
     pub(super) rectify: bool,
 }
@@ -47,9 +47,9 @@ pub(super) const fn max_rows<L: Lanes>(n_vectors: usize) -> usize {
 ///
 /// `a` is readable at every `(i, l)` for `i < n_rows`, `l < depth`; whole registers are readable at every
 /// `b + offset`; `offsets` has `depth` values; `c` is readable and writable for `n_columns`, `c_row`
-/// apart for each row; `n_rows` is at least one and at most [`max_rows`].
+/// apart for each row; `n_rows` is at least one and at most [`max_rows`]; `PACKED` where `a_row` is zero.
 #[inline(always)]
-pub(super) unsafe fn run<L: Lanes, const VECTORS: usize>(
+pub(super) unsafe fn run<L: Lanes, const VECTORS: usize, const PACKED: bool>(
     lanes: L,
     n_rows: usize,
     tile: Tile<VECTORS>,
@@ -62,13 +62,7 @@ pub(super) unsafe fn run<L: Lanes, const VECTORS: usize>(
                     lanes.call(#[inline(always)] || {
                         let _consumed = once;
                         // SAFETY: the caller's promise.
-                        unsafe {
-                            if tile.a_row == 0 {
-                                tile_product::<L, $rows, VECTORS, true>(lanes, tile);
-                            } else {
-                                tile_product::<L, $rows, VECTORS, false>(lanes, tile);
-                            }
-                        }
+                        unsafe { tile_product::<L, $rows, VECTORS, PACKED>(lanes, tile) }
                     });
                 })*
                 _ => unreachable!("tiles are no taller than `max_rows`"),
@@ -80,7 +74,7 @@ pub(super) unsafe fn run<L: Lanes, const VECTORS: usize>(
 
 /// # Safety
 ///
-/// As for [`run`]; `PACKED` where `a_row` is zero.
+/// As for [`run`].
 #[inline(always)]
 unsafe fn tile_product<L: Lanes, const ROWS: usize, const VECTORS: usize, const PACKED: bool>(
     lanes: L,
@@ -144,13 +138,13 @@ unsafe fn finish<L: Lanes, const ROWS: usize, const VECTORS: usize>(
     for v in 0..VECTORS {
         let mask = lanes.first(tile.n_columns[v]);
         for (i, sums) in sums.iter().enumerate() {
-            // SAFETY: row `i` of `c`, as far as it goes.
+            // SAFETY: row `i` of `c`, as far as it goes; registers without columns may lie beyond it.
             unsafe {
                 let mut sum = sums[v];
                 if tile.output == Output::Add {
                     sum = lanes.add(load_columns(lanes, tile, i, v), sum);
                 }
-                lanes.store_masked(mask, tile.c[v].add(i * tile.c_row), sum);
+                lanes.store_masked(mask, tile.c[v].wrapping_add(i * tile.c_row), sum);
             }
         }
     }
@@ -169,7 +163,12 @@ unsafe fn load_columns<L: Lanes, const VECTORS: usize>(
     v: usize,
 ) -> L::F32 {
     // SAFETY: the caller's promise.
-    unsafe { lanes.load_masked(lanes.first(tile.n_columns[v]), tile.c[v].add(i * tile.c_row)) }
+    unsafe {
+        lanes.load_masked(
+            lanes.first(tile.n_columns[v]),
+            tile.c[v].src().wrapping_add(i * tile.c_row),
+        )
+    }
 }
 
 /// Rows that share a pointer, and such pointers: see `GROUP_ROWS` of the matrix product.
@@ -178,7 +177,7 @@ const MAX_GROUPS: usize = 4;
 
 /// Where a tile reads `A`: groups of rows at a pointer each, or all packed at one.
 struct Rows<const ROWS: usize, const PACKED: bool> {
-    groups: [*const f32; MAX_GROUPS],
+    groups: [Src; MAX_GROUPS],
     stride: usize,
 }
 
@@ -187,11 +186,11 @@ impl<const ROWS: usize, const PACKED: bool> Rows<ROWS, PACKED> {
     const UNROLL: usize = if PACKED { 2 } else { 4 };
 
     #[inline(always)]
-    fn new(a: *const f32, stride: usize) -> Self {
+    fn new(a: Src, stride: usize) -> Self {
         let mut groups = [a; MAX_GROUPS];
         if !PACKED {
             for (g, group) in groups.iter_mut().enumerate() {
-                *group = opaque(a.wrapping_add(g * GROUP_ROWS * stride));
+                *group = a.wrapping_add(g * GROUP_ROWS * stride).opaque();
             }
         }
         Self { groups, stride }
@@ -207,7 +206,7 @@ impl<const ROWS: usize, const PACKED: bool> Rows<ROWS, PACKED> {
         &self,
         lanes: L,
         tile: &Tile<VECTORS>,
-        offset: *const u32,
+        offset: Src<u32>,
         step: usize,
         sums: &mut [[L::F32; VECTORS]; ROWS],
     ) {
@@ -238,7 +237,7 @@ impl<const ROWS: usize, const PACKED: bool> Rows<ROWS, PACKED> {
             self.groups[0] = self.groups[0].wrapping_add(n_steps * ROWS);
         } else {
             for group in &mut self.groups[..ROWS.div_ceil(GROUP_ROWS)] {
-                *group = opaque(group.wrapping_add(n_steps));
+                *group = group.wrapping_add(n_steps).opaque();
             }
         }
     }

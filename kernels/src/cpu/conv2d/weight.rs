@@ -10,6 +10,7 @@ use super::tile::{self, Tile, max_rows};
 use super::windows::{SLACK_LEN, TABLE_LEN};
 use crate::cpu::gemm::Output;
 use crate::cpu::lanes::Lanes;
+use crate::cpu::place::{Dst, Src};
 use core::ops::Range;
 
 /// The padded input of a group, channels last: `f32[rows, columns, channels]`.
@@ -146,8 +147,8 @@ fn transpose<L: Lanes>(
                 // SAFETY: rows are channels of `src`; the last register begins a channel before the end.
                 unsafe {
                     let stride = height * width;
-                    let dst = dst.as_mut_ptr();
-                    lanes.pack_rows(src.as_ptr(), stride, n_rows, n_columns, dst, n_channels);
+                    let dst = Dst::of(dst);
+                    lanes.pack_rows(Src::of(src), stride, n_rows, n_columns, dst, n_channels);
                 }
             }
         }
@@ -195,22 +196,22 @@ impl Block<'_> {
         let run_len = width * self.layout.channels;
         let in_run = run_len.div_ceil(L::LANES);
         let patch_len = self.shape.patch_len();
-        let mut b = [core::ptr::null(); VECTORS];
-        let mut c = [core::ptr::null_mut(); VECTORS];
+        let mut b = [Src::none(); VECTORS];
+        let mut c = [Dst::none(); VECTORS];
         let mut n_columns = [0; VECTORS];
         for v in 0..VECTORS {
             let (row, column) = ((at + v) / in_run, (at + v) % in_run * L::LANES);
             let source = row * self.layout.columns * self.layout.channels + column;
-            b[v] = self.values.as_ptr().wrapping_add(source);
-            c[v] = sums.as_mut_ptr().wrapping_add(row * run_len + column);
+            b[v] = Src::of(self.values).wrapping_add(source);
+            c[v] = Dst::of(sums).wrapping_add(row * run_len + column);
             n_columns[v] = L::LANES.min(run_len - column);
         }
         let mut tile = Tile {
             depth: self.offsets.len(),
-            a: self.dy.as_ptr(),
+            a: Src::of(self.dy),
             a_row: self.shape.positions(),
             b,
-            offsets: self.offsets.as_ptr(),
+            offsets: Src::of(self.offsets),
             c,
             c_row: patch_len,
             n_columns,
@@ -220,7 +221,7 @@ impl Block<'_> {
         };
         for height in Heights::of(self.m, max_rows::<L>(VECTORS)).iter() {
             // SAFETY: windows lie within the values, which end in slack; `dy` and `sums` have `m` rows.
-            unsafe { tile::run(lanes, height, tile) };
+            unsafe { tile::run::<L, VECTORS, false>(lanes, height, tile) };
             tile.a = tile.a.wrapping_add(height * tile.a_row);
             for c in &mut tile.c {
                 *c = c.wrapping_add(height * patch_len);

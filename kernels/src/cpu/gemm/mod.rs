@@ -6,9 +6,11 @@
 //! the same chain, with a stop in memory.
 
 mod pack;
-pub(in crate::cpu) mod tile;
+mod tile;
 
+use super::dispatch::Once;
 use super::lanes::Lanes;
+use crate::cpu::place::{Dst, Src};
 use pack::{pack_left, pack_plain, pack_transposed};
 use tile::Tile;
 
@@ -129,6 +131,29 @@ pub(crate) fn ended_product<L: Lanes>(
     finish: Ending<'_>,
     scratch: &mut [f32],
 ) {
+    // One copy of this code for each unit: many kernels use it.
+    let once = Once;
+    lanes.call(
+        #[inline(always)]
+        || {
+            let _consumed = once;
+            multiply_blocks(lanes, extent, a, b, c, output, finish, scratch);
+        },
+    );
+}
+
+/// [`ended_product`], compiled where it is called.
+#[inline(always)]
+fn multiply_blocks<L: Lanes>(
+    lanes: L,
+    extent: Extent,
+    a: Left<'_>,
+    b: Right<'_>,
+    c: &mut [f32],
+    output: Output,
+    finish: Ending<'_>,
+    scratch: &mut [f32],
+) {
     let Extent { m, n, k } = extent;
     let elements = |x: usize, y: usize| x.checked_mul(y).expect("a matrix fits in memory");
     assert_eq!(c.len(), elements(m, n), "C is f32[m, n]");
@@ -167,7 +192,7 @@ pub(crate) fn ended_product<L: Lanes>(
         let finish = if last { finish } else { Ending::default() };
         let block = Block { extent, from, depth: depth.min(k - from), a, b, output, finish };
         // SAFETY: A, B, C and the scratch have the lengths asserted above; blocks end at `k`.
-        unsafe { block.run(lanes, c.as_mut_ptr(), scratch) };
+        unsafe { block.run(lanes, Dst::of(c), scratch) };
         if last {
             break;
         }
@@ -194,7 +219,7 @@ impl Block<'_> {
     /// `A`, `B` and `c` have the lengths of the extent, which `from + depth` does not exceed, and
     /// `scratch` the length that [`scratch_len`] tells.
     #[inline(always)]
-    unsafe fn run<L: Lanes>(self, lanes: L, c: *mut f32, scratch: &mut [f32]) {
+    unsafe fn run<L: Lanes>(self, lanes: L, c: Dst, scratch: &mut [f32]) {
         let Extent { m, n, .. } = self.extent;
         let width = L::LANES * L::TILE_ROWS.len();
         let (panel, left) = aligned(scratch).split_at_mut(width * self.depth);
@@ -204,8 +229,8 @@ impl Block<'_> {
             let left = left.map(|left| self.pack_left(lanes, left));
             for column in (0..n).step_by(width) {
                 let n_columns = width.min(n - column);
-                let b = self.right(lanes, column, n_columns, panel.as_mut_ptr(), width);
-                let a = self.a.values.as_ptr().wrapping_add(self.from * self.a.column);
+                let b = self.right(lanes, column, n_columns, Dst::of(panel), width);
+                let a = Src::of(self.a.values).wrapping_add(self.from * self.a.column);
                 let mut tile = Tile {
                     k: self.depth,
                     a: left.unwrap_or(a),
@@ -218,8 +243,8 @@ impl Block<'_> {
                     n_columns,
                     b_masked: b.masked,
                     output: self.output,
-                    bias: self.finish.bias.map(|bias| bias.as_ptr().wrapping_add(column)),
-                    row_bias: self.finish.row_bias.map(<[f32]>::as_ptr),
+                    bias: self.finish.bias.map(|bias| Src::of(bias).wrapping_add(column)),
+                    row_bias: self.finish.row_bias.map(Src::of),
                     rectify: self.finish.rectify,
                 };
                 // Copies of `A` are cut for the tiles of two vectors.
@@ -254,16 +279,16 @@ impl Block<'_> {
     ///
     /// `A` has the length of the extent.
     #[inline(always)]
-    unsafe fn pack_left<L: Lanes>(&self, lanes: L, copy: &mut [f32]) -> *const f32 {
-        let mut src = self.a.values.as_ptr().wrapping_add(self.from * self.a.column);
-        let mut dst = copy[..self.extent.m * self.depth].as_mut_ptr();
+    unsafe fn pack_left<L: Lanes>(&self, lanes: L, copy: &mut [f32]) -> Src {
+        let mut src = Src::of(self.a.values).wrapping_add(self.from * self.a.column);
+        let mut dst = Dst::of(&mut copy[..self.extent.m * self.depth]);
         for n_rows in heights::<L>(self.extent.m, false) {
             // SAFETY: the caller's promise; the heights add up to `m`.
             unsafe { pack_left(lanes, src, self.a.column, n_rows, self.depth, dst) };
             src = src.wrapping_add(n_rows);
             dst = dst.wrapping_add(n_rows * self.depth);
         }
-        copy.as_ptr()
+        Src::of(copy)
     }
 
     /// Columns of `B`, in place or copied to `panel`.
@@ -278,7 +303,7 @@ impl Block<'_> {
         lanes: L,
         column: usize,
         n_columns: usize,
-        panel: *mut f32,
+        panel: Dst,
         width: usize,
     ) -> Columns {
         let (Extent { n, k, .. }, depth) = (self.extent, self.depth);
@@ -287,11 +312,11 @@ impl Block<'_> {
         unsafe {
             match self.b {
                 Right::Transposed(b) => {
-                    let src = b.as_ptr().add(column * k + self.from);
+                    let src = Src::of(b).add(column * k + self.from);
                     pack_transposed(lanes, src, k, n_columns, depth, panel, width);
                 }
                 Right::Plain(b) => {
-                    let first = b.as_ptr().wrapping_add(self.from * n + column);
+                    let first = Src::of(b).wrapping_add(self.from * n + column);
                     if !self.copies_right() {
                         return Columns { first, row: n, masked };
                     }
@@ -299,7 +324,7 @@ impl Block<'_> {
                 }
             }
         }
-        Columns { first: panel, row: width, masked: false }
+        Columns { first: panel.src(), row: width, masked: false }
     }
 
     /// Whether the rows of a panel of a plain `B`, read by several tiles, would push each other out of a
@@ -317,7 +342,7 @@ impl Block<'_> {
 
 /// Columns of `B` as a tile reads them.
 struct Columns {
-    first: *const f32,
+    first: Src,
     /// How far apart rows lie.
     row: usize,
     /// Whether the last register of a row ends beyond it.

@@ -1,6 +1,7 @@
 //! Copies of parts of `A` and `B`, laid out as tiles read them.
 
 use crate::cpu::lanes::Lanes;
+use crate::cpu::place::{Dst, Src};
 
 /// Copies `n_columns` columns of a row-major matrix.
 ///
@@ -11,11 +12,11 @@ use crate::cpu::lanes::Lanes;
 #[inline(always)]
 pub(super) unsafe fn pack_plain<L: Lanes>(
     lanes: L,
-    src: *const f32,
+    src: Src,
     stride: usize,
     n_columns: usize,
     k: usize,
-    dst: *mut f32,
+    dst: Dst,
     width: usize,
 ) {
     for part in (0..n_columns).step_by(L::LANES) {
@@ -39,17 +40,25 @@ pub(super) unsafe fn pack_plain<L: Lanes>(
 #[inline(always)]
 pub(super) unsafe fn pack_transposed<L: Lanes>(
     lanes: L,
-    src: *const f32,
+    src: Src,
     stride: usize,
     n_rows: usize,
     k: usize,
-    dst: *mut f32,
+    dst: Dst,
     width: usize,
 ) {
     for part in (0..n_rows).step_by(L::LANES) {
-        // SAFETY: row `part` is within the matrix, and a part of the panel is `LANES` wide.
+        // SAFETY: row `part` is within the matrix, and a part of the panel is `LANES` wide; a product of no
+        // depth has neither.
         unsafe {
-            lanes.pack_rows(src.add(part * stride), stride, n_rows - part, k, dst.add(part), width);
+            lanes.pack_rows(
+                src.wrapping_add(part * stride),
+                stride,
+                n_rows - part,
+                k,
+                dst.wrapping_add(part),
+                width,
+            );
         }
     }
 }
@@ -63,11 +72,11 @@ pub(super) unsafe fn pack_transposed<L: Lanes>(
 #[inline(always)]
 pub(super) unsafe fn pack_left<L: Lanes>(
     lanes: L,
-    src: *const f32,
+    src: Src,
     stride: usize,
     n_rows: usize,
     k: usize,
-    dst: *mut f32,
+    dst: Dst,
 ) {
     for part in (0..n_rows).step_by(L::LANES) {
         let mask = lanes.first(n_rows - part);

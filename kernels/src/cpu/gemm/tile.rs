@@ -4,17 +4,18 @@ use super::Output;
 use crate::cpu::activation::rectify;
 use crate::cpu::dispatch::Once;
 use crate::cpu::lanes::{Lanes, Vector};
+use crate::cpu::place::{Dst, Src};
 
 /// A tile of `C`, and all of its rows of `A` and columns of `B`.
 #[derive(Clone, Copy)]
 pub(super) struct Tile {
     pub(super) k: usize,
-    pub(super) a: *const f32,
+    pub(super) a: Src,
     pub(super) a_row: usize,
     pub(super) a_column: usize,
-    pub(super) b: *const f32,
+    pub(super) b: Src,
     pub(super) b_row: usize,
-    pub(super) c: *mut f32,
+    pub(super) c: Dst,
     pub(super) c_row: usize,
     /// At least one, at most the width of the tile.
     pub(super) n_columns: usize,
@@ -22,9 +23,9 @@ pub(super) struct Tile {
     pub(super) b_masked: bool,
     pub(super) output: Output,
     /// Added to each row of `C`.
-    pub(super) bias: Option<*const f32>,
+    pub(super) bias: Option<Src>,
     /// Added to each column of `C`.
-    pub(super) row_bias: Option<*const f32>,
+    pub(super) row_bias: Option<Src>,
     /// Whether negative numbers then become zero.
     pub(super) rectify: bool,
 }
@@ -110,8 +111,9 @@ unsafe fn tile_product<
     if tile.output == Output::Continue {
         for (i, sums) in sums.iter_mut().enumerate() {
             // SAFETY: row `i` of the tile; `mask` ends where its columns do.
-            *sums =
-                unsafe { load_row::<L, VECTORS, true>(lanes, mask, tile.c.add(i * tile.c_row)) };
+            *sums = unsafe {
+                load_row::<L, VECTORS, true>(lanes, mask, tile.c.src().add(i * tile.c_row))
+            };
         }
     }
     let mut cursor = Cursor::<ROWS, UNIT_ROWS>::new(tile);
@@ -165,7 +167,7 @@ unsafe fn tile_product<
 unsafe fn load_row<L: Lanes, const VECTORS: usize, const MASKED: bool>(
     lanes: L,
     mask: L::Mask,
-    src: *const f32,
+    src: Src,
 ) -> [L::F32; VECTORS] {
     let mut values = [lanes.splat(0.0); VECTORS];
     for (v, value) in values.iter_mut().enumerate() {
@@ -187,14 +189,14 @@ unsafe fn load_row<L: Lanes, const VECTORS: usize, const MASKED: bool>(
 unsafe fn store_row<L: Lanes, const VECTORS: usize>(
     lanes: L,
     mask: L::Mask,
-    dst: *mut f32,
+    dst: Dst,
     mut sums: [L::F32; VECTORS],
     output: Output,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
         if output == Output::Add {
-            let before = load_row::<L, VECTORS, true>(lanes, mask, dst);
+            let before = load_row::<L, VECTORS, true>(lanes, mask, dst.src());
             for (sum, before) in sums.iter_mut().zip(&before) {
                 *sum = lanes.add(*before, *sum);
             }
@@ -214,16 +216,16 @@ unsafe fn store_row<L: Lanes, const VECTORS: usize>(
 ///
 /// Left to itself, the compiler steps one pointer from row to row, a chain slower than the
 /// multiply-adds, or keeps a pointer for every row, more than there are registers. It must not see that
-/// the pointers are related: see [`opaque`].
+/// the pointers are related: see [`Src::opaque`].
 const GROUP_ROWS: usize = 3;
 const MAX_GROUPS: usize = 5;
 
 /// Where a tile reads: `A` a group of rows at a pointer, and `B`.
 struct Cursor<const ROWS: usize, const UNIT_ROWS: bool> {
-    groups: [*const f32; MAX_GROUPS],
+    groups: [Src; MAX_GROUPS],
     a_row: usize,
     a_column: usize,
-    b: *const f32,
+    b: Src,
     b_row: usize,
 }
 
@@ -240,7 +242,7 @@ impl<const ROWS: usize, const UNIT_ROWS: bool> Cursor<ROWS, UNIT_ROWS> {
         let mut groups = [a; MAX_GROUPS];
         if !UNIT_ROWS {
             for (g, group) in groups.iter_mut().enumerate() {
-                *group = opaque(a.wrapping_add(g * GROUP_ROWS * a_row));
+                *group = a.wrapping_add(g * GROUP_ROWS * a_row).opaque();
             }
         }
         Self { groups, a_row, a_column, b, b_row }
@@ -283,30 +285,9 @@ impl<const ROWS: usize, const UNIT_ROWS: bool> Cursor<ROWS, UNIT_ROWS> {
             self.groups[0] = self.groups[0].wrapping_add(n_steps * self.a_column);
         } else {
             for group in &mut self.groups[..ROWS.div_ceil(GROUP_ROWS)] {
-                *group = opaque(group.wrapping_add(n_steps));
+                *group = group.wrapping_add(n_steps).opaque();
             }
         }
         self.b = self.b.wrapping_add(n_steps * self.b_row);
     }
-}
-
-/// A pointer whose origin the compiler no longer sees; costs no instruction.
-#[inline(always)]
-pub(in crate::cpu) fn opaque(pointer: *const f32) -> *const f32 {
-    #[cfg(target_arch = "x86_64")]
-    {
-        let mut pointer = pointer;
-        // SAFETY: there is no instruction; the pointer passes through a register unchanged.
-        #[allow(clippy::pointers_in_nomem_asm_block, reason = "nothing is read through it")]
-        unsafe {
-            core::arch::asm!(
-                "/* {0} */",
-                inout(reg) pointer,
-                options(pure, nomem, nostack, preserves_flags)
-            );
-        }
-        pointer
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    pointer
 }

@@ -2,6 +2,7 @@
 #![cfg(target_arch = "x86_64")]
 
 use super::Lanes;
+use crate::cpu::place::{Dst, Src};
 use core::arch::x86_64::{__m256, __m256i, _CMP_LE_OQ, _CMP_LT_OQ, _CMP_UNORD_Q};
 use pulp::x86::V3;
 
@@ -30,33 +31,40 @@ impl Lanes for V3 {
         self.avx2._mm256_cmpgt_epi32(len, self.iota())
     }
     #[inline(always)]
-    unsafe fn load(self, src: *const f32) -> __m256 {
-        // SAFETY: the caller's promise.
-        unsafe { self.avx._mm256_loadu_ps(src) }
+    fn end_of(self, mask: __m256i) -> usize {
+        let lanes = self.avx._mm256_movemask_ps(self.avx._mm256_castsi256_ps(mask));
+        (i32::BITS - lanes.leading_zeros()) as usize
     }
     #[inline(always)]
-    unsafe fn store(self, dst: *mut f32, value: __m256) {
+    unsafe fn load(self, src: Src) -> __m256 {
         // SAFETY: the caller's promise.
-        unsafe { self.avx._mm256_storeu_ps(dst, value) }
+        unsafe { self.avx._mm256_loadu_ps(src.readable(8)) }
     }
     #[inline(always)]
-    unsafe fn load_masked(self, mask: __m256i, src: *const f32) -> __m256 {
+    unsafe fn store(self, dst: Dst, value: __m256) {
+        // SAFETY: the caller's promise.
+        unsafe { self.avx._mm256_storeu_ps(dst.writable(8), value) }
+    }
+    #[inline(always)]
+    unsafe fn load_masked(self, mask: __m256i, src: Src) -> __m256 {
         // SAFETY: lanes outside `mask` are not read; the caller's promise covers the others.
-        unsafe { self.avx._mm256_maskload_ps(src, mask) }
+        unsafe { self.avx._mm256_maskload_ps(src.readable(self.checked_end_of(mask)), mask) }
     }
     #[inline(always)]
-    unsafe fn store_masked(self, mask: __m256i, dst: *mut f32, value: __m256) {
+    unsafe fn store_masked(self, mask: __m256i, dst: Dst, value: __m256) {
         // SAFETY: lanes outside `mask` are not written; the caller's promise covers the others.
-        unsafe { self.avx._mm256_maskstore_ps(dst, mask, value) }
+        unsafe {
+            self.avx._mm256_maskstore_ps(dst.writable(self.checked_end_of(mask)), mask, value);
+        }
     }
     #[inline(always)]
     unsafe fn pack_rows(
         self,
-        src: *const f32,
+        src: Src,
         stride: usize,
         n_rows: usize,
         depth: usize,
-        dst: *mut f32,
+        dst: Dst,
         step: usize,
     ) {
         let mut rows = [0; 8];
@@ -88,11 +96,11 @@ impl Lanes for V3 {
     #[inline(always)]
     unsafe fn unpack_rows(
         self,
-        src: *const f32,
+        src: Src,
         step: usize,
         n_rows: usize,
         depth: usize,
-        dst: *mut f32,
+        dst: Dst,
         stride: usize,
     ) {
         for k in (0..depth).step_by(4) {
@@ -242,7 +250,7 @@ trait Quads: Sized {
     /// # Safety
     ///
     /// Those four values are readable.
-    unsafe fn gather_quads(self, src: *const f32, rows: &[usize; 8], i: usize) -> __m256;
+    unsafe fn gather_quads(self, src: Src, rows: &[usize; 8], i: usize) -> __m256;
     /// Writes group `g` to `dst[(4 g + i) * stride..][..n_columns]`, for rows below `n_rows`.
     ///
     /// # Safety
@@ -254,7 +262,7 @@ trait Quads: Sized {
         i: usize,
         n_rows: usize,
         n_columns: usize,
-        dst: *mut f32,
+        dst: Dst,
         stride: usize,
     );
     /// Transposes the four by four matrix in each group of four lanes.
@@ -263,11 +271,16 @@ trait Quads: Sized {
 
 impl Quads for V3 {
     #[inline(always)]
-    unsafe fn gather_quads(self, src: *const f32, rows: &[usize; 8], i: usize) -> __m256 {
+    unsafe fn gather_quads(self, src: Src, rows: &[usize; 8], i: usize) -> __m256 {
         // SAFETY: the caller's promise.
         unsafe {
-            let low = self.avx._mm256_castps128_ps256(self.sse._mm_loadu_ps(src.add(rows[i])));
-            self.avx._mm256_insertf128_ps::<1>(low, self.sse._mm_loadu_ps(src.add(rows[4 + i])))
+            let low = self
+                .avx
+                ._mm256_castps128_ps256(self.sse._mm_loadu_ps(src.add(rows[i]).readable(4)));
+            self.avx._mm256_insertf128_ps::<1>(
+                low,
+                self.sse._mm_loadu_ps(src.add(rows[4 + i]).readable(4)),
+            )
         }
     }
 
@@ -278,7 +291,7 @@ impl Quads for V3 {
         i: usize,
         n_rows: usize,
         n_columns: usize,
-        dst: *mut f32,
+        dst: Dst,
         stride: usize,
     ) {
         let groups =
@@ -287,7 +300,7 @@ impl Quads for V3 {
             if 4 * group + i < n_rows {
                 // SAFETY: the caller's promise.
                 unsafe {
-                    let dst = dst.add((4 * group + i) * stride);
+                    let dst = dst.add((4 * group + i) * stride).writable(n_columns);
                     if n_columns == 4 {
                         self.sse._mm_storeu_ps(dst, *quad);
                     } else {

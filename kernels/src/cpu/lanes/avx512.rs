@@ -2,6 +2,7 @@
 #![cfg(target_arch = "x86_64")]
 
 use super::Lanes;
+use crate::cpu::place::{Dst, Src};
 use core::arch::x86_64::{
     __m512, __m512i, __mmask8, __mmask16, _CMP_LE_OQ, _CMP_LT_OQ, _CMP_UNORD_Q,
 };
@@ -31,33 +32,43 @@ impl Lanes for V4 {
         if len_elems < 16 { (1 << len_elems) - 1 } else { !0 }
     }
     #[inline(always)]
-    unsafe fn load(self, src: *const f32) -> __m512 {
-        // SAFETY: the caller's promise.
-        unsafe { self.avx512f._mm512_loadu_ps(src) }
+    fn end_of(self, mask: __mmask16) -> usize {
+        (u16::BITS - mask.leading_zeros()) as usize
     }
     #[inline(always)]
-    unsafe fn store(self, dst: *mut f32, value: __m512) {
+    unsafe fn load(self, src: Src) -> __m512 {
         // SAFETY: the caller's promise.
-        unsafe { self.avx512f._mm512_storeu_ps(dst, value) }
+        unsafe { self.avx512f._mm512_loadu_ps(src.readable(16)) }
     }
     #[inline(always)]
-    unsafe fn load_masked(self, mask: __mmask16, src: *const f32) -> __m512 {
+    unsafe fn store(self, dst: Dst, value: __m512) {
+        // SAFETY: the caller's promise.
+        unsafe { self.avx512f._mm512_storeu_ps(dst.writable(16), value) }
+    }
+    #[inline(always)]
+    unsafe fn load_masked(self, mask: __mmask16, src: Src) -> __m512 {
         // SAFETY: lanes outside `mask` are not read; the caller's promise covers the others.
-        unsafe { self.avx512f._mm512_maskz_loadu_ps(mask, src) }
+        unsafe { self.avx512f._mm512_maskz_loadu_ps(mask, src.readable(self.checked_end_of(mask))) }
     }
     #[inline(always)]
-    unsafe fn store_masked(self, mask: __mmask16, dst: *mut f32, value: __m512) {
+    unsafe fn store_masked(self, mask: __mmask16, dst: Dst, value: __m512) {
         // SAFETY: lanes outside `mask` are not written; the caller's promise covers the others.
-        unsafe { self.avx512f._mm512_mask_storeu_ps(dst, mask, value) }
+        unsafe {
+            self.avx512f._mm512_mask_storeu_ps(
+                dst.writable(self.checked_end_of(mask)),
+                mask,
+                value,
+            );
+        }
     }
     #[inline(always)]
     unsafe fn pack_rows(
         self,
-        src: *const f32,
+        src: Src,
         stride: usize,
         n_rows: usize,
         depth: usize,
-        dst: *mut f32,
+        dst: Dst,
         step: usize,
     ) {
         let mut rows = [0; 16];
@@ -95,11 +106,11 @@ impl Lanes for V4 {
     #[inline(always)]
     unsafe fn unpack_rows(
         self,
-        src: *const f32,
+        src: Src,
         step: usize,
         n_rows: usize,
         depth: usize,
-        dst: *mut f32,
+        dst: Dst,
         stride: usize,
     ) {
         for k in (0..depth).step_by(4) {
@@ -252,7 +263,7 @@ trait Quads: Sized {
     /// Those values are readable.
     unsafe fn gather_quads<const FULL: bool>(
         self,
-        src: *const f32,
+        src: Src,
         rows: &[usize; 16],
         i: usize,
         mask: __mmask8,
@@ -268,7 +279,7 @@ trait Quads: Sized {
         i: usize,
         n_rows: usize,
         n_columns: usize,
-        dst: *mut f32,
+        dst: Dst,
         stride: usize,
     );
     /// Transposes the four by four matrix in each group of four lanes.
@@ -279,7 +290,7 @@ impl Quads for V4 {
     #[inline(always)]
     unsafe fn gather_quads<const FULL: bool>(
         self,
-        src: *const f32,
+        src: Src,
         rows: &[usize; 16],
         i: usize,
         mask: __mmask8,
@@ -290,7 +301,12 @@ impl Quads for V4 {
             // SAFETY: the caller's promise.
             *quad = unsafe {
                 let src = src.add(rows[4 * group + i]);
-                if FULL { self.sse._mm_loadu_ps(src) } else { unit._mm_maskz_loadu_ps(mask, src) }
+                if FULL {
+                    self.sse._mm_loadu_ps(src.readable(4))
+                } else {
+                    let src = src.readable((u8::BITS - mask.leading_zeros()) as usize);
+                    unit._mm_maskz_loadu_ps(mask, src)
+                }
             };
         }
         let value = unit._mm512_castps128_ps512(quads[0]);
@@ -306,7 +322,7 @@ impl Quads for V4 {
         i: usize,
         n_rows: usize,
         n_columns: usize,
-        dst: *mut f32,
+        dst: Dst,
         stride: usize,
     ) {
         let unit = self.avx512f;
@@ -320,7 +336,7 @@ impl Quads for V4 {
             if 4 * group + i < n_rows {
                 // SAFETY: the caller's promise.
                 unsafe {
-                    let dst = dst.add((4 * group + i) * stride);
+                    let dst = dst.add((4 * group + i) * stride).writable(n_columns);
                     if n_columns == 4 {
                         self.sse._mm_storeu_ps(dst, *quad);
                     } else {

@@ -11,6 +11,8 @@ mod vector;
 pub(crate) use portable::Portable;
 pub(crate) use vector::{Vector, join};
 
+use super::place::{Dst, Src};
+
 /// Lanes of a reduction: fixed on every machine, so that a sum has one order.
 pub(crate) const REDUCTION_LANES: usize = 16;
 
@@ -38,30 +40,37 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
 
     /// The first `len_elems` lanes; all of them when there are no more.
     fn first(self, len_elems: usize) -> Self::Mask;
+    /// Lanes up to the last of `mask`.
+    fn end_of(self, mask: Self::Mask) -> usize;
+    /// [`Self::end_of`] where bounds are checked; elsewhere nobody asks.
+    #[inline(always)]
+    fn checked_end_of(self, mask: Self::Mask) -> usize {
+        if cfg!(feature = "checked") { self.end_of(mask) } else { 0 }
+    }
     /// Reads a register.
     ///
     /// # Safety
     ///
     /// `src` is readable for `LANES` values.
-    unsafe fn load(self, src: *const f32) -> Self::F32;
+    unsafe fn load(self, src: Src) -> Self::F32;
     /// Writes a register.
     ///
     /// # Safety
     ///
     /// `dst` is writable for `LANES` values.
-    unsafe fn store(self, dst: *mut f32, value: Self::F32);
+    unsafe fn store(self, dst: Dst, value: Self::F32);
     /// Reads the lanes of `mask`; the others are zero.
     ///
     /// # Safety
     ///
     /// `src` is readable in the lanes of `mask`.
-    unsafe fn load_masked(self, mask: Self::Mask, src: *const f32) -> Self::F32;
+    unsafe fn load_masked(self, mask: Self::Mask, src: Src) -> Self::F32;
     /// Writes the lanes of `mask`.
     ///
     /// # Safety
     ///
     /// `dst` is writable in the lanes of `mask`.
-    unsafe fn store_masked(self, mask: Self::Mask, dst: *mut f32, value: Self::F32);
+    unsafe fn store_masked(self, mask: Self::Mask, dst: Dst, value: Self::F32);
     /// Packs `LANES` rows of a matrix as columns: `dst[k * step + lane] = src[lane * stride + k]`.
     ///
     /// Lanes from `n_rows` on hold copies of the last row.
@@ -72,11 +81,11 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     /// `1 <= n_rows`; `dst` is writable at `k * step + lane` for every lane and `k < depth`.
     unsafe fn pack_rows(
         self,
-        src: *const f32,
+        src: Src,
         stride: usize,
         n_rows: usize,
         depth: usize,
-        dst: *mut f32,
+        dst: Dst,
         step: usize,
     );
     /// The way back: `dst[lane * stride + k] = src[k * step + lane]` for `lane < n_rows`.
@@ -87,11 +96,11 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     /// `lane * stride + k` for `lane < n_rows`, `k < depth`.
     unsafe fn unpack_rows(
         self,
-        src: *const f32,
+        src: Src,
         step: usize,
         n_rows: usize,
         depth: usize,
-        dst: *mut f32,
+        dst: Dst,
         stride: usize,
     );
 

@@ -1,6 +1,7 @@
 //! One lane at a time, on any machine.
 
 use super::Lanes;
+use crate::cpu::place::{Dst, Src};
 
 /// The unit every machine has.
 #[derive(Clone, Copy, Debug)]
@@ -29,22 +30,26 @@ impl Lanes for Portable {
         0 < len_elems
     }
     #[inline(always)]
-    unsafe fn load(self, src: *const f32) -> f32 {
+    fn end_of(self, mask: bool) -> usize {
+        usize::from(mask)
+    }
+    #[inline(always)]
+    unsafe fn load(self, src: Src) -> f32 {
         // SAFETY: the caller's promise.
         unsafe { src.read() }
     }
     #[inline(always)]
-    unsafe fn store(self, dst: *mut f32, value: f32) {
+    unsafe fn store(self, dst: Dst, value: f32) {
         // SAFETY: the caller's promise.
         unsafe { dst.write(value) }
     }
     #[inline(always)]
-    unsafe fn load_masked(self, mask: bool, src: *const f32) -> f32 {
+    unsafe fn load_masked(self, mask: bool, src: Src) -> f32 {
         // SAFETY: the caller's promise.
         if mask { unsafe { src.read() } } else { 0.0 }
     }
     #[inline(always)]
-    unsafe fn store_masked(self, mask: bool, dst: *mut f32, value: f32) {
+    unsafe fn store_masked(self, mask: bool, dst: Dst, value: f32) {
         if mask {
             // SAFETY: the caller's promise.
             unsafe { dst.write(value) }
@@ -53,11 +58,11 @@ impl Lanes for Portable {
     #[inline(always)]
     unsafe fn pack_rows(
         self,
-        src: *const f32,
+        src: Src,
         _stride: usize,
         _n_rows: usize,
         depth: usize,
-        dst: *mut f32,
+        dst: Dst,
         step: usize,
     ) {
         for k in 0..depth {
@@ -70,11 +75,11 @@ impl Lanes for Portable {
     #[inline(always)]
     unsafe fn unpack_rows(
         self,
-        src: *const f32,
+        src: Src,
         step: usize,
         _n_rows: usize,
         depth: usize,
-        dst: *mut f32,
+        dst: Dst,
         _stride: usize,
     ) {
         for k in 0..depth {

@@ -1,6 +1,7 @@
 //! A register of `f32` with ordinary operators, so that formulas read as formulas.
 
 use super::{Lanes, REDUCTION_LANES};
+use crate::cpu::place::{Dst, Src};
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// One register of a unit.
@@ -79,7 +80,7 @@ impl<L: Lanes> Vector<L> {
     pub(crate) fn load(lanes: L, src: &[f32]) -> Self {
         assert!(L::LANES <= src.len());
         // SAFETY: the slice holds `LANES` values.
-        Self { raw: unsafe { lanes.load(src.as_ptr()) }, lanes }
+        Self { raw: unsafe { lanes.load(Src::of(src)) }, lanes }
     }
 
     /// Writes as many values as `dst` has, at most `LANES`.
@@ -88,7 +89,7 @@ impl<L: Lanes> Vector<L> {
         assert!(dst.len() <= L::LANES);
         // SAFETY: the mask ends where the slice does.
         unsafe {
-            self.lanes.store_masked(self.lanes.first(dst.len()), dst.as_mut_ptr(), self.raw);
+            self.lanes.store_masked(self.lanes.first(dst.len()), Dst::of(dst), self.raw);
         }
     }
 
@@ -97,7 +98,7 @@ impl<L: Lanes> Vector<L> {
     pub(crate) fn store(self, dst: &mut [f32]) {
         assert!(L::LANES <= dst.len());
         // SAFETY: the slice holds `LANES` values.
-        unsafe { self.lanes.store(dst.as_mut_ptr(), self.raw) }
+        unsafe { self.lanes.store(Dst::of(dst), self.raw) }
     }
 }
 

@@ -4,12 +4,13 @@ use super::windows::challenge;
 use super::{Average, Maximum, PoolShape, Pooling};
 use crate::cpu::interleave::Pairs;
 use crate::cpu::lanes::{Lanes, Vector};
+use crate::cpu::place::{Dst, Src};
 
 /// `y = pooled windows of x`
 #[inline(always)]
 pub(super) fn forward<L: Pairs, K: Pooling>(lanes: L, shape: PoolShape, x: &[f32], y: &mut [f32]) {
     shape.assert_lens(x.len(), y.len());
-    let (x, y) = (x.as_ptr(), y.as_mut_ptr());
+    let (x, y) = (Src::of(x), Dst::of(y));
     each_block(
         lanes,
         shape,
@@ -40,7 +41,7 @@ pub(super) fn max_grad<L: Pairs>(
 ) {
     shape.assert_lens(x.len(), dy.len());
     shape.assert_lens(dx.len(), dy.len());
-    let (dy, x, dx) = (dy.as_ptr(), x.as_ptr(), dx.as_mut_ptr());
+    let (dy, x, dx) = (Src::of(dy), Src::of(x), Dst::of(dx));
     let zero = Vector::splat(lanes, 0.0);
     each_block(
         lanes,
@@ -83,7 +84,7 @@ pub(super) fn avg_grad<L: Pairs>(
     accumulate: bool,
 ) {
     shape.assert_lens(dx.len(), dy.len());
-    let (dy, dx) = (dy.as_ptr(), dx.as_mut_ptr());
+    let (dy, dx) = (Src::of(dy), Dst::of(dx));
     each_block(
         lanes,
         shape,
@@ -137,7 +138,7 @@ impl<L: Pairs> Block<L> {
     ///
     /// `x` is readable for the columns of the block.
     #[inline(always)]
-    unsafe fn load_pairs(self, x: *const f32) -> [Vector<L>; 2] {
+    unsafe fn load_pairs(self, x: Src) -> [Vector<L>; 2] {
         let Self { lanes, masks, .. } = self;
         // SAFETY: the caller's promise; the second mask is empty where the first holds all columns.
         let [low, high] = unsafe {
@@ -156,15 +157,18 @@ impl<L: Pairs> Block<L> {
     ///
     /// `dx` is readable and writable for the columns of the block.
     #[inline(always)]
-    unsafe fn store_pairs(self, [even, odd]: [Vector<L>; 2], dx: *mut f32, accumulate: bool) {
+    unsafe fn store_pairs(self, [even, odd]: [Vector<L>; 2], dx: Dst, accumulate: bool) {
         let Self { lanes, masks, .. } = self;
         let halves = lanes.zip(even.raw, odd.raw);
         for (half, (raw, mask)) in halves.iter().zip(&masks.columns).enumerate() {
             let dx = dx.wrapping_add(half * L::LANES);
             // SAFETY: the caller's promise; the second mask is empty where the first holds all columns.
             unsafe {
-                let raw =
-                    if accumulate { lanes.add(lanes.load_masked(*mask, dx), *raw) } else { *raw };
+                let raw = if accumulate {
+                    lanes.add(lanes.load_masked(*mask, dx.src()), *raw)
+                } else {
+                    *raw
+                };
                 lanes.store_masked(*mask, dx, raw);
             }
         }
