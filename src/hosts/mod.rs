@@ -301,7 +301,7 @@ fn check_limits(scenario: &Scenario, program: &Program) -> Result<(), RunError> 
     let limits = &scenario[LIMITS];
     let n_params = program.params_elems();
     if limits.params_max < n_params {
-        // A limit that nobody wrote is none that anybody would look at.
+        // A limit that is not written in the scenario can not be pointed at.
         let is_default = limits.params_max == Limits::default().params_max;
         let key = if is_default { "host" } else { "limits.params_max" };
         let message = format!(

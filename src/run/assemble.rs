@@ -94,7 +94,7 @@ pub(super) fn assemble(
     }
     let sites = site_names(&resolved.groups);
     let plugins = EsperPlugins::new(sites, urza, options.progress);
-    engine.add_plugins(plugins.add(CommandPlugin))?;
+    engine.add_plugin(CommandPlugin)?.add_plugins(plugins)?;
     for extension in options.extensions {
         extension(&mut engine)?;
     }
