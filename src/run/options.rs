@@ -40,6 +40,8 @@ pub struct RunOptions {
     pub(super) devices: Devices,
     pub(super) progress: ProgressMode,
     pub(super) policy: Option<Box<dyn Policy>>,
+    /// The names of policies of one's own.
+    pub(super) policies: Vec<String>,
     pub(super) families: Vec<Box<dyn BlueprintFamily>>,
     pub(super) preparations: Vec<Extension>,
     pub(super) extensions: Vec<Extension>,
@@ -69,6 +71,7 @@ impl RunOptions {
             devices: Devices::default(),
             progress: ProgressMode::Quiet,
             policy: None,
+            policies: Vec::new(),
             families: Vec::new(),
             preparations: Vec::new(),
             extensions: Vec::new(),
@@ -135,11 +138,12 @@ impl RunOptions {
     /// Makes a policy of one's own available: `tamiyo.policy = "<name>"` has `make` make it from Tamiyo's settings.
     #[must_use]
     pub fn add_policy<P: Policy>(
-        self,
+        mut self,
         name: impl Into<String>,
         make: impl Fn(&TamiyoConfig) -> P + Send + Sync + 'static,
     ) -> Self {
         let name = name.into();
+        self.policies.push(name.clone());
         self.prepare(move |engine| engine.add_policy(name, make).map(|_| ()))
     }
 

@@ -285,7 +285,7 @@ fn hosts_of_one_run_differ_in_graph_and_data() {
 #[test]
 fn hosts_of_several_kinds_train_as_each_would_alone() {
     let mut scenario = mixed_scenario();
-    scenario[TAMIYO].policy = scenario::PolicyKind::Off;
+    scenario[TAMIYO].policy = "off".to_owned();
     let alone = Run::start(scenario.clone()).unwrap().finish().unwrap();
     let together = mixed_of(scenario, &[40, 12, 9, 10], bundled("mnist1d"));
     let together = Run::start(together).unwrap().finish().unwrap();
