@@ -24,8 +24,8 @@ use crate::{
     RunError,
     scenario::RUN,
     scenario::{
-        Cnn, DATA, HOST, KASMINA, LIMITS, Limits, Mlp, Network, PolicyKind, Scenario, TAMIYO,
-        Transformer, TransformerForm,
+        Cnn, DATA, HOST, KASMINA, LIMITS, Limits, Mlp, Network, Scenario, TAMIYO, Transformer,
+        TransformerForm,
     },
 };
 
@@ -276,8 +276,8 @@ fn out_of_range(error: GraphError) -> RunError {
 /// A graph's sites come from its file, so that what the scenario says of them is checked here.
 fn check_sites(scenario: &Scenario, program: &Program) -> Result<(), RunError> {
     let sites: Vec<&str> = program.sites.iter().map(|site| site.name.as_str()).collect();
-    let policy = scenario[TAMIYO].policy;
-    if sites.is_empty() && policy != PolicyKind::Off {
+    let policy = &scenario[TAMIYO].policy;
+    if sites.is_empty() && policy != esper_systems::tamiyo::OFF {
         let message = format!("it has no site for policy \"{policy}\" to grow at");
         return Err(unfit(
             "host.file",

@@ -72,6 +72,27 @@ fn a_subsystem_that_only_watches_changes_no_bit() -> Result<(), RunError> {
     Ok(())
 }
 
+#[test]
+fn a_policy_of_ones_own_is_named_by_the_scenario() -> Result<(), RunError> {
+    let mut scenario = scenario();
+    scenario[RUN].epochs = 4;
+    let put_in_place = RunOptions::new(scenario.clone()).policy(FirstFit);
+    let expected = Run::start(put_in_place.blueprint(SiluMlp { hidden: 24 }))?.finish()?;
+
+    scenario[TAMIYO].policy = "first_fit".to_owned();
+    let named = || RunOptions::new(scenario.clone()).blueprint(SiluMlp { hidden: 24 });
+    let registered =
+        named().extend(|engine| engine.add_policy("first_fit", |_| FirstFit).map(drop));
+    let summary = Run::start(registered)?.finish()?;
+    assert!(summary.seeds.germinated > 0, "it decided something");
+    assert_eq!(summary.weights_digest, expected.weights_digest);
+
+    let Err(error) = Run::start(named()) else { panic!("nobody has registered it") };
+    assert_eq!(error.key(), Some("tamiyo.policy"));
+    assert!(error.to_string().contains("no policy is called `first_fit`"), "{error}");
+    Ok(())
+}
+
 /// `f = W x + b`, `W = 0`, `b = 0`, of an example, a position or a pixel.
 struct Map;
 
@@ -257,7 +278,7 @@ fn stop_early(mut epochs: MessageReader<EpochEnded>, mut status: ResMut<RunStatu
 #[test]
 fn a_system_of_ones_own_can_end_the_run() -> Result<(), RunError> {
     let mut scenario = scenario();
-    scenario[TAMIYO].policy = scenario::PolicyKind::Off;
+    scenario[TAMIYO].policy = "off".to_owned();
     let mut run = Run::start(RunOptions::new(scenario).extend(|engine| {
         engine.add_systems(Tick, stop_early.in_set(TickSystems::Record));
         Ok(())
