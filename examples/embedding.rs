@@ -81,9 +81,9 @@ impl BlueprintFamily for SiluMlp {
         let Contract::Vector { width } = contract else { return Ok(None) };
         let width = *width as usize;
         let mut graph = NetworkGraph::new();
-        let x = graph.add("x", Op::Input { shape: vec![width] }, &[])?;
+        let x = graph.add("x", op::Input { shape: vec![width] }, &[])?;
         let hidden = graph.add("hidden", Op::linear(self.hidden), &[x])?;
-        let act = graph.add("act", Op::Activation(Activation::Silu), &[hidden])?;
+        let act = graph.add("act", Activation::Silu, &[hidden])?;
         let out = graph.add("out", Op::zero_linear(width), &[act])?;
         graph.set_output(out);
         let intent = "one hidden layer, smooth";

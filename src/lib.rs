@@ -65,7 +65,7 @@ pub mod prelude {
         },
     };
     pub use esper_kernels::cpu::Activation;
-    pub use esper_nn::contract::Contract;
+    pub use esper_nn::{contract::Contract, op};
     pub use esper_systems::{
         EsperPlugins,
         karn::{BlueprintFamily, KarnExt},

@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc};
 use esper::{
     engine::{
         graph::{NetworkGraph, Op},
+        nn::op::Input,
         program::{CompileOptions, Program},
         world::{
             blueprint::{Blueprint, BlueprintStatus},
@@ -84,7 +85,7 @@ fn largest_chain(len_max_bytes: usize) -> (NetworkGraph, Vec<u8>) {
 
 fn chain(n_layers: usize) -> NetworkGraph {
     let mut graph = NetworkGraph::new();
-    let input = Op::Input { shape: vec![CHAIN_WIDTH] };
+    let input = Op::Input(Input { shape: vec![CHAIN_WIDTH] });
     let mut x = graph.add("x", input, &[]).expect("the chain is sound");
     for layer in 0..n_layers {
         let nodes =

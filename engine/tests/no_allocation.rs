@@ -11,6 +11,7 @@ use esper_engine::{
     data::{DataConfig, DeviceData, load},
     device::Cpu,
     graph::{Init, Loss, MlpConfig, NetworkGraph, Op},
+    nn::op::{Input, Linear},
     program::{CompileOptions, Program},
     runtime::{BoundModule, HostConfig, HostRuntime, ModuleMode, Ramp},
     world::ids::SeedId,
@@ -90,10 +91,10 @@ fn host() -> HostRuntime {
 
 fn bind(host: &mut HostRuntime, id: u64, incubation: Incubation) {
     let mut module = NetworkGraph::new();
-    let x = module.add("x", Op::Input { shape: vec![8] }, &[]).unwrap();
+    let x = module.add("x", Input { shape: vec![8] }, &[]).unwrap();
     let h = module.add("up", Op::linear(16), &[x]).unwrap();
-    let h = module.add("act", Op::Activation(Activation::Gelu), &[h]).unwrap();
-    module.add("down", Op::Linear { outputs: 8, bias: true, init: Init::ZERO }, &[h]).unwrap();
+    let h = module.add("act", Activation::Gelu, &[h]).unwrap();
+    module.add("down", Linear { outputs: 8, bias: true, init: Init::ZERO }, &[h]).unwrap();
     let program = Arc::new(Program::compile(&module, CompileOptions::MODULE).unwrap());
     let params = host.draw_module_params(SeedId(id), &program);
     let module = BoundModule::at_birth(SeedId(id), 1, incubation, true, host.state.step);

@@ -111,7 +111,7 @@ impl BlueprintFamily for Map {
             _ => return Ok(None),
         };
         let mut graph = NetworkGraph::new();
-        let x = graph.add("x", Op::Input { shape: contract.shape() }, &[])?;
+        let x = graph.add("x", op::Input { shape: contract.shape() }, &[])?;
         let out = graph.add("out", map, &[x])?;
         graph.set_output(out);
         Blueprint::new(self.name(), graph, "a linear map", "Gauss").map(Some)

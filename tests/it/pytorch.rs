@@ -334,3 +334,13 @@ fn weights_of_another_network_are_refused_and_change_nothing() {
         assert_eq!(host.state_dict(), before, "{other}");
     }
 }
+
+#[test]
+fn the_table_of_ops_is_complete() {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/PYTORCH.md")).unwrap();
+    let (_, table) = text.split_once("## Ops").expect("PYTORCH.md has a table of ops");
+    for (word, torch) in Op::IN_PYTORCH {
+        let row = format!("| `{word}` | {torch} |");
+        assert!(table.contains(&row), "PYTORCH.md lacks: {row}");
+    }
+}

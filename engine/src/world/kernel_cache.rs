@@ -87,6 +87,7 @@ mod tests {
     use esper_nn::{
         digest::Digest,
         graph::{NetworkGraph, Op},
+        op::Input,
         program::CompileOptions,
     };
 
@@ -95,7 +96,7 @@ mod tests {
     #[test]
     fn the_kernel_that_was_not_used_for_longest_makes_room() {
         let mut graph = NetworkGraph::new();
-        let x = graph.add("x", Op::Input { shape: vec![3] }, &[]).unwrap();
+        let x = graph.add("x", Input { shape: vec![3] }, &[]).unwrap();
         graph.add("out", Op::linear(3), &[x]).unwrap();
         let program = Arc::new(Program::compile(&graph, CompileOptions::MODULE).unwrap());
         let [a, b, c] = [b"a", b"b", b"c"].map(|name| KernelId(Digest::of(name)));

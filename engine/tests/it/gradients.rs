@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use esper_engine::{
     graph::NetworkGraph,
+    nn::tensor::DType,
     program::{
         CompileOptions, Program,
         reference::{ReferenceParams, forward_training, widen_params},
@@ -29,9 +30,8 @@ fn batch(family: Family, program: &Program) -> (Vec<f32>, Vec<u32>) {
     let elems: usize = program.input_shape.iter().product();
     let mut x = vec![0.0; ROWS * elems];
     if family == Family::Transformer {
-        // A text is whole numbers, and lies in memory as such.
-        let token = |at: usize| draw_below(1, at as u64, 64) as u32;
-        x.iter_mut().enumerate().for_each(|(at, x)| *x = f32::from_bits(token(at)));
+        let token = |at| f32::from_bits(draw_below(1, at as u64, 64) as u32);
+        x.iter_mut().enumerate().for_each(|(at, x)| *x = token(at));
     } else {
         fill_normal(1, 0, 0.0, 1.0, &mut x);
     }
@@ -77,7 +77,11 @@ fn the_gradient_of_every_parameter_of_a_whole_host_is_its_central_difference() {
             let block = program.draw_params(3, Purpose::HostInit, 0);
             let (x, labels) = batch(family, &program);
             let found = gradients(&program, &block, &x, &labels);
-            let x: Vec<f64> = x.iter().copied().map(f64::from).collect();
+            let widen = |x: &f32| match program.input_dtype {
+                DType::F32 => f64::from(*x),
+                DType::U32 => f64::from(x.to_bits()),
+            };
+            let x: Vec<f64> = x.iter().map(widen).collect();
             let mut params = widen_params(&program, &block);
             for param in &program.params {
                 let found = &found[param.range()];

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use esper_engine::{
     graph::{Op, fossilize},
+    nn::op::{Blend, Residual},
     program::{CompileOptions, PlacedParam, Program},
     runtime::{FlopsAccount, HostRuntime, ModuleMode, Ramp, Split, module_prefix},
     world::ids::SeedId,
@@ -120,8 +121,8 @@ fn fossil_of(family: Family, composition: Composition, site: usize) -> [HostRunt
     graft(&mut bound, 1, 10);
     (0..15).for_each(|_| bound.step().unwrap());
     let join = match composition {
-        Composition::Blend => Op::Blend { alpha: 1.0 },
-        _ => Op::Residual { alpha: 1.0 },
+        Composition::Blend => Op::Blend(Blend { alpha: 1.0 }),
+        _ => Op::Residual(Residual { alpha: 1.0 }),
     };
     let (name, prefix) = (&bound.program().sites[site].name, module_prefix(SeedId(1)));
     let graph = fossilize(&bound.graph, name, &module, join, &prefix).unwrap();

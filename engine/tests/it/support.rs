@@ -8,6 +8,7 @@ use esper_engine::{
     graph::{
         CnnConfig, CnnForm, ImageNorm, Init, Loss, MlpConfig, NetworkGraph, Op, TransformerConfig,
     },
+    nn::op::{Attention, BatchNorm, Dropout, Input},
     program::{CompileOptions, Program},
     runtime::{BoundModule, HostConfig, HostRuntime},
     world::ids::SeedId,
@@ -142,8 +143,8 @@ pub fn host_of(settings: &Settings, graph: NetworkGraph, data: Arc<SplitData>) -
 /// A module for a site of `shape`, an identity at birth, with a batch norm or dropout of its own.
 pub fn module(shape: &[usize]) -> NetworkGraph {
     let mut graph = NetworkGraph::new();
-    let mut x = graph.add("x", Op::Input { shape: shape.to_vec() }, &[]).unwrap();
-    let norm = Op::BatchNorm { eps: 1e-5, momentum: 0.1, weight: 1.0 };
+    let mut x = graph.add("x", Input { shape: shape.to_vec() }, &[]).unwrap();
+    let norm = Op::BatchNorm(BatchNorm { eps: 1e-5, momentum: 0.1, weight: 1.0 });
     let gelu = Op::Activation(Activation::Gelu);
     let mut then = |name: &str, op: Op| x = graph.add(name, op, &[x]).unwrap();
     match *shape {
@@ -155,8 +156,8 @@ pub fn module(shape: &[usize]) -> NetworkGraph {
         }
         [_, width] => {
             then("qkv", Op::linear(3 * width));
-            then("attention", Op::Attention { heads: 2, is_causal: true });
-            then("dropout", Op::Dropout { p: 0.2 });
+            then("attention", Attention { heads: 2, is_causal: true }.into());
+            then("dropout", Dropout { p: 0.2 }.into());
             then("proj", Op::zero_linear(width));
         }
         [channels, ..] => {

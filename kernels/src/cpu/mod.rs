@@ -31,6 +31,7 @@ mod random;
 mod reduce;
 mod slice_loops;
 mod softmax;
+mod softplus;
 mod squared_error;
 
 pub use activation::{Activation, activation_bias_grad, activation_forward, activation_grad};
@@ -73,6 +74,9 @@ pub use positions::{mean_positions, mean_positions_grad};
 pub use random::{fill_normal, fill_uniform};
 pub use reduce::{all_finite, rms, sum, sum_squares};
 pub use softmax::softmax_cross_entropy;
+pub use softplus::{
+    SOFTPLUS_FLOPS_PER_ELEM, SOFTPLUS_GRAD_FLOPS_PER_ELEM, softplus_forward, softplus_grad,
+};
 pub use squared_error::mean_squared_error;
 
 pub(crate) use dispatch::dispatch;

@@ -31,6 +31,7 @@ mod positions;
 mod random;
 mod reduce;
 mod softmax;
+mod softplus;
 mod squared_error;
 
 pub use activation::{activate, activation, activation_bias_grad, activation_grad};
@@ -67,6 +68,7 @@ pub use positions::{mean_positions, mean_positions_grad};
 pub use random::{normal, uniform};
 pub use reduce::{all_finite, mean, mean_square, rms, sum, sum_squares};
 pub use softmax::{n_right, softmax_cross_entropy, softmax_cross_entropy_grad};
+pub use softplus::{softplus, softplus_grad};
 pub use squared_error::{mean_squared_error, mean_squared_error_grad};
 
 use core::fmt::Debug;

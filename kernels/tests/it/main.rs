@@ -19,6 +19,7 @@ mod optimizer;
 mod pool;
 mod random;
 mod sequence;
+mod softplus;
 
 use esper_kernels::cpu::{SimdLevel, fill_uniform, simd_levels, with_simd_level};
 

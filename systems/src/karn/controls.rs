@@ -1,7 +1,8 @@
 //! Modules that must not be found useful: they judge the judges.
 
 use esper_engine::{
-    graph::{GraphError, Init, NetworkGraph, Op},
+    graph::{GraphError, Init, NetworkGraph},
+    nn::op::Scale,
     world::blueprint::Blueprint,
 };
 use esper_kernels::cpu::Activation;
@@ -33,7 +34,7 @@ pub(super) const CONTROLS: [Family; 2] = [
 
 /// `f = 0 x`.
 fn noop(site: Contract) -> Result<NetworkGraph, GraphError> {
-    Chain::input(site)?.then("zero", Op::Scale { factor: 0.0 })?.finish(site)
+    Chain::input(site)?.then("zero", Scale { factor: 0.0 })?.finish(site)
 }
 
 /// Root mean square of the frozen module's output for inputs of unit variance: as large as an incubating seed
@@ -49,6 +50,6 @@ fn frozen_random(site: Contract) -> Result<NetworkGraph, GraphError> {
     let variance_sum = width as f32 * TANH_SQUARED_MEAN + 1.0;
     let bound = FROZEN_RMS * (3.0 / variance_sum).sqrt();
     let hidden = Chain::input(site)?.linear("hidden", width)?;
-    let hidden = hidden.then("act", Op::Activation(Activation::Tanh))?;
+    let hidden = hidden.then("act", Activation::Tanh)?;
     hidden.map("out", width, Init::Uniform(bound))?.finish(site)
 }

@@ -7,7 +7,8 @@ use std::{
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
-    graph::{GraphError, Op},
+    graph::GraphError,
+    nn::op::Gate,
     world::{
         blueprint::{Blueprint, BlueprintBundle, BlueprintStatus, SiteContracts},
         ids::{BlueprintId, Index},
@@ -132,7 +133,7 @@ fn draw(
 fn end_in_gate(mut blueprint: Blueprint) -> Result<Blueprint, GraphError> {
     let mut graph = (*blueprint.graph).clone();
     let output = graph.output()?;
-    graph.add("composition_gate", Op::Gate, &[output])?;
+    graph.add("composition_gate", Gate, &[output])?;
     blueprint.params_elems = graph.params_elems();
     blueprint.flops_per_example += graph.node(output).shape.iter().product::<usize>() as u64;
     blueprint.graph = Arc::new(graph);

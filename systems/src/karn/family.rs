@@ -1,10 +1,11 @@
 //! What a family of blueprints is, and a family that is one row of a table.
 
-use esper_engine::{
-    graph::{GraphError, NetworkGraph, features},
-    world::blueprint::Blueprint,
+use esper_engine::world::blueprint::Blueprint;
+use esper_nn::{
+    contract::Contract,
+    graph::{GraphError, NetworkGraph},
+    tensor::channel_shape,
 };
-use esper_nn::contract::Contract;
 
 /// A family of small networks; implement it to bring your own.
 pub trait BlueprintFamily: Send + Sync + 'static {
@@ -61,7 +62,7 @@ impl BlueprintFamily for Family {
 
 /// Features of a site: channels, of an image.
 pub(super) fn width(contract: Contract) -> usize {
-    features(&contract.shape()).width
+    channel_shape(&contract.shape()).channels
 }
 
 pub(super) fn everywhere(_: Contract) -> bool {

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use esper_engine::{
     graph::{NetworkGraph, Op},
+    nn::op::{Attention, Gate, Input, LayerScale},
     program::Variant,
     world::{
         blueprint::{Blueprint, BlueprintStatus, SiteContracts},
@@ -66,7 +67,7 @@ fn a_module_that_ends_in_a_gate_is_an_identity_that_learns_too() {
         for drawn in design::draw_all(&catalogue, design::Gated(true), contract) {
             let Blueprint { graph, family, .. } = drawn.unwrap();
             let output = graph.node(graph.output().unwrap());
-            assert_eq!((&output.op, &output.shape), (&Op::Gate, &contract.shape()));
+            assert_eq!((&output.op, &output.shape), (&Op::Gate(Gate), &contract.shape()));
             let birth = Bench::birth(&Variant::Fused.compile(&graph).unwrap(), 16);
             assert!(birth.output.iter().all(|y| *y == 0.0), "{family} for {contract:?}");
             assert!(birth.gradients.iter().any(|it| *it != 0.0), "{family} for {contract:?}");
@@ -106,7 +107,11 @@ fn attention_sees_what_its_site_allows_and_its_heads_are_not_too_narrow() {
             let family = FAMILIES.iter().find(|family| family.name == "attention").unwrap();
             let graph = design(family, contract).unwrap().graph;
             let op = &graph.node(graph.find("attention").unwrap()).op;
-            assert_eq!(*op, Op::Attention { heads: expected, is_causal }, "width {width}");
+            assert_eq!(
+                *op,
+                Op::Attention(Attention { heads: expected, is_causal }),
+                "width {width}"
+            );
         }
     }
 }
@@ -171,8 +176,8 @@ impl BlueprintFamily for Doubling {
         contract: &Contract,
     ) -> Result<Option<Blueprint>, esper_engine::graph::GraphError> {
         let mut graph = NetworkGraph::new();
-        let x = graph.add("x", Op::Input { shape: vec![contract.len_elems()] }, &[])?;
-        graph.add("w", Op::LayerScale { weight: 0.0 }, &[x])?;
+        let x = graph.add("x", Input { shape: vec![contract.len_elems()] }, &[])?;
+        graph.add("w", LayerScale { weight: 0.0 }, &[x])?;
         Blueprint::new(self.name(), graph, "doubles what is worth it", "a test").map(Some)
     }
 }

@@ -14,8 +14,9 @@ use esper_engine::{
     },
 };
 use esper_nn::{
-    graph::{self, NetworkGraph, Op},
+    graph::{self, NetworkGraph},
     module::Composition,
+    op::{self, Op},
 };
 
 use super::{
@@ -61,8 +62,8 @@ fn grown_graph(lifecycle: &Lifecycle, seed: &Seed) -> NetworkGraph {
     let config = &lifecycle.config.kasmina;
     let alpha = config.alpha_target as f32;
     let join = match config.composition {
-        Composition::Blend => Op::Blend { alpha },
-        Composition::Residual | Composition::Gate => Op::Residual { alpha },
+        Composition::Blend => Op::Blend(op::Blend { alpha }),
+        Composition::Residual | Composition::Gate => Op::Residual(op::Residual { alpha }),
     };
     let (_, blueprint) =
         lifecycle.blueprint(seed.module().blueprint).expect("a bound blueprint lives");

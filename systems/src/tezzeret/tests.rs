@@ -4,6 +4,7 @@ use bevy_ecs::prelude::*;
 use esper_engine::{
     forge::JobOutcome,
     graph::{Loss, MlpConfig, NetworkGraph, Op},
+    nn::op::{Add, Input},
     program::{CompileOptions, Program},
     world::{
         blueprint::{Attempts, Blueprint, BlueprintBundle, BlueprintStatus},
@@ -43,7 +44,7 @@ fn engine() -> Engine {
 
 fn module(width: usize) -> NetworkGraph {
     let mut graph = NetworkGraph::new();
-    let x = graph.add("x", Op::Input { shape: vec![width] }, &[]).unwrap();
+    let x = graph.add("x", Input { shape: vec![width] }, &[]).unwrap();
     graph.add("out", Op::zero_linear(width), &[x]).unwrap();
     graph
 }
@@ -116,9 +117,9 @@ fn a_full_queue_delays_a_blueprint_and_loses_none() {
 fn a_graph_that_is_no_program_makes_its_blueprint_invalid() {
     let mut engine = engine();
     let mut graph = module(4);
-    graph.add("second", Op::Input { shape: vec![4] }, &[]).unwrap();
+    graph.add("second", Input { shape: vec![4] }, &[]).unwrap();
     let both: Vec<_> = graph.nodes().map(|(index, _)| index).collect();
-    graph.add("sum", Op::Add, &[both[1], both[2]]).unwrap();
+    graph.add("sum", Add, &[both[1], both[2]]).unwrap();
     let good = Blueprint::new("m", module(4), "", "").unwrap();
     let entity = spawn(&mut engine, Blueprint { graph: Arc::new(graph), ..good }, contract(4));
     (0..4).for_each(|_| engine.tick());

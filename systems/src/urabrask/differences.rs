@@ -28,7 +28,7 @@ const FLOPS_MAX: u64 = 20_000_000;
 /// A direction moves the input and the parameters it is dealt, each value by a draw of its own: every value of every
 /// gradient takes part, however few directions are affordable.
 pub(super) fn gradient_error(graph: &NetworkGraph, program: &Program) -> Option<f64> {
-    if graph.nodes().any(|(_, node)| matches!(node.op, Op::Dropout { .. })) {
+    if graph.nodes().any(|(_, node)| matches!(node.op, Op::Dropout(_))) {
         return None;
     }
     let n_tensors = program.params.len() + 1;

@@ -2,14 +2,7 @@
 
 use std::{any::Any, fmt, sync::Arc};
 
-/// What the 32-bit words of a buffer or a tensor are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DType {
-    /// IEEE 754 binary32.
-    F32,
-    /// Unsigned integers: tokens, labels, indices.
-    U32,
-}
+use crate::tensor::DType;
 
 /// A block of words in a device's memory.
 ///

@@ -3,7 +3,7 @@
 use esper_kernels::cpu::{AdamConfig, AugmentShape, SgdConfig};
 
 use super::pass::ProgramPass;
-use crate::program::{Backward, Forward};
+use crate::op::{Backward, Forward};
 
 /// One implementation of everything a [plan](crate::plan::StepPlan) computes.
 ///

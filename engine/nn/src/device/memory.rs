@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Buffer, DType, Device, DeviceError};
+use super::{Buffer, Device, DeviceError};
 use crate::{
     plan::{LossMonitor, PlannedUnit, StepSettings, UnitIndex},
     program::Program,
+    tensor::DType,
 };
 
 /// What training changes in a network, and a snapshot keeps.

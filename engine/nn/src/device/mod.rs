@@ -18,7 +18,7 @@ mod memory;
 mod pass;
 mod run;
 
-pub use buffer::{Buffer, DType, ForeignMemory};
+pub use buffer::{Buffer, ForeignMemory};
 pub use cpu::Cpu;
 pub use error::DeviceError;
 pub use examples::{ExampleFeatures, ExampleTargets, Examples};
@@ -26,7 +26,10 @@ pub use memory::{ModuleSample, SiteSample, StepMemory, UnitMemory, UnitState, Un
 
 use std::sync::Arc;
 
-use crate::plan::{StepArgs, StepOutcome, StepPlan, Variant};
+use crate::{
+    plan::{StepArgs, StepOutcome, StepPlan, Variant},
+    tensor::DType,
+};
 use buffer::Memory;
 
 /// Memory, and something that runs plans on it.

@@ -1,6 +1,10 @@
 //! Surgery: a module becomes part of its host.
 
-use super::{GraphError, NetworkGraph, Node, NodeIndex, Op};
+use super::{NetworkGraph, Node, NodeIndex};
+use crate::{
+    error::GraphError,
+    op::{Add, Branch, Op, Site},
+};
 
 /// The host with `module` joined to it before the site `site`, its nodes' names begun with `prefix`.
 ///
@@ -20,10 +24,10 @@ pub fn fossilize(
     prefix: &str,
 ) -> Result<NetworkGraph, GraphError> {
     let known = || {
-        let sites = host.nodes().filter(|(_, node)| node.op == Op::Site);
+        let sites = host.nodes().filter(|(_, node)| node.op == Op::Site(Site));
         sites.map(|(_, node)| node.name.clone()).collect::<Vec<_>>().join(", ")
     };
-    let target = host.find(site).filter(|index| host.node(*index).op == Op::Site);
+    let target = host.find(site).filter(|index| host.node(*index).op == Op::Site(Site));
     let target =
         target.ok_or_else(|| GraphError::UnknownSite { site: site.to_owned(), known: known() })?;
     check_contract(module, &host.node(target).shape, host.is_causal())?;
@@ -53,7 +57,7 @@ pub fn check_contract(
     is_causal: bool,
 ) -> Result<(), GraphError> {
     let inputs: Vec<_> =
-        module.nodes().filter(|(_, node)| matches!(node.op, Op::Input { .. })).collect();
+        module.nodes().filter(|(_, node)| matches!(node.op, Op::Input(_))).collect();
     let [(_, input)] = inputs.as_slice() else {
         return Err(GraphError::Inputs { found: inputs.len() });
     };
@@ -66,37 +70,12 @@ pub fn check_contract(
         });
     }
     if is_causal && let [len, _] = *site {
-        let looks_ahead = |node: &Node| !is_within_position(&node.op) || node.shape[0] != len;
+        let looks_ahead = |node: &Node| !node.op.is_causal() || node.shape[0] != len;
         if let Some((_, node)) = module.nodes().find(|(_, node)| looks_ahead(node)) {
             return Err(GraphError::NotCausal { node: node.name.clone() });
         }
     }
     Ok(())
-}
-
-/// Whether what `op` gives at a position of `[len, width]` depends on that position and earlier ones only.
-fn is_within_position(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Input { .. }
-            | Op::Linear { .. }
-            | Op::Positions { .. }
-            | Op::Attention { is_causal: true, .. }
-            | Op::Bias
-            | Op::Activation(_)
-            | Op::LayerNorm { .. }
-            | Op::RmsNorm { .. }
-            | Op::Add
-            | Op::Multiply
-            | Op::Residual { .. }
-            | Op::Blend { .. }
-            | Op::Scale { .. }
-            | Op::LayerScale { .. }
-            | Op::Gate
-            | Op::Dropout { .. }
-            | Op::Concat
-            | Op::Branch
-    )
 }
 
 fn append_module(
@@ -110,14 +89,14 @@ fn append_module(
     for (index, node) in module.nodes() {
         let name = format!("{prefix}{}", node.name);
         let added = match &node.op {
-            Op::Input { .. } => grown.add(name, Op::Branch, &[x])?,
+            Op::Input(_) => grown.add(name, Branch, &[x])?,
             op => grown.add(name, op.clone(), &lookup(&mapped, &module.inputs(index)))?,
         };
         mapped.push((index, added));
     }
     let mut f = lookup(&mapped, &[module.output()?])[0];
-    if matches!(join, Op::Blend { .. }) {
-        f = grown.add(format!("{prefix}identity"), Op::Add, &[x, f])?;
+    if matches!(join, Op::Blend(_)) {
+        f = grown.add(format!("{prefix}identity"), Add, &[x, f])?;
     }
     grown.add(format!("{prefix}join"), join, &[x, f])
 }

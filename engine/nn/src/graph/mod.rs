@@ -5,36 +5,29 @@
 //! the tokens of a text, before their embedding), `[len, width]` a sequence, `[channels, height, width]` an image.
 
 pub mod build;
-mod error;
+mod dtype;
 pub mod file;
-mod infer;
 mod join;
-mod op;
-mod param;
 
 use petgraph::{Direction, stable_graph::StableDiGraph, visit::EdgeRef};
 use serde::{Deserialize, Serialize};
 
 pub use build::{
-    BATCH_NORM_MOMENTUM, CnnConfig, CnnForm, ImageNorm, MlpConfig, NORM_EPS, NormKind, PARAMS_MAX,
-    TransformerConfig, VitConfig,
+    CnnConfig, CnnForm, ImageNorm, MlpConfig, NormKind, PARAMS_MAX, TransformerConfig, VitConfig,
 };
-pub use error::GraphError;
 pub use file::{FILE_LEN_MAX_BYTES, GraphFileError, GraphFilePlace, GraphFormat};
 pub use join::{check_contract, fossilize};
-pub use op::{Features, Loss, Op, Pool, features};
-pub use param::{Init, ParamSpec};
 pub use petgraph::stable_graph::NodeIndex;
 
-use crate::digest::Digest;
-
-/// A per-example shape; the batch is not part of it.
-pub type Shape = Vec<usize>;
+use crate::{digest::Digest, op::Inference};
+pub use crate::{
+    error::GraphError,
+    op::{Loss, Op},
+    tensor::{ELEMS_MAX, Init, ParamSpec, Shape},
+};
 
 /// Nodes a graph may have: far above any real module, far below what would exhaust memory.
 pub const NODES_MAX: usize = 10_000;
-/// Values an example may have in any one tensor.
-pub const ELEMS_MAX: usize = 1 << 24;
 
 /// One op and its name; parameters are named `<name>.weight` and `<name>.bias`.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -73,10 +66,10 @@ impl NetworkGraph {
     pub fn add(
         &mut self,
         name: impl Into<String>,
-        op: Op,
+        op: impl Into<Op>,
         inputs: &[NodeIndex],
     ) -> Result<NodeIndex, GraphError> {
-        let name = name.into();
+        let (name, op) = (name.into(), op.into());
         if self.nodes.node_count() >= NODES_MAX {
             return Err(GraphError::TooLarge { node: name, limit: NODES_MAX });
         }
@@ -88,10 +81,8 @@ impl NetworkGraph {
             .map(|input| self.nodes.node_weight(*input).map(|node| node.shape.as_slice()))
             .collect::<Option<Vec<&[usize]>>>()
             .ok_or_else(|| GraphError::UnknownInput { node: name.clone() })?;
-        let shape = match &op {
-            Op::TiedLinear { embedding } => self.infer_tied(&name, embedding, &shapes)?,
-            op => op.infer_shape(&name, &shapes)?,
-        };
+        let find = |name: &str| self.find(name).map(|index| &self.nodes[index].op);
+        let shape = op.output_shape(&Inference { node: &name, shapes: &shapes, find: &find })?;
         let elems = shape.iter().try_fold(1_usize, |product, len| product.checked_mul(*len));
         if !elems.is_some_and(|elems| 0 < elems && elems <= ELEMS_MAX) {
             return Err(GraphError::BadExtent { node: name, shape, limit: ELEMS_MAX });
@@ -102,36 +93,6 @@ impl NetworkGraph {
         }
         self.output = Some(index);
         Ok(index)
-    }
-
-    /// The shape of a tied head: that of its input with the embedding's vocabulary for features.
-    fn infer_tied(
-        &self,
-        node: &str,
-        embedding: &str,
-        shapes: &[&[usize]],
-    ) -> Result<Shape, GraphError> {
-        let [shape] = shapes else {
-            return Err(GraphError::Arity {
-                node: node.to_owned(),
-                expected: 1,
-                found: shapes.len(),
-            });
-        };
-        let tied = self.find(embedding).map(|index| &self.nodes[index].op);
-        let Some(Op::Embedding { vocabulary, width, .. }) = tied else {
-            let (node, embedding) = (node.to_owned(), embedding.to_owned());
-            return Err(GraphError::NotAnEmbedding { node, embedding });
-        };
-        let mut out = shape.to_vec();
-        match out.last_mut() {
-            Some(last) if last == width && shape.len() <= 2 => *last = *vocabulary,
-            _ => {
-                let (node, expected, found) = (node.to_owned(), vec![*width], shape.to_vec());
-                return Err(GraphError::Shape { node, what: "input", expected, found });
-            }
-        }
-        Ok(out)
     }
 
     /// Declares `node` the graph's output; until then it is the node added last.
@@ -173,6 +134,23 @@ impl NetworkGraph {
     /// The node called `name`.
     pub fn find(&self, name: &str) -> Option<NodeIndex> {
         self.nodes.node_indices().find(|index| self.nodes[*index].name == name)
+    }
+
+    /// Which nodes the output depends on, by index; the rest is dead code.
+    ///
+    /// # Errors
+    ///
+    /// Fails on an empty graph.
+    pub fn live_nodes(&self) -> Result<Vec<bool>, GraphError> {
+        let n_slots = self.nodes.node_indices().next_back().map_or(0, |last| last.index() + 1);
+        let mut live = vec![false; n_slots];
+        let mut pending = vec![self.output()?];
+        while let Some(index) = pending.pop() {
+            if !std::mem::replace(&mut live[index.index()], true) {
+                pending.extend(self.inputs(index));
+            }
+        }
+        Ok(live)
     }
 
     /// How many nodes there are.
@@ -286,13 +264,14 @@ impl<'de> Deserialize<'de> for NetworkGraph {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::op::{Add, Input};
 
     #[test]
     fn a_shape_error_names_the_node_and_both_shapes() {
         let mut graph = NetworkGraph::new();
-        let a = graph.add("a", Op::Input { shape: vec![4] }, &[]).unwrap();
+        let a = graph.add("a", Input { shape: vec![4] }, &[]).unwrap();
         let b = graph.add("b", Op::linear(3), &[a]).unwrap();
-        let error = graph.add("sum", Op::Add, &[a, b]).unwrap_err();
+        let error = graph.add("sum", Add, &[a, b]).unwrap_err();
         let text = error.to_string();
         assert!(text.contains("`sum`") && text.contains("[4]") && text.contains("[3]"), "{text}");
     }
@@ -314,7 +293,7 @@ mod tests {
     #[test]
     fn a_written_graph_that_lies_about_its_inputs_is_refused() {
         let list = GraphList {
-            nodes: vec![ListedNode { name: "x".into(), op: Op::Add, inputs: vec![7, 8] }],
+            nodes: vec![ListedNode { name: "x".into(), op: Add.into(), inputs: vec![7, 8] }],
             output: None,
         };
         let bytes = postcard::to_stdvec(&list).unwrap();

@@ -3,105 +3,39 @@
 //! Nothing is allocated or looked up by name while a program runs. Regions are planned per example and scale with
 //! the batch, so one program serves every batch size.
 
-mod backward;
 mod compile;
-pub mod instr;
 mod lower;
 mod plan;
 pub mod reference;
 mod variant;
-
-pub use compile::{CompileOptions, PIPELINE_VERSION};
-pub use instr::{Instr, Instr as Forward, Instr as Backward, Param, TensorId};
-pub use variant::Variant;
 
 use std::collections::BTreeSet;
 
 use esper_kernels::philox;
 use serde::{Deserialize, Serialize};
 
+pub use compile::{CompileOptions, PIPELINE_VERSION};
+pub use variant::Variant;
+
 use crate::{
     contract::Contract,
-    graph::{Init, Loss, ParamSpec, Shape},
+    op::Loss,
     rng::{Purpose, stream_key},
+    tensor::{DType, Init, Shape},
 };
-
-/// Sites a program can carry: one bit each in [`GradMask::sites`], less [`INPUT_GRADIENT`].
-pub const SITES_MAX: usize = 63;
-/// The bit of [`GradMask::sites`] that stands for the gradient of the program's input.
-pub const INPUT_GRADIENT: u64 = 1 << 63;
-/// Parameters begin at multiples of this, one cache line of `f32`.
-pub const PARAM_ALIGN_ELEMS: usize = 16;
-
-/// When an instruction of the backward pass has to run.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct GradMask {
-    /// When parameter gradients are wanted.
-    pub params: bool,
-    /// When the gradient at any of these sites is wanted, one bit a site.
-    pub sites: u64,
-}
-
-impl GradMask {
-    /// Whether a pass that wants `wanted` runs this instruction.
-    pub const fn is_met_by(self, wanted: Self) -> bool {
-        (self.params && wanted.params) || self.sites & wanted.sites != 0
-    }
-}
-
-/// One instruction, when it runs and what it costs.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
-pub struct ScheduledInstr {
-    /// What to do.
-    pub instr: Instr,
-    /// When to do it; forward instructions always run.
-    pub mask: GradMask,
-    /// Floating-point operations an example: a multiply-add counts two.
-    pub flops: u64,
-}
-
-/// Where a tensor lies: `offset .. offset + elems` an example, both times the batch capacity.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Region {
-    /// First value, an example.
-    pub offset: usize,
-    /// Values an example.
-    pub elems: usize,
-}
-
-/// A parameter and where it lies in the block.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
-pub struct PlacedParam {
-    /// What it is.
-    pub spec: ParamSpec,
-    /// Its first value in the parameter block.
-    pub offset: usize,
-}
-
-/// A place where seeds may be planted.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
-pub struct SiteInfo {
-    /// Its name, such as `hidden0`.
-    pub name: String,
-    /// The per-example shape a module must keep.
-    pub shape: Shape,
-    /// The activation.
-    pub x: TensorId,
-    /// The task gradient at it.
-    pub gradient: TensorId,
-    /// The site's instruction in the forward pass.
-    pub forward_step: usize,
-    /// The site's instruction in the backward pass.
-    pub backward_step: usize,
-}
+pub use crate::{
+    op::{Backward, Forward, SiteInfo},
+    schedule::{GradMask, INPUT_GRADIENT, SITES_MAX, Scheduled},
+    tensor::{PARAM_ALIGN_ELEMS, Param, PlacedParam, Region, TensorId},
+};
 
 /// A compiled network.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct Program {
     /// The forward pass.
-    pub forward: Vec<ScheduledInstr>,
+    pub forward: Vec<Scheduled<Forward>>,
     /// The backward pass.
-    pub backward: Vec<ScheduledInstr>,
+    pub backward: Vec<Scheduled<Backward>>,
     /// Where every tensor lies.
     pub regions: Vec<Region>,
     /// Parameters by place.
@@ -118,6 +52,8 @@ pub struct Program {
     pub input: TensorId,
     /// Its per-example shape.
     pub input_shape: Shape,
+    /// What its words are.
+    pub input_dtype: DType,
     /// The gradient of the batch, where [`INPUT_GRADIENT`] was compiled in.
     pub input_gradient: Option<TensorId>,
     /// A host's logits or predictions; a module's output.
@@ -144,8 +80,15 @@ impl Program {
 
     /// Length of the scratch that kernels need for batches of up to `batch_max` examples.
     pub fn scratch_len_elems(&self, batch_max: usize) -> usize {
-        let steps = self.forward.iter().chain(&self.backward);
-        steps.map(|step| step.instr.scratch_len_elems(batch_max)).max().unwrap_or(0)
+        let forward = self.forward.iter().map(|it| it.instr.scratch_len_elems(batch_max));
+        let backward = self.backward.iter().map(|it| it.instr.scratch_len_elems(batch_max));
+        forward.chain(backward).max().unwrap_or(0)
+    }
+
+    /// Every tensor that an instruction touches, once for each that does.
+    pub fn operands(&self) -> impl Iterator<Item = TensorId> {
+        let forward = self.forward.iter().flat_map(|it| it.instr.tensors());
+        forward.chain(self.backward.iter().flat_map(|it| it.instr.tensors()))
     }
 
     /// Arithmetic of one example's forward pass.
@@ -177,9 +120,11 @@ impl Program {
     /// from the site on needs of the first.
     pub fn live_at(&self, site: &SiteInfo) -> Vec<Region> {
         let (before, after) = self.forward.split_at(site.forward_step + 1);
-        let after = after.iter().chain(&self.backward[..site.backward_step]);
+        let backward = &self.backward[..site.backward_step];
         let written: BTreeSet<TensorId> = before.iter().flat_map(|it| it.instr.tensors()).collect();
-        let read: BTreeSet<TensorId> = after.flat_map(|it| it.instr.tensors()).collect();
+        let after = after.iter().flat_map(|it| it.instr.tensors());
+        let backward = backward.iter().flat_map(|it| it.instr.tensors());
+        let read: BTreeSet<TensorId> = after.chain(backward).collect();
         let mut live: Vec<TensorId> = written.intersection(&read).copied().collect();
         live.extend((!live.contains(&site.x)).then_some(site.x));
         live.into_iter().map(|id| self.regions[id.0 as usize]).collect()
@@ -228,9 +173,5 @@ impl Program {
     }
 }
 
-impl PlacedParam {
-    /// Where its values lie in the parameter block.
-    pub fn range(&self) -> std::ops::Range<usize> {
-        self.offset..self.offset + self.spec.len_elems()
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! The memory plan: tensors whose lives do not overlap share bytes.
 
-use super::{Region, ScheduledInstr, TensorId};
+use super::{Backward, Forward, Region, Scheduled, TensorId};
 
 /// When a tensor is alive, in instruction numbers, both ends included.
 #[derive(Clone, Copy, Debug)]
@@ -16,8 +16,8 @@ struct Life {
 /// outside the program.
 pub(super) fn plan(
     elems: &[usize],
-    forward: &[ScheduledInstr],
-    backward: &[ScheduledInstr],
+    forward: &[Scheduled<Forward>],
+    backward: &[Scheduled<Backward>],
     pinned: &[TensorId],
     boundary: &[TensorId],
 ) -> (Vec<Region>, usize) {
@@ -50,8 +50,8 @@ pub(super) fn plan(
 
 fn lives(
     n_tensors: usize,
-    forward: &[ScheduledInstr],
-    backward: &[ScheduledInstr],
+    forward: &[Scheduled<Forward>],
+    backward: &[Scheduled<Backward>],
     pinned: &[TensorId],
     boundary: &[TensorId],
 ) -> Vec<Option<Life>> {

@@ -19,6 +19,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use super::host::HostRuntime;
 use crate::{
     graph::{NetworkGraph, Op, ParamSpec},
+    nn::op::TiedLinear,
     program::{PlacedParam, Program},
     run_dir::FileError,
 };
@@ -236,7 +237,7 @@ fn placed(program: &Program) -> impl Iterator<Item = (&PlacedParam, bool)> {
 /// The weights of tied heads, each with the embedding's weight that it is.
 fn tied_heads(graph: &NetworkGraph) -> impl Iterator<Item = (String, String)> {
     graph.nodes().filter_map(|(_, node)| match &node.op {
-        Op::TiedLinear { embedding } => {
+        Op::TiedLinear(TiedLinear { embedding }) => {
             Some((format!("{}.weight", node.name), format!("{embedding}.weight")))
         }
         _ => None,

@@ -11,6 +11,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use esper_engine::{
     graph::{NetworkGraph, Op},
+    nn::op::Input,
     program::{CompileOptions, Program},
     world::{
         blueprint::{Blueprint, BlueprintStatus},
@@ -41,7 +42,7 @@ fn contract(width: u32) -> Contract {
 fn blueprint(family: &str, width: u32) -> Blueprint {
     let mut graph = NetworkGraph::new();
     let shape = vec![width as usize];
-    let x = graph.add(format!("{family}_x"), Op::Input { shape }, &[]).unwrap();
+    let x = graph.add(format!("{family}_x"), Input { shape }, &[]).unwrap();
     graph.add("linear", Op::linear(width as usize), &[x]).unwrap();
     Blueprint {
         family: family.to_owned(),

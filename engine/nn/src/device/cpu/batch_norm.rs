@@ -1,30 +1,23 @@
 //! Batch norm, which is cut twice: its statistics by channels, what they are applied to by examples.
 
-use crate::device::pass::ProgramPass;
 use esper_kernels::cpu;
 
 use super::{DISJOINT, split::by_examples};
+use crate::device::pass::ProgramPass;
 use crate::{
-    graph::Features,
-    program::{Param, TensorId, instr::RunningStatistics},
+    op::{BatchNormForward, BatchNormGrad},
+    tensor::Param,
 };
 
 impl ProgramPass<'_> {
-    /// `tensors` are `x`, `mean`, `rstd` and `y`.
-    pub(super) fn batch_norm(
-        &mut self,
-        spec: Features,
-        tensors: [TensorId; 4],
-        [weight, bias]: [Param; 2],
-        running: RunningStatistics,
-        [eps, momentum]: [f32; 2],
-        rectify: bool,
-    ) {
+    pub(super) fn batch_norm(&mut self, it: &BatchNormForward) {
+        let BatchNormForward { shape: example, weight, bias, running, .. } = *it;
+        let BatchNormForward { eps, momentum, rectify, .. } = *it;
         let (rows, shape, params) =
-            (self.pass.rows, spec.channels(self.pass.rows), self.tensors.params);
-        let n_parts = self.n_parts_moving(3 * spec.width * spec.inner);
+            (self.pass.rows, example.times(self.pass.rows), self.tensors.params);
+        let n_parts = self.n_parts_moving(3 * shape.channels * shape.len);
         let (gamma, beta) = (&params[weight.range()], &params[bias.range()]);
-        let ranges = tensors.map(|id| self.range(id));
+        let ranges = [it.x, it.mean, it.rstd, it.y].map(|id| self.range(id));
         let [x, mean, rstd, y] = self.tensors.workspace.get_disjoint_mut(ranges).expect(DISJOINT);
         let places = [running.mean, running.var, running.batches].map(Param::range);
         let [running_mean, running_var, batches] =
@@ -34,7 +27,7 @@ impl ProgramPass<'_> {
             cpu::batch_norm_inference(shape, eps, x, gamma, beta, mean, var, rectify, y);
             return;
         }
-        let (mean, rstd) = (&mut mean[..spec.width], &mut rstd[..spec.width]);
+        let (mean, rstd) = (&mut mean[..shape.channels], &mut rstd[..shape.channels]);
         let updates = self.pass.updates_buffers;
         batches[0] += f32::from(u8::from(updates));
         if n_parts < 2 {
@@ -46,40 +39,35 @@ impl ProgramPass<'_> {
         }
         let x = &*x;
         let writes = [&mut *mean, &mut *rstd, running_mean, running_var];
-        by_examples(n_parts, 0..spec.width, [], writes, &mut [], &|channels, [], writes, _| {
+        by_examples(n_parts, 0..shape.channels, [], writes, &mut [], &|channels, [], writes, _| {
             let [mean, rstd, running_mean, running_var] = writes;
             let running = updates.then_some((running_mean, running_var));
             cpu::batch_norm_statistics(shape, channels, eps, momentum, x, running, mean, rstd);
         });
         let (mean, rstd) = (&*mean, &*rstd);
         by_examples(n_parts, 0..rows, [x], [y], &mut [], &|rows, [x], [y], _| {
-            let shape = spec.channels(rows.len());
+            let shape = example.times(rows.len());
             cpu::batch_norm_normalize(shape, x, gamma, beta, mean, rstd, rectify, y);
         });
     }
 
-    /// `tensors` are `dy`, `x`, `mean`, `rstd` and `dx`.
-    pub(super) fn batch_norm_grad(
-        &mut self,
-        spec: Features,
-        tensors: [TensorId; 5],
-        rectified: Option<TensorId>,
-        [weight, bias]: [Param; 2],
-        accumulate: bool,
-    ) {
+    pub(super) fn batch_norm_grad(&mut self, it: &BatchNormGrad) {
+        let BatchNormGrad { shape: example, rectified, weight, bias, accumulate, .. } = *it;
+        let BatchNormGrad { dy, x, mean, rstd, dx, .. } = *it;
         let wants_params = self.pass.wanted.params;
-        let (rows, shape, width) = (self.pass.rows, spec.channels(self.pass.rows), spec.width);
-        let n_parts = self.n_parts_moving(4 * width * spec.inner);
+        let (rows, shape, width) =
+            (self.pass.rows, example.times(self.pass.rows), example.channels);
+        let n_parts = self.n_parts_moving(4 * width * shape.len);
         let gamma = &self.tensors.params[weight.range()];
         let ([dy, x, mean, rstd, dx], [dgamma, dbeta], rectified) = match rectified {
             Some(y) => {
-                let [dy, x, mean, rstd, dx] = tensors;
                 let ([dy, x, y, mean, rstd, dx], gradients) =
                     self.get_with_gradients([dy, x, y, mean, rstd, dx], [weight, bias]);
                 ([dy, x, mean, rstd, dx], gradients, Some(&*y))
             }
             None => {
-                let (tensors, gradients) = self.get_with_gradients(tensors, [weight, bias]);
+                let (tensors, gradients) =
+                    self.get_with_gradients([dy, x, mean, rstd, dx], [weight, bias]);
                 (tensors, gradients, None)
             }
         };
@@ -106,7 +94,7 @@ impl ProgramPass<'_> {
         // Without a rectifier its output's place is taken by `x`, which is not looked at.
         let reads = [dy, x, rectified.unwrap_or(x)];
         by_examples(n_parts, 0..rows, reads, [dx], &mut [], &|rows, [dy, x, y], [dx], _| {
-            let (n_values, shape) = (shape.batch * shape.len, spec.channels(rows.len()));
+            let (n_values, shape) = (shape.batch * shape.len, example.times(rows.len()));
             let rectified = rectified.map(|_| y);
             #[rustfmt::skip]
             cpu::batch_norm_grad_input(

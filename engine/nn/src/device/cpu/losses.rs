@@ -1,19 +1,18 @@
 //! The ends of a host's forward pass.
 
-use crate::device::pass::ProgramPass;
 use esper_kernels::cpu;
 
 use super::DISJOINT;
-use crate::{device::pass::Targets, program::TensorId};
+use crate::device::pass::ProgramPass;
+use crate::{
+    device::pass::Targets,
+    op::{CrossEntropy, MeanSquaredError},
+};
 
 impl ProgramPass<'_> {
     /// Softmax cross-entropy; returns how many positions were classified right.
-    pub(super) fn cross_entropy(
-        &mut self,
-        positions: usize,
-        logits: TensorId,
-        gradient: TensorId,
-    ) -> usize {
+    pub(super) fn cross_entropy(&mut self, it: &CrossEntropy) -> usize {
+        let CrossEntropy { positions, logits, gradient } = *it;
         let rows = self.pass.rows * positions;
         let (classes, is_training) = (self.width(logits) / positions, self.pass.is_training);
         let Targets::Classes(labels) = self.pass.targets else {
@@ -34,7 +33,8 @@ impl ProgramPass<'_> {
         n_correct
     }
 
-    pub(super) fn mean_squared_error(&mut self, prediction: TensorId, gradient: TensorId) {
+    pub(super) fn mean_squared_error(&mut self, it: &MeanSquaredError) {
+        let MeanSquaredError { prediction, gradient } = *it;
         let (rows, width, is_training) =
             (self.pass.rows, self.width(prediction), self.pass.is_training);
         let Targets::Values(values) = self.pass.targets else {

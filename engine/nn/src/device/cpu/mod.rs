@@ -2,8 +2,13 @@
 
 mod backward;
 mod batch_norm;
+mod channels;
+mod elementwise;
 mod forward;
 mod losses;
+mod matrix;
+mod norm;
+mod pool;
 mod split;
 
 use std::ops::Range;
@@ -17,8 +22,9 @@ use super::{
     run,
 };
 use crate::{
+    op::{Backward, Forward},
     plan::{StepArgs, StepOutcome, StepPlan, Variant},
-    program::{Backward, Forward, TensorId},
+    tensor::{Param, TensorId},
 };
 
 /// The processor: kernels choose the widest vector unit it has, and large instructions use every thread of the pool that
@@ -161,6 +167,29 @@ impl ProgramPass<'_> {
         let ranges = ids.map(|id| self.range(id));
         let tensors = self.tensors.workspace.get_disjoint_mut(ranges).expect(DISJOINT);
         (tensors, self.tensors.scratch)
+    }
+
+    /// The tensors `ids`, all distinct, the gradient of `param`, and the scratch.
+    fn get_with_gradient<const N: usize>(
+        &mut self,
+        ids: [TensorId; N],
+        param: Param,
+    ) -> ([&mut [f32]; N], &mut [f32], &mut [f32]) {
+        let ranges = ids.map(|id| self.range(id));
+        let tensors = self.tensors.workspace.get_disjoint_mut(ranges).expect(DISJOINT);
+        (tensors, &mut self.tensors.gradients[param.range()], self.tensors.scratch)
+    }
+
+    /// The tensors `ids`, all distinct, and the gradients of `params`.
+    fn get_with_gradients<const N: usize>(
+        &mut self,
+        ids: [TensorId; N],
+        params: [Param; 2],
+    ) -> ([&mut [f32]; N], [&mut [f32]; 2]) {
+        let ranges = ids.map(|id| self.range(id));
+        let tensors = self.tensors.workspace.get_disjoint_mut(ranges).expect(DISJOINT);
+        let gradients = self.tensors.gradients.get_disjoint_mut(params.map(Param::range));
+        (tensors, gradients.expect(DISJOINT))
     }
 
     fn dropout_key(&self, salt: u64) -> u64 {

@@ -4,8 +4,9 @@ use esper_kernels::cpu::Activation;
 
 use super::{
     super::{GraphError, Init, NodeIndex, Op},
-    HostBuilder, NORM_EPS, refuse,
+    HostBuilder, refuse,
 };
+use crate::op::{Attention, LayerNorm, Linear, NORM_EPS};
 
 /// Layers a transformer may have: with more, a graph would have too many nodes.
 const LAYERS_MAX: usize = 500;
@@ -76,9 +77,9 @@ impl Blocks {
         x: NodeIndex,
     ) -> Result<NodeIndex, GraphError> {
         let name = |part: &str| format!("blocks.{block}.{part}");
-        let qkv = Op::Linear { outputs: 3 * self.width, bias: true, init: self.init };
-        let proj = Op::Linear { outputs: self.width, bias: true, init: self.residual_init };
-        let attention = Op::Attention { heads: self.heads, is_causal: self.is_causal };
+        let qkv = Op::Linear(Linear { outputs: 3 * self.width, bias: true, init: self.init });
+        let proj = Op::Linear(Linear { outputs: self.width, bias: true, init: self.residual_init });
+        let attention = Op::Attention(Attention { heads: self.heads, is_causal: self.is_causal });
         let mut y = host.add(name("norm1"), LAYER_NORM, x)?;
         y = host.add(name("attn.qkv"), qkv, y)?;
         y = host.add(name("attn"), attention, y)?;
@@ -94,8 +95,8 @@ impl Blocks {
         x: NodeIndex,
     ) -> Result<NodeIndex, GraphError> {
         let name = |part: &str| format!("blocks.{block}.{part}");
-        let fc1 = Op::Linear { outputs: self.mlp_width, bias: true, init: self.init };
-        let fc2 = Op::Linear { outputs: self.width, bias: true, init: self.residual_init };
+        let fc1 = Op::Linear(Linear { outputs: self.mlp_width, bias: true, init: self.init });
+        let fc2 = Op::Linear(Linear { outputs: self.width, bias: true, init: self.residual_init });
         let mut y = host.add(name("norm2"), LAYER_NORM, x)?;
         y = host.add(name("mlp.fc1"), fc1, y)?;
         y = host.add(name("mlp.act"), Op::Activation(self.activation), y)?;
@@ -106,4 +107,4 @@ impl Blocks {
 }
 
 /// The norm before attention, perceptron and head.
-pub(super) const LAYER_NORM: Op = Op::LayerNorm { eps: NORM_EPS, weight: 1.0 };
+pub(super) const LAYER_NORM: Op = Op::LayerNorm(LayerNorm { eps: NORM_EPS, weight: 1.0 });

@@ -3,8 +3,12 @@
 use esper_kernels::cpu::Activation;
 
 use super::{
-    super::{GraphError, Init, Loss, NetworkGraph, NodeIndex, Op, Pool},
-    BATCH_NORM_MOMENTUM, HostBuilder, NORM_EPS, refuse,
+    super::{GraphError, Init, Loss, NetworkGraph, NodeIndex, Op},
+    HostBuilder, refuse,
+};
+use crate::op::{
+    BATCH_NORM_MOMENTUM, BatchNorm, Conv2d, Flatten, GlobalAvgPool, GroupNorm, MaxPool2d, NORM_EPS,
+    Windows,
 };
 use crate::words;
 
@@ -212,7 +216,7 @@ impl Cnn<'_> {
                 };
             }
         }
-        x = self.host.add("avgpool", Op::GlobalAvgPool, x)?;
+        x = self.host.add("avgpool", GlobalAvgPool, x)?;
         x = self.host.dropout("dropout", config.dropout, x)?;
         self.host.add("fc", Op::linear(config.n_outputs), x)
     }
@@ -261,16 +265,16 @@ impl Cnn<'_> {
                 x = self.host.site(&format!("stage{stage}.block{block}"), x)?;
             }
             self.check_halving(stage, x)?;
-            let pool = Op::MaxPool2d(Pool::square(2, self.host.shape(x)[1]));
+            let pool = Op::MaxPool2d(MaxPool2d(Windows::square(2, self.host.shape(x)[1])));
             let name = self.next_feature();
             x = self.host.add(name, pool, x)?;
             x = self.host.site(&format!("stage{stage}.out"), x)?;
         }
         let n_pixels: usize = self.host.shape(x)[1..].iter().product();
         x = if n_pixels <= FLATTEN_MAX_PIXELS {
-            self.host.add("flatten", Op::Flatten, x)?
+            self.host.add("flatten", Flatten, x)?
         } else {
-            self.host.add("avgpool", Op::GlobalAvgPool, x)?
+            self.host.add("avgpool", GlobalAvgPool, x)?
         };
         x = self.host.dropout("dropout", config.dropout, x)?;
         self.host.add("classifier", Op::linear(config.n_outputs), x)
@@ -295,7 +299,7 @@ impl Cnn<'_> {
         let padding = [kernel[0] / 2, kernel[1] / 2];
         let bias = self.config.norm == ImageNorm::None;
         let init = Init::FanIn;
-        let conv = Op::Conv2d { outputs, kernel, stride, padding, groups: 1, bias, init };
+        let conv = Op::Conv2d(Conv2d { outputs, kernel, stride, padding, groups: 1, bias, init });
         self.host.add(name, conv, x)
     }
 
@@ -303,8 +307,10 @@ impl Cnn<'_> {
         let (eps, weight) = (NORM_EPS, 1.0);
         let norm = match self.config.norm {
             ImageNorm::None => return Ok(x),
-            ImageNorm::Batch => Op::BatchNorm { eps, momentum: BATCH_NORM_MOMENTUM, weight },
-            ImageNorm::Group { groups } => Op::GroupNorm { groups, eps, weight },
+            ImageNorm::Batch => {
+                Op::BatchNorm(BatchNorm { eps, momentum: BATCH_NORM_MOMENTUM, weight })
+            }
+            ImageNorm::Group { groups } => Op::GroupNorm(GroupNorm { groups, eps, weight }),
         };
         self.host.add(name, norm, x)
     }
@@ -330,6 +336,7 @@ impl Cnn<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::op::Site;
 
     fn resnet(input: [usize; 3], channels: &[usize], n_blocks: usize) -> CnnConfig {
         let blocks = vec![n_blocks; channels.len()];
@@ -392,13 +399,15 @@ mod tests {
         };
         let graph = build(&config).unwrap();
         for (conv, norm, pool) in [(0, 1, None), (4, 5, Some(3)), (7, 8, Some(10))] {
-            assert!(matches!(op_at(&graph, conv), Op::Conv2d { bias: false, .. }));
-            assert!(matches!(op_at(&graph, norm), Op::BatchNorm { .. }));
-            assert!(pool.is_none_or(|pool| matches!(op_at(&graph, pool), Op::MaxPool2d(_))));
+            assert!(matches!(op_at(&graph, conv), Op::Conv2d(Conv2d { bias: false, .. })));
+            assert!(matches!(op_at(&graph, norm), Op::BatchNorm(_)));
+            assert!(
+                pool.is_none_or(|pool| matches!(op_at(&graph, pool), Op::MaxPool2d(MaxPool2d(_))))
+            );
         }
         let plain = build(&CnnConfig { norm: ImageNorm::None, ..config }).unwrap();
         for conv in [0, 3, 5] {
-            assert!(matches!(op_at(&plain, conv), Op::Conv2d { bias: true, .. }));
+            assert!(matches!(op_at(&plain, conv), Op::Conv2d(Conv2d { bias: true, .. })));
         }
         let classifier = plain.find("classifier").unwrap();
         assert_eq!(plain.input_shapes(classifier), [[32 * 7 * 7]], "the last map is flattened");
@@ -417,13 +426,13 @@ mod tests {
             let graph = build(&config).unwrap();
             let sites: Vec<&str> = graph
                 .nodes()
-                .filter(|(_, node)| node.op == Op::Site)
+                .filter(|(_, node)| node.op == Op::Site(Site))
                 .map(|(_, node)| node.name.as_str())
                 .collect();
             assert_eq!(sites, known, "in the order of the network");
             config.sites = vec!["stage2.out".into()];
             let graph = build(&config).unwrap();
-            assert_eq!(graph.nodes().filter(|(_, node)| node.op == Op::Site).count(), 1);
+            assert_eq!(graph.nodes().filter(|(_, node)| node.op == Op::Site(Site)).count(), 1);
         }
         let unknown = CnnConfig { sites: vec!["stage3.out".into()], ..CnnConfig::default() };
         assert!(matches!(build(&unknown), Err(GraphError::UnknownSite { .. })));
@@ -436,7 +445,7 @@ mod tests {
             let graph = build(&config).unwrap();
             let mut widths = Vec::new();
             for (index, node) in graph.nodes() {
-                if let Op::Conv2d { kernel, stride, padding, .. } = &node.op {
+                if let Op::Conv2d(Conv2d { kernel, stride, padding, .. }) = &node.op {
                     assert_eq!((kernel[0], stride[0], padding[0]), (1, 1, 0), "{}", node.name);
                     widths.push(graph.input_shapes(index)[0][2]);
                 }

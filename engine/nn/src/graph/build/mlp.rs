@@ -5,9 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::{GraphError, Init, Loss, NetworkGraph, NodeIndex, Op},
-    HostBuilder, NORM_EPS, refuse,
+    HostBuilder, refuse,
 };
-use crate::words;
+use crate::{
+    op::{LayerNorm, Linear, NORM_EPS, RmsNorm},
+    words,
+};
 
 words! {
     /// What follows a hidden layer's linear map.
@@ -83,7 +86,8 @@ impl NetworkGraph {
         let mut x = host.input(&[*inputs])?;
         x = host.site("input", x)?;
         for (i, outputs) in widths.iter().enumerate() {
-            let linear = Op::Linear { outputs: *outputs, bias: config.bias, init: Init::FanIn };
+            let linear =
+                Op::Linear(Linear { outputs: *outputs, bias: config.bias, init: Init::FanIn });
             x = host.add(format!("layers.{i}"), linear, x)?;
             if i < last {
                 x = hidden(&mut host, config, i, x)?;
@@ -103,10 +107,10 @@ fn hidden(
     x = match config.norm {
         NormKind::None => x,
         NormKind::Layer => {
-            host.add(format!("norms.{i}"), Op::LayerNorm { eps: NORM_EPS, weight: 1.0 }, x)?
+            host.add(format!("norms.{i}"), LayerNorm { eps: NORM_EPS, weight: 1.0 }, x)?
         }
         NormKind::Rms => {
-            host.add(format!("norms.{i}"), Op::RmsNorm { eps: NORM_EPS, weight: 1.0 }, x)?
+            host.add(format!("norms.{i}"), RmsNorm { eps: NORM_EPS, weight: 1.0 }, x)?
         }
     };
     x = host.add(format!("activations.{i}"), Op::Activation(config.activation), x)?;

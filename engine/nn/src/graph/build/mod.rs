@@ -32,12 +32,7 @@ pub use transformer::TransformerConfig;
 pub use vit::VitConfig;
 
 use super::{GraphError, Loss, NetworkGraph, NodeIndex, Op, Shape};
-
-/// `eps` of every norm of a host: PyTorch's default.
-pub const NORM_EPS: f32 = 1e-5;
-
-/// Share of the newest batch in a batch norm's running statistics: PyTorch's default.
-pub const BATCH_NORM_MOMENTUM: f32 = 0.1;
+use crate::op::{Add, Dropout, Input, Site};
 
 /// Parameters a host may have, in elements: 4 GiB of them.
 pub const PARAMS_MAX: u64 = 1 << 30;
@@ -57,13 +52,13 @@ impl<'a> HostBuilder<'a> {
     }
 
     fn input(&mut self, shape: &[usize]) -> Result<NodeIndex, GraphError> {
-        self.graph.add("x", Op::Input { shape: shape.to_vec() }, &[])
+        self.graph.add("x", Input { shape: shape.to_vec() }, &[])
     }
 
     fn add(
         &mut self,
         name: impl Into<String>,
-        op: Op,
+        op: impl Into<Op>,
         x: NodeIndex,
     ) -> Result<NodeIndex, GraphError> {
         self.graph.add(name, op, &[x])
@@ -75,7 +70,7 @@ impl<'a> HostBuilder<'a> {
         a: NodeIndex,
         b: NodeIndex,
     ) -> Result<NodeIndex, GraphError> {
-        self.graph.add(name, Op::Add, &[a, b])
+        self.graph.add(name, Add, &[a, b])
     }
 
     /// Dropout, unless `p` is zero.
@@ -85,13 +80,13 @@ impl<'a> HostBuilder<'a> {
         p: f32,
         x: NodeIndex,
     ) -> Result<NodeIndex, GraphError> {
-        if p == 0.0 { Ok(x) } else { self.add(name, Op::Dropout { p }, x) }
+        if p == 0.0 { Ok(x) } else { self.add(name, Dropout { p }, x) }
     }
 
     /// The site `name`, if it was asked for.
     fn site(&mut self, name: &str, x: NodeIndex) -> Result<NodeIndex, GraphError> {
         if self.sites.iter().any(|site| site == name) {
-            return self.add(name, Op::Site, x);
+            return self.add(name, Site, x);
         }
         Ok(x)
     }
@@ -126,46 +121,4 @@ pub(super) fn check_params(graph: &NetworkGraph) -> Result<(), GraphError> {
 /// Refuses a host's setting `key`.
 fn refuse<T>(key: &'static str, what: impl Into<String>) -> Result<T, GraphError> {
     Err(GraphError::HostSetting { key, what: what.into() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::program::{CompileOptions, Program};
-
-    #[test]
-    fn every_host_compiles_and_a_gradient_reaches_each_of_its_sites() {
-        let mut mlp = MlpConfig { norm: NormKind::Layer, dropout: 0.1, ..MlpConfig::default() };
-        mlp.sites = mlp.known_sites();
-        let mut text = TransformerConfig { dropout: 0.1, ..TransformerConfig::default() };
-        text.sites = text.known_sites();
-        let mut vit = VitConfig { dropout: 0.1, ..VitConfig::default() };
-        vit.sites = vit.known_sites();
-        let mut hosts = vec![
-            NetworkGraph::mlp(&mlp, Loss::MeanSquaredError).unwrap(),
-            NetworkGraph::transformer(&text).unwrap(),
-            NetworkGraph::transformer(&TransformerConfig { tied: false, ..text }).unwrap(),
-            NetworkGraph::vit(&vit, Loss::CrossEntropy).unwrap(),
-        ];
-        for form in [CnnForm::ResNet, CnnForm::Vgg] {
-            for norm in [ImageNorm::None, ImageNorm::Batch, ImageNorm::Group { groups: 4 }] {
-                for input in [[1, 28, 28], [1, 1, 40], [3, 64, 48]] {
-                    let blocks = vec![1, 2];
-                    let mut cnn = CnnConfig { form, norm, input, blocks, ..CnnConfig::default() };
-                    cnn.sites = cnn.known_sites();
-                    hosts.push(NetworkGraph::cnn(&cnn, Loss::CrossEntropy).unwrap());
-                }
-            }
-        }
-        for host in hosts {
-            let n_sites = host.nodes().filter(|(_, node)| node.op == Op::Site).count();
-            let program = Program::compile(&host, CompileOptions::HOST).unwrap();
-            assert_eq!(program.sites.len(), n_sites);
-            let n_buffers: usize = host
-                .nodes()
-                .flat_map(|(index, node)| node.op.buffers(&node.name, &host.input_shapes(index)))
-                .count();
-            assert_eq!(program.buffers.len(), n_buffers);
-        }
-    }
 }

@@ -7,6 +7,7 @@ use super::{
     HostBuilder,
     block::{Blocks, LAYER_NORM, block_ends, block_sites},
 };
+use crate::op::{Embedding, Linear, Positions, TiedLinear};
 
 /// Standard deviation of weights at birth (Radford et al. 2018, section 4.1).
 pub(super) const WEIGHT_STD: f32 = 0.02;
@@ -96,16 +97,16 @@ impl NetworkGraph {
         let mut host = HostBuilder::new(&config.sites, &config.known_sites())?;
         let (vocabulary, width) = (config.vocabulary, config.width);
         let mut x = host.input(&[config.context])?;
-        x = host.add("tok_embed", Op::Embedding { vocabulary, width, init }, x)?;
-        x = host.add("pos_embed", Op::Positions { init }, x)?;
+        x = host.add("tok_embed", Embedding { vocabulary, width, init }, x)?;
+        x = host.add("pos_embed", Positions { init }, x)?;
         x = host.dropout("drop", config.dropout, x)?;
         x = host.site("embed", x)?;
         x = blocks.add(&mut host, x)?;
         x = host.add("norm", LAYER_NORM, x)?;
         let head = if config.tied {
-            Op::TiedLinear { embedding: "tok_embed".to_owned() }
+            Op::TiedLinear(TiedLinear { embedding: "tok_embed".to_owned() })
         } else {
-            Op::Linear { outputs: vocabulary, bias: false, init }
+            Op::Linear(Linear { outputs: vocabulary, bias: false, init })
         };
         x = host.add("head", head, x)?;
         host.finish(Loss::CrossEntropy, x)
@@ -115,6 +116,7 @@ impl NetworkGraph {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::op::Site;
 
     #[test]
     fn a_transformer_of_gpt2s_shape_has_its_number_of_parameters() {
@@ -169,7 +171,7 @@ mod tests {
         let graph = NetworkGraph::transformer(&config).unwrap();
         let sites: Vec<&str> = graph
             .nodes()
-            .filter(|(_, node)| node.op == Op::Site)
+            .filter(|(_, node)| node.op == Op::Site(Site))
             .map(|(_, node)| node.name.as_str())
             .collect();
         assert_eq!(sites, config.sites, "in the order of the network");

@@ -9,6 +9,7 @@ use super::{
     refuse,
     transformer::WEIGHT_STD,
 };
+use crate::op::{MeanPositions, PatchEmbed, Positions};
 
 /// A vision transformer: an image is a sequence of square patches (Dosovitskiy et al. 2021, section 3.1), and the head
 /// reads the mean over them in place of a class token (Beyer et al. 2022, section 2).
@@ -97,16 +98,16 @@ impl NetworkGraph {
             return refuse("patch", what);
         }
         let mut host = HostBuilder::new(&config.sites, &config.known_sites())?;
-        let patches = Op::PatchEmbed { outputs: config.width, patch: config.patch };
+        let patches = Op::PatchEmbed(PatchEmbed { outputs: config.width, patch: config.patch });
         let mut x = host.input(&config.input)?;
         x = host.site("input", x)?;
         x = host.add("patch_embed.proj", patches, x)?;
-        x = host.add("pos_embed", Op::Positions { init: Init::Normal(WEIGHT_STD) }, x)?;
+        x = host.add("pos_embed", Positions { init: Init::Normal(WEIGHT_STD) }, x)?;
         x = host.dropout("drop", config.dropout, x)?;
         x = host.site("embed", x)?;
         x = blocks.add(&mut host, x)?;
         x = host.add("norm", LAYER_NORM, x)?;
-        x = host.add("pool", Op::MeanPositions, x)?;
+        x = host.add("pool", MeanPositions, x)?;
         x = host.add("head", Op::linear(config.n_outputs), x)?;
         host.finish(loss, x)
     }
@@ -115,6 +116,7 @@ impl NetworkGraph {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::op::{Attention, Site};
 
     fn build(config: &VitConfig) -> Result<NetworkGraph, GraphError> {
         NetworkGraph::vit(config, Loss::CrossEntropy)
@@ -144,7 +146,7 @@ mod tests {
         let graph = build(&config).unwrap();
         let sites: Vec<&str> = graph
             .nodes()
-            .filter(|(_, node)| node.op == Op::Site)
+            .filter(|(_, node)| node.op == Op::Site(Site))
             .map(|(_, node)| node.name.as_str())
             .collect();
         assert_eq!(sites, config.sites, "in the order of the network");
@@ -155,7 +157,7 @@ mod tests {
         let graph = build(&VitConfig::default()).unwrap();
         assert!(!graph.is_causal());
         let mut heads = graph.nodes().filter_map(|(_, node)| match node.op {
-            Op::Attention { is_causal, .. } => Some(is_causal),
+            Op::Attention(Attention { is_causal, .. }) => Some(is_causal),
             _ => None,
         });
         assert!(heads.all(|is_causal| !is_causal));

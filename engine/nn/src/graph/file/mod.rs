@@ -67,8 +67,9 @@
 //! | `layer_scale` | 1 | `weight` |
 //! | `dropout` | 1 | `p = 0.5` |
 //! | `concat` | 2 to 64 | |
-//! | `flatten`, `fork`, `site` | 1 | |
+//! | `flatten`, `branch`, `site` | 1 | |
 //! | `reshape` | 1 | `shape` |
+//! | `softplus` | 1 | `beta = 1` |
 //! | `loss` | 1 | `kind`: `cross_entropy` or `mean_squared_error` |
 //!
 //! `weight` of a norm is what its weight is at birth. An `init` is `"fan_in"`, PyTorch's for linear layers and
@@ -76,7 +77,6 @@
 
 mod error;
 mod read;
-mod settings;
 mod write;
 mod written;
 

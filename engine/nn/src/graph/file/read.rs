@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    super::{GraphError, NODES_MAX, NetworkGraph, NodeIndex, Op, build::check_params},
+    super::{NODES_MAX, NetworkGraph, NodeIndex, build::check_params},
     GraphFileError,
     error::GraphFilePlace,
-    settings::{Keys, Setting, WORDS, blank, visit},
-    written::{Content, Table, Value, clip},
 };
-use crate::suggest::{after_sentence, before_list, nearest};
+use crate::{
+    error::GraphError,
+    op::Op,
+    settings::{Content, Keys, Setting, Table, Value},
+    suggest::{after_sentence, before_list, clip, nearest},
+};
 
 /// Longest name of a node.
 const NAME_LEN_MAX_BYTES: usize = 128;
@@ -77,7 +80,7 @@ fn finish(mut graph: NetworkGraph) -> Result<NetworkGraph, GraphFileError> {
     let all = |is_one: fn(&Op) -> bool| {
         graph.nodes().filter(|(_, node)| is_one(&node.op)).map(|(index, _)| index).collect()
     };
-    count("input", all(|op| matches!(op, Op::Input { .. })))?;
+    count("input", all(|op| matches!(op, Op::Input(_))))?;
     let loss = count("loss", all(|op| matches!(op, Op::Loss(_))))?;
     graph.set_output(loss);
     check_params(&graph).map_err(|error| refuse_graph(GraphFilePlace::default(), error))?;
@@ -107,18 +110,18 @@ impl Reader {
         keys.at.node = Some(name.clone());
         keys.required("op", &mut word);
         keys.check()?;
-        let mut op = match blank(&word) {
+        let mut op = match Op::unset(&word) {
             Some(op) => op,
             None => {
-                let help = did_you_mean(&word, "the ops are", WORDS);
+                let help = did_you_mean(&word, "the ops are", Op::WORDS);
                 return Err(GraphFileError::UnknownOp { at: keys.at, op: clip(&word), help });
             }
         };
         let mut inputs = Vec::new();
-        if !matches!(op, Op::Input { .. }) {
+        if !matches!(op, Op::Input(_)) {
             keys.required("inputs", &mut inputs);
         }
-        visit(&mut op, &mut keys);
+        op.settings(&mut keys);
         let at = keys.finish()?;
         let inputs = self.inputs(&at, &name, inputs)?;
         let added = self.graph.add(name.clone(), op, &inputs);

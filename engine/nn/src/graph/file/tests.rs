@@ -5,12 +5,19 @@ use proptest::{prelude::*, sample::subsequence};
 
 use super::{
     super::{
-        CnnConfig, CnnForm, ImageNorm, Init, Loss, MlpConfig, NormKind, Op, Pool,
-        TransformerConfig, VitConfig,
+        CnnConfig, CnnForm, ImageNorm, Init, Loss, MlpConfig, NormKind, TransformerConfig,
+        VitConfig,
     },
-    settings::{Setting, WORDS, word},
-    written::{Content, Value},
     *,
+};
+use crate::{
+    op::{
+        Add, Attention, AvgPool2d, BatchNorm, Bias, Blend, Branch, ChannelMultiply, Concat, Conv2d,
+        Dropout, Embedding, Flatten, Gate, GlobalAvgPool, GroupNorm, Input, LayerNorm, LayerScale,
+        Linear, MaxPool2d, MeanPositions, Multiply, Op, PatchEmbed, Positions, Reshape, Residual,
+        RmsNorm, Scale, Site, Softplus, TiedLinear, Windows,
+    },
+    settings::{Content, Setting, Value},
 };
 
 const HOST: &str = r#"# A small host.
@@ -58,8 +65,8 @@ fn read(text: &str) -> Result<NetworkGraph, GraphFileError> {
 #[test]
 fn a_file_is_the_host_it_describes() {
     let mut built = NetworkGraph::new();
-    let x = built.add("x", Op::Input { shape: vec![1, 8, 8] }, &[]).unwrap();
-    let conv = Op::Conv2d {
+    let x = built.add("x", Input { shape: vec![1, 8, 8] }, &[]).unwrap();
+    let conv = Op::Conv2d(Conv2d {
         outputs: 16,
         kernel: [3, 3],
         stride: [1, 1],
@@ -67,13 +74,13 @@ fn a_file_is_the_host_it_describes() {
         groups: 1,
         bias: true,
         init: Init::FanIn,
-    };
+    });
     let mut y = built.add("conv1", conv, &[x]).unwrap();
-    y = built.add("stage1.out", Op::Site, &[y]).unwrap();
-    y = built.add("flat", Op::Flatten, &[y]).unwrap();
-    let fc = Op::Linear { outputs: 10, bias: true, init: Init::Normal(0.5) };
+    y = built.add("stage1.out", Site, &[y]).unwrap();
+    y = built.add("flat", Flatten, &[y]).unwrap();
+    let fc = Op::Linear(Linear { outputs: 10, bias: true, init: Init::Normal(0.5) });
     y = built.add("fc", fc, &[y]).unwrap();
-    built.add("loss", Op::Loss(Loss::CrossEntropy), &[y]).unwrap();
+    built.add("loss", Loss::CrossEntropy, &[y]).unwrap();
     assert_eq!(read(HOST).unwrap(), built);
 
     let root: toml::Table = HOST.parse().unwrap();
@@ -90,7 +97,7 @@ fn the_documented_example_is_a_host_and_every_op_is_documented() {
         .collect();
     let example = docs.split("```").nth(1).unwrap().strip_prefix("toml").unwrap();
     assert_eq!(read(example).unwrap().params_elems(), 16 * 9 + 16 + 16 * 6 * 6 * 10 + 10);
-    for word in WORDS {
+    for word in Op::WORDS {
         let in_table =
             docs.lines().any(|line| line.starts_with('|') && line.contains(&format!("`{word}`")));
         assert!(in_table, "{word}");
@@ -99,16 +106,27 @@ fn the_documented_example_is_a_host_and_every_op_is_documented() {
 
 #[test]
 fn the_loss_is_the_output_wherever_it_stands() {
-    let late = "[[nodes]]\nname = \"late\"\nop = \"fork\"\ninputs = [\"fc\"]\n";
+    let late = "[[nodes]]\nname = \"late\"\nop = \"branch\"\ninputs = [\"fc\"]\n";
     let graph = read(&format!("{HOST}{late}")).unwrap();
     assert_eq!(graph.node(graph.output().unwrap()).name, "loss");
 }
 
+/// Adds a node behind those called `inputs`.
+fn then(graph: &mut NetworkGraph, name: &str, op: impl Into<Op>, inputs: &[&str]) {
+    let inputs: Vec<_> = inputs.iter().map(|input| graph.find(input).unwrap()).collect();
+    graph.add(name, op, &inputs).unwrap();
+}
+
 /// A host in which every op occurs, none with the settings that may be left out.
 fn host_of_every_op() -> NetworkGraph {
+    host_of_ops(true)
+}
+
+/// The same with or without the ops that were added after a graph's written form was settled.
+fn host_of_ops(with_later: bool) -> NetworkGraph {
     let mut graph = NetworkGraph::new();
-    let pool = |padding| Pool { kernel: [2, 3], stride: [1, 1], padding: [padding, 1] };
-    let conv = Op::Conv2d {
+    let pool = |padding| Windows { kernel: [2, 3], stride: [1, 1], padding: [padding, 1] };
+    let conv = Op::Conv2d(Conv2d {
         outputs: 4,
         kernel: [3, 1],
         stride: [1, 2],
@@ -116,53 +134,77 @@ fn host_of_every_op() -> NetworkGraph {
         groups: 2,
         bias: false,
         init: Init::Uniform(0.1),
-    };
-    let mut then = |name: &str, op: Op, inputs: &[&str]| {
-        let inputs: Vec<_> = inputs.iter().map(|input| graph.find(input).unwrap()).collect();
-        graph.add(name, op, &inputs).unwrap();
-    };
-    then("tokens", Op::Input { shape: vec![8] }, &[]);
+    });
+    then(&mut graph, "tokens", Input { shape: vec![8] }, &[]);
     let init = Init::Normal(0.3);
-    then("embed", Op::Embedding { vocabulary: 5, width: 6, init }, &["tokens"]);
-    then("pos", Op::Positions { init: Init::Constant(-1e-7) }, &["embed"]);
-    then("qkv", Op::Linear { outputs: 18, bias: false, init }, &["pos"]);
-    then("attn", Op::Attention { heads: 3, is_causal: true }, &["qkv"]);
-    then("bias", Op::Bias, &["attn"]);
-    then("ln", Op::LayerNorm { eps: 1e-6, weight: 0.1 }, &["bias"]);
-    then("rms", Op::RmsNorm { eps: 3e-8, weight: 0.7 }, &["ln"]);
-    then("add", Op::Add, &["rms", "pos"]);
-    then("multiply", Op::Multiply, &["add", "pos"]);
-    then("residual", Op::Residual { alpha: 0.1 }, &["multiply", "add"]);
-    then("blend", Op::Blend { alpha: 0.9 }, &["residual", "add"]);
-    then("scale", Op::Scale { factor: -2.5 }, &["blend"]);
-    then("layer_scale", Op::LayerScale { weight: 1e-4 }, &["scale"]);
-    then("gate", Op::Gate, &["layer_scale"]);
-    then("fork", Op::Branch, &["gate"]);
-    then("site", Op::Site, &["fork"]);
-    then("cat", Op::Concat, &["site", "pos"]);
-    then("image", Op::Reshape { shape: vec![2, 6, 8] }, &["cat"]);
-    then("conv", conv, &["image"]);
-    then("bn", Op::BatchNorm { eps: 1e-3, momentum: 0.01, weight: 0.5 }, &["conv"]);
-    then("gn", Op::GroupNorm { groups: 2, eps: 1e-4, weight: 0.2 }, &["bn"]);
-    then("act", Op::Activation(Activation::GeluTanh), &["gn"]);
-    then("max", Op::MaxPool2d(pool(1)), &["act"]);
-    then("avg", Op::AvgPool2d(pool(0)), &["max"]);
-    then("mean", Op::GlobalAvgPool, &["avg"]);
-    then("scaled", Op::ChannelMultiply, &["avg", "mean"]);
-    then("patches", Op::PatchEmbed { outputs: 6, patch: 2 }, &["scaled"]);
-    then("tied", Op::TiedLinear { embedding: "embed".into() }, &["patches"]);
-    then("pooled", Op::MeanPositions, &["tied"]);
-    then("drop", Op::Dropout { p: 0.25 }, &["pooled"]);
-    then("flat", Op::Flatten, &["drop"]);
-    then("loss", Op::Loss(Loss::MeanSquaredError), &["flat"]);
+    then(&mut graph, "embed", Embedding { vocabulary: 5, width: 6, init }, &["tokens"]);
+    then(&mut graph, "pos", Positions { init: Init::Constant(-1e-7) }, &["embed"]);
+    then(&mut graph, "qkv", Linear { outputs: 18, bias: false, init }, &["pos"]);
+    then(&mut graph, "attn", Attention { heads: 3, is_causal: true }, &["qkv"]);
+    then(&mut graph, "bias", Bias, &["attn"]);
+    then(&mut graph, "ln", LayerNorm { eps: 1e-6, weight: 0.1 }, &["bias"]);
+    then(&mut graph, "rms", RmsNorm { eps: 3e-8, weight: 0.7 }, &["ln"]);
+    then(&mut graph, "add", Add, &["rms", "pos"]);
+    then(&mut graph, "multiply", Multiply, &["add", "pos"]);
+    then(&mut graph, "residual", Residual { alpha: 0.1 }, &["multiply", "add"]);
+    then(&mut graph, "blend", Blend { alpha: 0.9 }, &["residual", "add"]);
+    then(&mut graph, "scale", Scale { factor: -2.5 }, &["blend"]);
+    then(&mut graph, "layer_scale", LayerScale { weight: 1e-4 }, &["scale"]);
+    then(&mut graph, "gate", Gate, &["layer_scale"]);
+    then(&mut graph, "fork", Branch, &["gate"]);
+    then(&mut graph, "site", Site, &["fork"]);
+    then(&mut graph, "cat", Concat, &["site", "pos"]);
+    then(&mut graph, "image", Reshape { shape: vec![2, 6, 8] }, &["cat"]);
+    then(&mut graph, "conv", conv, &["image"]);
+    then(&mut graph, "bn", BatchNorm { eps: 1e-3, momentum: 0.01, weight: 0.5 }, &["conv"]);
+    then(&mut graph, "gn", GroupNorm { groups: 2, eps: 1e-4, weight: 0.2 }, &["bn"]);
+    then(&mut graph, "act", Activation::GeluTanh, &["gn"]);
+    then(&mut graph, "max", MaxPool2d(pool(1)), &["act"]);
+    then(&mut graph, "avg", AvgPool2d(pool(0)), &["max"]);
+    then(&mut graph, "mean", GlobalAvgPool, &["avg"]);
+    then(&mut graph, "scaled", ChannelMultiply, &["avg", "mean"]);
+    then(&mut graph, "patches", PatchEmbed { outputs: 6, patch: 2 }, &["scaled"]);
+    then(&mut graph, "tied", TiedLinear { embedding: "embed".into() }, &["patches"]);
+    then(&mut graph, "pooled", MeanPositions, &["tied"]);
+    then(&mut graph, "drop", Dropout { p: 0.25 }, &["pooled"]);
+    let mut last = "drop";
+    if with_later {
+        then(&mut graph, "softplus", Softplus { beta: 2.5 }, &[last]);
+        last = "softplus";
+    }
+    then(&mut graph, "flat", Flatten, &[last]);
+    then(&mut graph, "loss", Loss::MeanSquaredError, &["flat"]);
     graph
+}
+
+#[test]
+fn every_op_is_in_the_table_of_the_documentation() {
+    let table = include_str!("mod.rs");
+    for word in Op::WORDS {
+        assert!(table.contains(&format!("`{word}`")), "{word}");
+    }
+}
+
+/// Blueprints and hosts are named by these bytes: an op keeps its place in the table, and its settings their order.
+#[test]
+fn the_written_form_of_every_op_is_pinned() {
+    let digests = [false, true].map(|with_later| host_of_ops(with_later).digest().to_string());
+    assert_eq!(digests, ["OLD", "NEW"]);
+}
+
+#[test]
+fn a_file_of_old_may_call_a_branch_a_fork() {
+    let late = "[[nodes]]\nname = \"late\"\nop = \"fork\"\ninputs = [\"fc\"]\n";
+    let graph = read(&format!("{HOST}{late}")).unwrap();
+    assert_eq!(graph.node(graph.find("late").unwrap()).op, Op::Branch(Branch));
+    assert!(graph.to_file_text().contains("op = \"branch\""));
 }
 
 #[test]
 fn every_op_is_written_and_read_back() {
     let graph = host_of_every_op();
-    let words: BTreeSet<&str> = graph.nodes().map(|(_, node)| word(&node.op)).collect();
-    assert_eq!(words, WORDS.iter().copied().collect(), "the host has every op");
+    let words: BTreeSet<&str> = graph.nodes().map(|(_, node)| node.op.word()).collect();
+    assert_eq!(words, Op::WORDS.iter().copied().collect(), "the host has every op");
     let back = read(&graph.to_file_text()).unwrap();
     assert_eq!(back.digest(), graph.digest());
 }
@@ -182,12 +224,13 @@ fn settings_left_out_are_pytorchs() {
     let op = |name: &str| graph.node(graph.find(name).unwrap()).op.clone();
     let (init, kernel) = (Init::FanIn, [3, 3]);
     let (stride, padding) = ([1, 1], [0, 0]);
-    let conv = Op::Conv2d { outputs: 4, kernel, stride, padding, groups: 1, bias: true, init };
+    let conv =
+        Op::Conv2d(Conv2d { outputs: 4, kernel, stride, padding, groups: 1, bias: true, init });
     assert_eq!(op("conv"), conv);
-    assert_eq!(op("bn"), Op::BatchNorm { eps: 1e-5, momentum: 0.1, weight: 1.0 });
-    let pool = Pool { kernel: [2, 2], stride: [2, 2], padding: [0, 0] };
-    assert_eq!(op("pool"), Op::MaxPool2d(pool));
-    assert_eq!(op("drop"), Op::Dropout { p: 0.5 });
+    assert_eq!(op("bn"), Op::BatchNorm(BatchNorm { eps: 1e-5, momentum: 0.1, weight: 1.0 }));
+    let pool = Windows { kernel: [2, 2], stride: [2, 2], padding: [0, 0] };
+    assert_eq!(op("pool"), Op::MaxPool2d(MaxPool2d(pool)));
+    assert_eq!(op("drop"), Op::Dropout(Dropout { p: 0.5 }));
 }
 
 /// What is replaced in [`HOST`], by what, and what the error then says.
@@ -233,7 +276,7 @@ const BAD: &[(&str, &str, &[&str])] = &[
     ("op = \"input\"", "op = \"input\"\nop = \"input\"", &["line 5: ", "duplicate"]),
     (
         "op = \"loss\"\ninputs = [\"fc\"]\nkind = \"cross_entropy\"",
-        "op = \"fork\"\ninputs = [\"fc\"]",
+        "op = \"branch\"\ninputs = [\"fc\"]",
         &["op `loss`", "has 0"],
     ),
 ];

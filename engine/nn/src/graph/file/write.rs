@@ -1,8 +1,9 @@
 //! A graph as TOML.
 
-use super::{
-    super::{NetworkGraph, Op},
-    settings::{Keys, Setting, visit, word},
+use super::super::NetworkGraph;
+use crate::{
+    op::Op,
+    settings::{Keys, Setting},
 };
 
 /// Every node in topological order, settings at their defaults left out.
@@ -14,13 +15,13 @@ pub(super) fn text(graph: &NetworkGraph) -> String {
         }
         writer.text.push_str("[[nodes]]\n");
         writer.line("name", &node.name.write());
-        writer.line("op", &word(&node.op).to_owned().write());
-        if !matches!(node.op, Op::Input { .. }) {
+        writer.line("op", &node.op.word().to_owned().write());
+        if !matches!(node.op, Op::Input(_)) {
             let inputs = graph.inputs(index).into_iter();
             let names: Vec<String> = inputs.map(|input| graph.node(input).name.clone()).collect();
             writer.line("inputs", &names.write());
         }
-        visit(&mut node.op.clone(), &mut writer);
+        node.op.clone().settings(&mut writer);
     }
     writer.text
 }

@@ -1,59 +1,15 @@
-//! A graph file as written: values that know their lines.
+//! A graph file as written, read into values that know their lines.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use toml::de::{DeTable, DeValue};
 
 use super::{GraphFileError, error::GraphFilePlace};
-
-/// A value and where its key, or where there is none the value itself, was written.
-#[derive(Clone, Debug)]
-pub(super) struct Value {
-    pub line: Option<usize>,
-    pub content: Content,
-}
-
-/// What a value is. Integers are wide enough that those too large for any key are told apart by sign.
-#[derive(Clone, Debug)]
-pub(super) enum Content {
-    Text(String),
-    Integer(i128),
-    Real(f64),
-    Flag(bool),
-    List(Vec<Value>),
-    Table(Table),
-    /// A date in TOML, `null` in JSON.
-    Other,
-}
-
-/// Values by key.
-pub(super) type Table = BTreeMap<String, Value>;
-
-impl Value {
-    /// The value in words, for messages.
-    pub(super) fn describe(&self) -> String {
-        match &self.content {
-            Content::Text(text) => format!("the string \"{}\"", clip(text)),
-            Content::Integer(number) => number.to_string(),
-            Content::Real(number) => format!("{number:?}"),
-            Content::Flag(flag) => flag.to_string(),
-            Content::List(items) => format!("a list of {}", items.len()),
-            Content::Table(_) => "a table".to_owned(),
-            Content::Other => "a date or nothing".to_owned(),
-        }
-    }
-}
-
-/// `text` on one line and at most 60 characters, for use inside a message.
-pub(super) fn clip(text: &str) -> String {
-    const LEN_MAX_CHARS: usize = 60;
-    let mut shown: String = text.chars().take(LEN_MAX_CHARS).flat_map(char::escape_debug).collect();
-    if text.chars().nth(LEN_MAX_CHARS).is_some() {
-        shown.push_str("...");
-    }
-    shown
-}
+use crate::{
+    settings::{Content, Table, Value},
+    suggest::clip,
+};
 
 /// Reads TOML.
 ///

@@ -1,6 +1,6 @@
 //! Why a graph is not a network.
 
-use super::Shape;
+use crate::tensor::Shape;
 
 /// What is wrong with a graph, and at which node.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -126,6 +126,22 @@ pub enum GraphError {
         node: String,
         /// What it names.
         embedding: String,
+    },
+    /// Something else than an embedding reads tokens.
+    #[error(
+        "node `{node}`: reads tokens, which only embeddings can; the input is tokens to an embedding"
+    )]
+    ReadsTokens {
+        /// The node.
+        node: String,
+    },
+    /// An embedding reads something else than tokens.
+    #[error(
+        "node `{node}`: an embedding reads the input, which is tokens to it, and nothing computed"
+    )]
+    ReadsNumbers {
+        /// The embedding.
+        node: String,
     },
     /// A module mixes positions where none may see those after it.
     #[error(
