@@ -277,7 +277,7 @@ fn out_of_range(error: GraphError) -> RunError {
 fn check_sites(scenario: &Scenario, program: &Program) -> Result<(), RunError> {
     let sites: Vec<&str> = program.sites.iter().map(|site| site.name.as_str()).collect();
     let policy = &scenario[TAMIYO].policy;
-    if sites.is_empty() && !scenario[TAMIYO].is_off() {
+    if sites.is_empty() && policy != esper_systems::tamiyo::OFF {
         let message = format!("it has no site for policy \"{policy}\" to grow at");
         return Err(unfit(
             "host.file",

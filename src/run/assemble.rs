@@ -17,7 +17,7 @@ use esper_nn::{device::DeviceError, suggest};
 use esper_systems::{
     EsperPlugins,
     karn::{Catalogue, KarnExt},
-    tamiyo::ActivePolicy,
+    tamiyo::{ActivePolicy, OFF},
     tolaria::{HostConfigs, host_config},
     urza::{LibraryPlace, UrzaConfig},
 };
@@ -120,7 +120,7 @@ fn site_names(groups: &[HostGroup]) -> BTreeMap<HostId, Arc<[String]>> {
 /// Plugins bring families of their own: what is asked of the catalogue is checked when they are there.
 pub(super) fn check_catalogue(scenario: &Scenario, catalogue: &Catalogue) -> Result<(), RunError> {
     let policy = &scenario[TAMIYO].policy;
-    if !scenario[TAMIYO].is_off() && catalogue.iter().next().is_none() {
+    if policy != OFF && catalogue.iter().next().is_none() {
         return Err(RunError::Unfit {
             key: "karn.catalogue".to_owned(),
             message: format!("must name a blueprint for policy \"{policy}\" to choose"),

@@ -10,7 +10,10 @@ use esper_engine::{
     world::plugin::BuildError,
 };
 use esper_nn::contract::Contract;
-use esper_systems::{karn::Catalogue, tamiyo::check_policy_name};
+use esper_systems::{
+    karn::Catalogue,
+    tamiyo::{BUILT_IN, check_policy_name},
+};
 use serde::Serialize;
 
 use super::{
@@ -89,9 +92,13 @@ impl Plan {
         }
         catalogue.select(&scenario[KARN]).map_err(|error| BuildError::plugin("karn", error))?;
         check_catalogue(scenario, &catalogue)?;
-        // A plugin may bring a policy of that name.
-        if options.policy.is_none() && options.extensions.is_empty() {
-            check_policy_name(&scenario[TAMIYO].policy, &options.policies)
+        // What else a program of one's own registers is known when its engine is built.
+        if options.policy.is_none()
+            && options.preparations.len() == options.policies.len()
+            && options.extensions.is_empty()
+        {
+            let own = options.policies.iter().map(String::as_str);
+            check_policy_name(&scenario[TAMIYO].policy, BUILT_IN.into_iter().chain(own))
                 .map_err(|error| BuildError::plugin("tamiyo", error))?;
         }
         let configs = host_configs(&resolved)?.0;

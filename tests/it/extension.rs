@@ -172,6 +172,26 @@ fn a_subsystem_that_only_watches_changes_no_bit() -> Result<(), RunError> {
     Ok(())
 }
 
+#[test]
+fn a_policy_of_ones_own_is_named_by_the_scenario() -> Result<(), RunError> {
+    let mut scenario = scenario();
+    scenario[RUN].epochs = 4;
+    let put_in_place = RunOptions::new(scenario.clone()).policy(FirstFit);
+    let expected = Run::start(put_in_place.blueprint(SiluMlp { hidden: 24 }))?.finish()?;
+
+    scenario[TAMIYO].policy = "first_fit".to_owned();
+    let named = || RunOptions::new(scenario.clone()).blueprint(SiluMlp { hidden: 24 });
+    let registered =
+        named().extend(|engine| engine.add_policy("first_fit", |_| FirstFit).map(drop));
+    let summary = Run::start(registered)?.finish()?;
+    assert!(summary.seeds.germinated > 0, "it decided something");
+    assert_eq!(summary.weights_digest, expected.weights_digest);
+
+    let Err(error) = Run::start(named()) else { panic!("nobody has registered it") };
+    assert!(error.to_string().contains("no policy is called `first_fit`"), "{error}");
+    Ok(())
+}
+
 /// `f = W x + b`, `W = 0`, `b = 0`, of an example, a position or a pixel.
 struct Map;
 

@@ -14,7 +14,6 @@ const CRATES: [&str; 6] =
 const FOLDERS_WITH_CIRCLES: &[&str] = &[
     "kernels/src",
     "kernels/src/cpu/attention",
-    "engine/nn/src/program",
     "engine/data/src",
     "engine/src",
     "engine/src/runtime",

@@ -41,7 +41,6 @@ pub(super) trait KernelSet: 'static {
         momentum_buf: &mut [f32],
     );
     /// One step of Adam or AdamW.
-    #[expect(clippy::too_many_arguments, reason = "one kernel call's operands")]
     fn adam_step(
         config: AdamConfig,
         step: u64,
