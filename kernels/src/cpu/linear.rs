@@ -66,17 +66,13 @@ pub fn linear_forward(
     let finish = Finish { bias, rectify: activation == Some(Activation::Relu) };
     dispatch!(lanes => {
         let right = Right::Transposed(w);
-        match (pre, activation) {
-            (Some(pre), Some(activation)) => {
-                finished_product(lanes, extent, left, right, pre, Output::Replace, finish, scratch);
-                apply_to(lanes, activation, pre, y);
-            }
-            _ => {
-                finished_product(lanes, extent, left, right, y, Output::Replace, finish, scratch);
-                if let Some(activation) = activation.filter(|_| !finish.rectify) {
-                    apply(lanes, activation, y);
-                }
-            }
+        let mut pre = pre;
+        let sums = pre.as_deref_mut().unwrap_or(&mut *y);
+        finished_product(lanes, extent, left, right, sums, Output::Replace, finish, scratch);
+        match (pre, activation.filter(|_| !finish.rectify)) {
+            (Some(pre), Some(activation)) => apply_to(lanes, activation, pre, y),
+            (None, Some(activation)) => apply(lanes, activation, y),
+            (_, None) => {}
         }
     });
 }

@@ -8,7 +8,6 @@
 mod pack;
 mod tile;
 
-use super::dispatch::Once;
 use super::lanes::Lanes;
 use crate::cpu::place::{Dst, Src};
 use pack::{pack_left, pack_plain, pack_transposed};
@@ -122,29 +121,6 @@ pub(crate) fn finished_product<L: Lanes>(
 /// [`finished_product`], with a bias for columns or for rows.
 #[inline(always)]
 pub(crate) fn ended_product<L: Lanes>(
-    lanes: L,
-    extent: Extent,
-    a: Left<'_>,
-    b: Right<'_>,
-    c: &mut [f32],
-    output: Output,
-    finish: Ending<'_>,
-    scratch: &mut [f32],
-) {
-    // One copy of this code for each unit: many kernels use it.
-    let once = Once;
-    lanes.call(
-        #[inline(always)]
-        || {
-            let _consumed = once;
-            multiply_blocks(lanes, extent, a, b, c, output, finish, scratch);
-        },
-    );
-}
-
-/// [`ended_product`], compiled where it is called.
-#[inline(always)]
-fn multiply_blocks<L: Lanes>(
     lanes: L,
     extent: Extent,
     a: Left<'_>,
