@@ -74,6 +74,7 @@ impl EsperPlugins {
 
     /// Puts a plugin behind those that are there.
     #[must_use]
+    #[expect(clippy::should_implement_trait, reason = "the name that Bevy's groups have for it")]
     pub fn add(self, plugin: impl Plugin) -> Self {
         Self(self.0.add(plugin))
     }

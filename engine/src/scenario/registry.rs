@@ -179,21 +179,21 @@ impl Scenario {
 
     /// The path of every key with its value as TOML, empty where the key is left out, in order.
     pub fn keys(&self) -> Vec<(String, String)> {
-        let of = |it: &Box<dyn AnySection>| {
+        let of = |it: &dyn AnySection| {
             let section = it.name();
             let listed = it.listed().into_iter();
             listed.map(move |(key, value)| (format!("{section}.{key}"), value))
         };
-        self.sections.iter().flat_map(of).collect()
+        self.sections.iter().map(AsRef::as_ref).flat_map(of).collect()
     }
 
     /// The scenario as a file with every key written out, which resolves to this scenario.
     pub fn to_toml(&self) -> String {
-        let of = |it: &Box<dyn AnySection>| {
+        let of = |it: &dyn AnySection| {
             let lines = it.entries().lines();
             (!lines.is_empty()).then(|| format!("[{}]\n{}\n", it.name(), lines.join("\n")))
         };
-        self.sections.iter().filter_map(of).collect::<Vec<_>>().join("\n")
+        self.sections.iter().map(AsRef::as_ref).filter_map(of).collect::<Vec<_>>().join("\n")
     }
 
     /// This scenario, checked as a file would be that says the same.

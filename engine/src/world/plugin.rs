@@ -150,6 +150,7 @@ pub struct PluginGroup(Vec<(TypeId, Box<dyn Plugin>)>);
 impl PluginGroup {
     /// Puts a plugin behind those that are there.
     #[must_use]
+    #[expect(clippy::should_implement_trait, reason = "the name that Bevy's groups have for it")]
     pub fn add<P: Plugin>(mut self, plugin: P) -> Self {
         self.0.push((TypeId::of::<P>(), Box::new(plugin)));
         self

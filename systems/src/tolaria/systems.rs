@@ -53,7 +53,7 @@ pub(super) fn train_hosts(
     training: Query<Entity, (With<Runtime>, Without<Pinned>)>,
     mut hosts: HostsMut,
 ) {
-    threads.for_each(hosts.select_mut(&training), |host| host.advance(config.steps_per_tick));
+    threads.for_each(hosts.select_mut(training), |host| host.advance(config.steps_per_tick));
 }
 
 /// Marks the hosts and twins that met a fault in this tick and reports them, sorted by [`HostId`].
