@@ -26,7 +26,7 @@ impl Devices {
     pub const AUTO: &'static str = "auto";
 
     /// What `auto` chooses from, the first that is present.
-    const FASTEST_FIRST: [&'static str; 1] = ["cpu"];
+    const FASTEST_FIRST: [&'static str; 1] = [Cpu::NAME];
 
     /// Adds a device under its own name; a device that had it is replaced.
     pub fn add(&mut self, device: Arc<dyn Device>) {

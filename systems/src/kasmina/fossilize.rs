@@ -89,7 +89,7 @@ pub(super) fn swap_programs(
         let program = match program {
             Ok(program) => program.clone(),
             Err(reason) => {
-                *status = RunStatus::Failed(format!("{id} with {seed} in it: {reason}"));
+                status.fail(format!("{id} with {seed} in it: {reason}"));
                 return;
             }
         };

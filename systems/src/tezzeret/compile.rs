@@ -11,13 +11,13 @@ use esper_engine::{
         kernel::Kernel,
     },
 };
-use esper_nn::digest::Digest;
+use esper_nn::{device::Cpu, digest::Digest};
 use serde::{Deserialize, Serialize};
 
 use crate::oona::ProgramChangeRequested;
 
-/// The device that kernels are compiled for.
-pub const DEVICE: &str = "cpu";
+/// The device that kernels are compiled for and measured on.
+pub const DEVICE: &str = Cpu::NAME;
 /// The forge that compiles blueprints, as journals and checkpoints name it.
 pub const COMPILE: &str = "compile";
 /// The forge that compiles hosts, as journals and checkpoints name it.

@@ -9,7 +9,7 @@ use esper_engine::{
     runtime::HostConfig,
     scenario::{DATA, Interval, Key, Keys, Rules, SEED_MAX, Scenario, Section, TRAIN, Text},
 };
-use esper_nn::plan::LossMonitorConfig;
+use esper_nn::{device::Cpu, plan::LossMonitorConfig};
 
 /// The key of `[run]`.
 pub const RUN: Key<RunSettings> = Key::new();
@@ -127,7 +127,7 @@ pub struct RunSettings {
 /// Names of devices; which are present is found out when a run is put together.
 const DEVICE: Text = Text {
     form: "1 to 32 lowercase letters, digits, `:`, `_` and `-`",
-    example: "cpu",
+    example: Cpu::NAME,
     is_one: |text| {
         let is_allowed =
             |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || b":_-".contains(&it);
@@ -227,7 +227,7 @@ impl Default for RunSettings {
             replicas: 1,
             steps_per_tick: 10,
             threads: 0,
-            device: "cpu".to_owned(),
+            device: Cpu::NAME.to_owned(),
         }
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn restore_hosts(
         let runtime = hosts.runtime_mut(entity);
         let from_step = runtime.state.step;
         if n_rollbacks > governor.rollbacks_max as u64 {
-            *status = RunStatus::Failed(format!(
+            status.fail(format!(
                 "{id} met `{}` at step {from_step} after {} rollbacks (governor.rollbacks_max); a lower \
                  train.optimizer.lr or train.clip_norm may help",
                 fault.name(),

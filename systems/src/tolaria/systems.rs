@@ -68,7 +68,7 @@ pub(super) fn report_faults(
             let Some(of) = of else { continue };
             let runtime = hosts.runtime(of);
             if let Some(error) = &runtime.device_error {
-                *status = RunStatus::Failed(error.to_string());
+                status.fail(error.to_string());
             }
             let Some(fault) = runtime.fault else { continue };
             commands.entity(of).insert(Faulted(fault));

@@ -43,8 +43,7 @@ pub use list::{
 pub use open_library::OpenLibrary;
 pub use query::KernelQuery;
 pub use record::{
-    Batch, BlobRef, BlueprintRecord, DEVICE_CPU, DeploymentRecord, KernelRecord, TwinGain,
-    Versioned,
+    Batch, BlobRef, BlueprintRecord, DeploymentRecord, KernelRecord, TwinGain, Versioned,
 };
 pub use recorder::Recorded;
 pub use schema::{BLOB_MAX_BYTES, BLOB_PART_MAX_BYTES, FORMAT, RECORD_MAX_BYTES};
@@ -66,7 +65,7 @@ use esper_engine::{
 /// What Urza does in [`TickSystems::Record`], in this order.
 #[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UrzaSystems {
-    /// Hands the tick's news to the thread that writes it.
+    /// Hands the tick's changes to the thread that writes it.
     Send,
     /// Waits until it is on the disk. A run that checkpoints only now and then may give this set a condition, as
     /// long as it holds in every tick that writes a checkpoint or ends the run.
@@ -108,8 +107,8 @@ impl Plugin for UrzaPlugin {
         engine.add_systems(
             Tick,
             (
-                systems::record_news.in_set(UrzaSystems::Send),
-                systems::settle_news.in_set(UrzaSystems::Settle).after(UrzaSystems::Send),
+                systems::send_changes.in_set(UrzaSystems::Send),
+                systems::report_failure.in_set(UrzaSystems::Settle).after(UrzaSystems::Send),
             )
                 .in_set(TickSystems::Record),
         );

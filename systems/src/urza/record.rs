@@ -12,13 +12,10 @@ use esper_engine::{
         stage::Stage,
     },
 };
-use esper_nn::{contract::Contract, digest::Digest};
+use esper_nn::{contract::Contract, device::Cpu, digest::Digest};
 use serde::{Deserialize, Serialize};
 
 use super::signature::Signature;
-
-/// The device every kernel of this version runs on.
-pub const DEVICE_CPU: &str = "cpu";
 
 /// A record and its place among the versions of its id, from 0.
 #[derive(Serialize, Clone, Debug, PartialEq)]
@@ -172,7 +169,7 @@ impl KernelRecord {
             id,
             blueprint,
             contract,
-            device: DEVICE_CPU.to_owned(),
+            device: Cpu::NAME.to_owned(),
             variant: kernel.variant.clone(),
             optimizations: kernel.optimizations.clone(),
             program: kernel.program,

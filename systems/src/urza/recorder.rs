@@ -23,26 +23,26 @@ use super::{
     store::LibraryStore,
 };
 
-/// Ticks whose news may wait for the disk; a tick beyond that waits itself.
+/// Ticks whose changes may wait for the disk; a tick beyond that waits itself.
 const QUEUE_MAX: usize = 64;
 
-/// What one tick has to tell, not yet encoded.
+/// The blueprints, kernels and deployments that one tick changed, not yet encoded.
 #[derive(Default)]
-pub(super) struct News {
+pub(super) struct Changes {
     pub(super) blueprints: Vec<(BlueprintId, Blueprint, Contract, BlueprintStatus)>,
     pub(super) kernels: Vec<(KernelRecord, Option<Arc<Program>>)>,
     pub(super) deployments: Vec<DeploymentRecord>,
 }
 
-impl News {
-    /// Whether there is nothing to tell.
+impl Changes {
+    /// Whether nothing changed.
     pub(super) fn is_empty(&self) -> bool {
         self.blueprints.is_empty() && self.kernels.is_empty() && self.deployments.is_empty()
     }
 }
 
 enum Order {
-    Write(News),
+    Write(Changes),
     /// Answer once everything sent before is on the disk.
     Settle(SyncSender<()>),
 }
@@ -67,7 +67,7 @@ pub struct Recorded {
     pub n_blob_bytes: u64,
 }
 
-/// Writes one run's news in the order in which it was sent. Dropping it waits for the last.
+/// Writes one run's changes in the order in which it was sent. Dropping it waits for the last.
 pub(super) struct Recorder {
     orders: Option<SyncSender<Order>>,
     shared: Arc<Shared>,
@@ -84,9 +84,9 @@ impl Recorder {
         Self { orders: Some(orders), shared, thread: Some(thread) }
     }
 
-    /// Hands over a tick's news.
-    pub(super) fn send(&self, news: News) {
-        self.order(Order::Write(news));
+    /// Hands over a tick's changes.
+    pub(super) fn send(&self, changes: Changes) {
+        self.order(Order::Write(changes));
     }
 
     /// Waits until everything sent is on the disk.
@@ -155,7 +155,7 @@ fn serve(store: &LibraryStore, run: &str, inbox: &Receiver<Order>, shared: &Shar
         let mut waiting = Vec::new();
         for order in std::iter::once(first).chain(inbox.try_iter().take(QUEUE_MAX)) {
             match order {
-                Order::Write(news) => encode(news, run, &mut batch),
+                Order::Write(changes) => encode(changes, run, &mut batch),
                 Order::Settle(answer) => waiting.push(answer),
             }
         }
@@ -183,13 +183,13 @@ fn write(store: &LibraryStore, batch: &Batch, shared: &Shared) {
     }
 }
 
-fn encode(news: News, run: &str, batch: &mut Batch) {
-    for (id, blueprint, contract, status) in news.blueprints {
+fn encode(changes: Changes, run: &str, batch: &mut Batch) {
+    for (id, blueprint, contract, status) in changes.blueprints {
         batch.blueprints.push(BlueprintRecord::new(id, &blueprint, contract, status, run));
     }
-    for (record, program) in news.kernels {
+    for (record, program) in changes.kernels {
         let bytes = program.map(|it| postcard::to_stdvec(&*it).expect("a program serialises"));
         batch.kernels.push((record, bytes));
     }
-    batch.deployments.extend(news.deployments);
+    batch.deployments.extend(changes.deployments);
 }

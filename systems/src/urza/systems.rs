@@ -16,7 +16,7 @@ use esper_nn::contract::Contract;
 use super::{
     open_library::{OpenLibrary, Unread},
     record::{DeploymentRecord, KernelRecord, TwinGain},
-    recorder::News,
+    recorder::Changes,
 };
 use crate::oona::{KernelJudged, StageChanged};
 
@@ -51,30 +51,30 @@ pub(super) struct Names<'w, 's> {
     clippy::too_many_arguments,
     reason = "each is a part of the world that the library records"
 )]
-pub(super) fn record_news(
+pub(super) fn send_changes(
     library: Res<OpenLibrary>,
     names: Names,
     blueprints: Query<
         (&BlueprintId, &Blueprint, &ModuleContract, &BlueprintStatus),
         ChangedBlueprint,
     >,
-    changed: Query<KernelFacts, ChangedKernel>,
+    changed_kernels: Query<KernelFacts, ChangedKernel>,
     kernels: Query<KernelFacts>,
     cache: Res<KernelCache>,
     mut unread: ResMut<Unread>,
     mut verdicts: MessageReader<KernelJudged>,
     mut stages: MessageReader<StageChanged>,
 ) {
-    let mut news = News::default();
+    let mut changes = Changes::default();
     for (id, blueprint, contract, status) in &blueprints {
-        news.blueprints.push((*id, blueprint.clone(), contract.0, *status));
+        changes.blueprints.push((*id, blueprint.clone(), contract.0, *status));
     }
-    news.blueprints.sort_by_key(|(id, ..)| *id);
+    changes.blueprints.sort_by_key(|(id, ..)| *id);
 
     let reasons: BTreeMap<KernelId, &[String]> =
         verdicts.read().map(|verdict| (verdict.kernel, verdict.reasons.as_slice())).collect();
     let mut facts: BTreeMap<KernelId, KernelFactsItem> =
-        changed.iter().map(|kernel| (*kernel.id, kernel)).collect();
+        changed_kernels.iter().map(|kernel| (*kernel.id, kernel)).collect();
     for id in &unread.0 {
         let late = cache.get(*id).and_then(|_| names.kernels.entity(*id));
         facts.extend(late.and_then(|entity| kernels.get(entity).ok()).map(|kernel| (*id, kernel)));
@@ -92,18 +92,18 @@ pub(super) fn record_news(
         } else {
             unread.0.insert(id);
         }
-        news.kernels.push((record, program));
+        changes.kernels.push((record, program));
     }
     for change in stages.read().filter(|change| change.to.is_terminal()) {
-        news.deployments.extend(deployment(change, &names, &library.run));
+        changes.deployments.extend(deployment(change, &names, &library.run));
     }
-    if !news.is_empty() {
-        library.recorder.send(news);
+    if !changes.is_empty() {
+        library.recorder.send(changes);
     }
 }
 
 /// Fails the run when the library could not be written. Ticks do not wait for it; checkpoints do.
-pub(super) fn settle_news(library: Res<OpenLibrary>, mut commands: Commands) {
+pub(super) fn report_failure(library: Res<OpenLibrary>, mut commands: Commands) {
     if let Some(reason) = library.recorder.failure() {
         RunStatus::fail_later(&mut commands, reason);
     }

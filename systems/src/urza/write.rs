@@ -1,4 +1,4 @@
-//! Writing: what is news, and the tables that have to agree about it.
+//! Writing: what has changed, and the tables that have to agree about it.
 
 use esper_engine::world::{blueprint::BlueprintStatus, kernel::KernelStatus};
 use esper_nn::{contract::Contract, digest::Digest};
@@ -85,7 +85,7 @@ impl<'tx> Writer<'tx> {
         self.finish(&batch.run)
     }
 
-    /// Writes a blueprint's next version if it is news.
+    /// Writes a blueprint's next version if it has changed.
     pub(super) fn add_blueprint(
         &mut self,
         record: &BlueprintRecord,
@@ -107,7 +107,7 @@ impl<'tx> Writer<'tx> {
         Ok(())
     }
 
-    /// Writes a kernel's next version if it is news, signed if it was judged.
+    /// Writes a kernel's next version if it has changed, signed if it was judged.
     pub(super) fn add_kernel(
         &mut self,
         record: &KernelRecord,
@@ -119,7 +119,7 @@ impl<'tx> Writer<'tx> {
             Some(bytes) => Some(bytes.len() as u64),
             None => known.as_ref().and_then(|known| known.record.program_len_bytes),
         };
-        let Some(mut next) = news(known.as_ref().map(|it| &it.record), record) else {
+        let Some(mut next) = changed(known.as_ref().map(|it| &it.record), record) else {
             return Ok(());
         };
         if let Some(bytes) = program {
@@ -254,10 +254,10 @@ pub(super) fn contract_key(contract: Contract) -> String {
 
 /// The version to write after `known`, if `record` says something that `known` does not.
 ///
-/// - A kernel that waits for its verdict is news only where it is unknown, or its program is.
+/// - A kernel that waits for its verdict counts as changed only where it is unknown, or its program is.
 /// - A record that was not measured keeps what an earlier version with the same verdict measured.
 /// - A run that measures a kernel again after a resume does not repeat its verdict.
-fn news(known: Option<&KernelRecord>, mut record: KernelRecord) -> Option<KernelRecord> {
+fn changed(known: Option<&KernelRecord>, mut record: KernelRecord) -> Option<KernelRecord> {
     record.tags.sort();
     record.tags.dedup();
     let Some(known) = known else { return Some(record) };

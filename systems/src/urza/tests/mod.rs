@@ -20,12 +20,10 @@ use esper_engine::{
         stage::Stage,
     },
 };
-use esper_nn::{contract::Contract, digest::Digest};
+use esper_nn::{contract::Contract, device::Cpu, digest::Digest};
 use tempfile::TempDir;
 
-use super::{
-    Batch, BlueprintRecord, DEVICE_CPU, DeploymentRecord, KernelRecord, LibraryStore, TwinGain,
-};
+use super::{Batch, BlueprintRecord, DeploymentRecord, KernelRecord, LibraryStore, TwinGain};
 
 /// A folder and the path of a library in it.
 fn place() -> (TempDir, PathBuf) {
@@ -87,7 +85,7 @@ fn batch_of(run: &str, family: &str, status: KernelStatus, found: Option<Measure
     let mut batch = Batch::new(run);
     batch.blueprints.push(BlueprintRecord::new(id, &plan, width, BlueprintStatus::Validated, run));
     let (made, program) = kernel(&plan, "fused");
-    let name = Kernel::id(id, DEVICE_CPU, "fused");
+    let name = Kernel::id(id, Cpu::NAME, "fused");
     let mut record = KernelRecord::new(name, id, width, &made, status, run);
     record.tags = found.as_ref().map(|it| it.tags.clone()).unwrap_or_default();
     record.measured = found;

@@ -32,9 +32,14 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cpu;
 
+impl Cpu {
+    /// Its name, the default of `run.device`.
+    pub const NAME: &str = "cpu";
+}
+
 impl Device for Cpu {
     fn name(&self) -> String {
-        "cpu".to_owned()
+        Self::NAME.to_owned()
     }
 
     fn run(
