@@ -14,7 +14,7 @@ use esper::{
         world::components::Runtime as HostNumbers,
     },
     prelude::*,
-    scenario::{Incubation, PolicyKind},
+    scenario::Incubation,
     systems::{
         kasmina::paired_interval,
         oona::{GateEvidence, GateJudged},
@@ -101,11 +101,11 @@ fn for_seeds<T: Send>(
     (0..n_seeds).into_par_iter().map(job).collect()
 }
 
-fn single(scenario: &Scenario, seed: u64, policy: PolicyKind) -> Scenario {
+fn single(scenario: &Scenario, seed: u64, policy: &str) -> Scenario {
     let mut scenario = scenario.clone();
     scenario[RUN].seed = seed;
     scenario[RUN].threads = 1;
-    scenario[TAMIYO].policy = policy;
+    scenario[TAMIYO].policy = policy.to_owned();
     scenario
 }
 
@@ -117,13 +117,13 @@ fn load(scenario: &Scenario) -> Result<Arc<SplitData>, Failure> {
 fn arms(scenario: &Scenario, n_seeds: u64) -> Result<(), Failure> {
     let data = load(scenario)?;
     let runs = for_seeds(n_seeds, |seed| {
-        let heuristic = train(&single(scenario, seed, PolicyKind::Heuristic), None, &data)?;
-        let off = train(&single(scenario, seed, PolicyKind::Off), None, &data)?;
-        let mut direct = single(scenario, seed, PolicyKind::Heuristic);
+        let heuristic = train(&single(scenario, seed, "heuristic"), None, &data)?;
+        let off = train(&single(scenario, seed, "off"), None, &data)?;
+        let mut direct = single(scenario, seed, "heuristic");
         direct[KASMINA].incubation = Incubation::None;
         let direct = train(&direct, None, &data)?;
         let graph = heuristic.graph.clone();
-        let fixed = train(&single(scenario, seed, PolicyKind::Off), Some(graph), &data)?;
+        let fixed = train(&single(scenario, seed, "off"), Some(graph), &data)?;
         Ok([heuristic, off, direct, fixed])
     })?;
     let accuracy = |arm: usize| -> Vec<f64> {
@@ -173,7 +173,7 @@ fn controls(scenario: &Scenario, n_seeds: u64) -> Result<(), Failure> {
     );
     for family in ["noop", "frozen_random", "residual_mlp_wide"] {
         let runs = for_seeds(n_seeds, |seed| {
-            let mut scenario = single(scenario, seed, PolicyKind::Fixed);
+            let mut scenario = single(scenario, seed, "fixed");
             scenario[KARN].catalogue = vec![family.to_owned()];
             // Controls learn nothing in TRAINING, and G2 would refuse them before the twin could.
             scenario[KASMINA].incubation = match family {

@@ -11,7 +11,8 @@ use esper_engine::{
 };
 use esper_nn::device::DeviceError;
 use esper_systems::{
-    karn::CatalogueError, nissa::NissaError, tolaria::CheckpointError, urza::LibraryError,
+    karn::CatalogueError, nissa::NissaError, tamiyo::PolicyError, tolaria::CheckpointError,
+    urza::LibraryError,
 };
 
 use crate::scenario::ScenarioError;
@@ -101,6 +102,9 @@ impl RunError {
             Self::Data(error) => Some(data_key(&error.fault)),
             Self::Build(BuildError::Plugin { source, .. }) if source.is::<CatalogueError>() => {
                 Some("karn.catalogue")
+            }
+            Self::Build(BuildError::Plugin { source, .. }) if source.is::<PolicyError>() => {
+                Some("tamiyo.policy")
             }
             _ => None,
         }

@@ -57,7 +57,7 @@ fn digits() -> Scenario {
     digits[HOST] = scenario::Host::mlp([64, 8, 10]);
     digits[HOST].sites = vec!["input".into(), "hidden0".into()];
     digits[TRAIN].optimizer = Optimizer::AdamW(Adam { lr: 1e-2, ..Adam::default() });
-    digits[TAMIYO].policy = scenario::PolicyKind::Off;
+    digits[TAMIYO].policy = "off".to_owned();
     digits
 }
 

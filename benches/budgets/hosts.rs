@@ -70,7 +70,7 @@ fn world_of(n_threads: usize, steps_per_tick: u64) -> Run {
     scenario[RUN].steps_per_tick = steps_per_tick;
     scenario[DATA].source = "digits".into();
     scenario[HOST] = scenario::Host::mlp([64, 8, 10]);
-    scenario[TAMIYO].policy = scenario::PolicyKind::Off;
+    scenario[TAMIYO].policy = "off".to_owned();
     let mut run = Run::start(scenario).expect("the scenario is sound");
     let world = run.engine_mut().world_mut();
     let digits = world.resource::<Index<HostId>>().entity(HostId(0)).expect("it has one host");

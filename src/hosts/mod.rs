@@ -24,8 +24,8 @@ use crate::{
     RunError,
     scenario::RUN,
     scenario::{
-        Cnn, DATA, HOST, KASMINA, LIMITS, Limits, Mlp, Network, PolicyKind, Scenario, TAMIYO,
-        Transformer, TransformerForm,
+        Cnn, DATA, HOST, KASMINA, LIMITS, Limits, Mlp, Network, Scenario, TAMIYO, Transformer,
+        TransformerForm,
     },
 };
 
@@ -276,8 +276,8 @@ fn out_of_range(error: GraphError) -> RunError {
 /// A graph's sites come from its file, so that what the scenario says of them is checked here.
 fn check_sites(scenario: &Scenario, program: &Program) -> Result<(), RunError> {
     let sites: Vec<&str> = program.sites.iter().map(|site| site.name.as_str()).collect();
-    let policy = scenario[TAMIYO].policy;
-    if sites.is_empty() && policy != PolicyKind::Off {
+    let policy = &scenario[TAMIYO].policy;
+    if sites.is_empty() && !scenario[TAMIYO].is_off() {
         let message = format!("it has no site for policy \"{policy}\" to grow at");
         return Err(unfit(
             "host.file",
@@ -301,7 +301,7 @@ fn check_limits(scenario: &Scenario, program: &Program) -> Result<(), RunError> 
     let limits = &scenario[LIMITS];
     let n_params = program.params_elems();
     if limits.params_max < n_params {
-        // A limit that nobody wrote is none that anybody would look at.
+        // A limit that is not written in the scenario can not be pointed at.
         let is_default = limits.params_max == Limits::default().params_max;
         let key = if is_default { "host" } else { "limits.params_max" };
         let message = format!(

@@ -10,7 +10,7 @@ use esper_engine::{
     world::plugin::BuildError,
 };
 use esper_nn::contract::Contract;
-use esper_systems::karn::Catalogue;
+use esper_systems::{karn::Catalogue, tamiyo::check_policy_name};
 use serde::Serialize;
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     RunError,
     hosts::HostGroup,
-    scenario::{KARN, Resolved},
+    scenario::{KARN, Resolved, TAMIYO},
 };
 
 /// What a run will be, found out without an engine.
@@ -89,6 +89,11 @@ impl Plan {
         }
         catalogue.select(&scenario[KARN]).map_err(|error| BuildError::plugin("karn", error))?;
         check_catalogue(scenario, &catalogue)?;
+        // A plugin may bring a policy of that name.
+        if options.policy.is_none() && options.extensions.is_empty() {
+            check_policy_name(&scenario[TAMIYO].policy, &options.policies)
+                .map_err(|error| BuildError::plugin("tamiyo", error))?;
+        }
         let configs = host_configs(&resolved)?.0;
         let hosts = resolved
             .groups

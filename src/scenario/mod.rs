@@ -29,7 +29,7 @@ pub use esper_systems::{
     karn::{KARN, Karn},
     kasmina::{Counterfactual, KASMINA, Kasmina, LIMITS, Limits},
     nissa::{NISSA, Nissa},
-    tamiyo::{Action, PolicyKind, ScheduledAction, TAMIYO, Tamiyo},
+    tamiyo::{Action, ScheduledAction, TAMIYO, Tamiyo},
     tezzeret::{TEZZERET, Tezzeret},
     tolaria::{CHECKPOINT, Checkpoint, GOVERNOR, Governor, RUN, RunSettings},
     urabrask::{URABRASK, Urabrask},

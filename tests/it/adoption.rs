@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use esper::{prelude::*, scenario::PolicyKind};
+use esper::prelude::*;
 use serde_json::Value;
 
 use super::{
@@ -136,7 +136,7 @@ fn a_verdict_by_other_limits_is_not_adopted_and_neither_is_one_that_nobody_needs
     assert!(!of_kind(&same, "kernel_adopted").is_empty());
     let strict = run("strict", |scenario| scenario[URABRASK].flops_max = 1);
     let batch = run("batch", |scenario| scenario[DATA].batch = 32);
-    let off = run("off", |scenario| scenario[TAMIYO].policy = PolicyKind::Off);
+    let off = run("off", |scenario| scenario[TAMIYO].policy = "off".to_owned());
     for events in [&strict, &batch, &off] {
         assert_eq!(of_kind(events, "kernel_adopted"), Vec::<&Value>::new());
     }

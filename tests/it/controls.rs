@@ -2,7 +2,7 @@
 
 use esper::{
     prelude::*,
-    scenario::{Action, Incubation, PolicyKind, ScheduledAction},
+    scenario::{Action, Incubation, ScheduledAction},
     systems::oona::{GateEvidence, GateJudged},
 };
 
@@ -35,7 +35,7 @@ fn judge(host: Family, blueprint: &str, seed: u64) -> (bool, f64) {
     let site = scenario[HOST].sites[0].clone();
     scenario[RUN].seed = seed;
     scenario[RUN].epochs = 20;
-    scenario[TAMIYO].policy = PolicyKind::Fixed;
+    scenario[TAMIYO].policy = "fixed".to_owned();
     scenario[KARN].catalogue = vec![blueprint.to_owned()];
     // A control learns nothing, so that G2 would refuse it before the twin could.
     let is_control = ["frozen_random", "noop"].contains(&blueprint);

@@ -54,7 +54,7 @@ fn long(family: Family) -> Scenario {
 /// What the host of [`long`] does when nothing grows in it.
 fn off(family: Family) -> BTreeMap<u64, Digest> {
     let mut scenario = long(family);
-    scenario[TAMIYO].policy = scenario::PolicyKind::Off;
+    scenario[TAMIYO].policy = "off".to_owned();
     let mut run = traced(RunOptions::new(scenario));
     run.finish().unwrap();
     run.engine_mut().world_mut().resource::<Trace>().0.clone()

@@ -101,7 +101,7 @@ fn a_divergence_in_the_middle_of_a_graft_makes_the_host_its_twin() {
 fn harm_in_a_graft(family: Family, factor: f32, fault: &str) {
     let scenario = brief_of(family);
     let mut off = scenario.clone();
-    off[TAMIYO].policy = scenario::PolicyKind::Off;
+    off[TAMIYO].policy = "off".to_owned();
     let alone = undisturbed(&off);
     let saboteur = Saboteur { factor, in_graft: true, after_step: 0, is_done: false };
     let (run, summary) = run_with(scenario, saboteur);
@@ -131,7 +131,7 @@ fn harm_in_a_graft(family: Family, factor: f32, fault: &str) {
 fn a_host_alone_goes_back_to_its_snapshot_bit_for_bit() {
     for family in Family::ALL {
         let mut scenario = brief_of(family);
-        scenario[TAMIYO].policy = scenario::PolicyKind::Off;
+        scenario[TAMIYO].policy = "off".to_owned();
         scenario[GOVERNOR].snapshot_every_steps = 40;
         scenario[GOVERNOR].lr_backoff = 1.0;
         let alone = undisturbed(&scenario);

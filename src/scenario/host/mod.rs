@@ -18,7 +18,7 @@ use esper_nn::{
 };
 use esper_systems::{
     kasmina::{Kasmina, Limits},
-    tamiyo::{PolicyKind, Tamiyo},
+    tamiyo::Tamiyo,
 };
 
 /// The key of `[host]`.
@@ -147,9 +147,9 @@ pub fn check_sites(scenario: &Scenario, rules: &mut Rules<'_, '_>) {
     if let (Some(tamiyo), Network::Mlp(_) | Network::Cnn(_) | Network::Transformer(_)) =
         (scenario.get::<Tamiyo>(), &host.network)
     {
-        let policy = tamiyo.policy;
+        let policy = &tamiyo.policy;
         rules.hold(
-            policy == PolicyKind::Off || !host.sites.is_empty(),
+            tamiyo.is_off() || !host.sites.is_empty(),
             &["host.sites", "host.kind", "tamiyo.policy"],
             format!("must name a site for policy \"{policy}\" to grow at"),
             "for example `sites = [\"hidden0\"]`, or `policy = \"off\"`",

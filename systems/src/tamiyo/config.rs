@@ -49,8 +49,10 @@ impl TamiyoConfig {
 /// Who decides what grows where, and when.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tamiyo {
-    /// Who decides. Default `heuristic`.
-    pub policy: PolicyKind,
+    /// Who decides: `off` (nobody, the host trains alone), `fixed` (the timetable), `random` (chance,
+    /// among the legal actions), `heuristic` (plateaus, past verdicts and the ranking of incubating
+    /// seeds), or a policy that a plugin registered. Default `heuristic`.
+    pub policy: String,
     /// Share of the run's steps after which seeds germinate, 0 to 1. Default 0.1. A plateau
     /// germinates them sooner.
     pub germinate_share: f64,
@@ -72,19 +74,11 @@ pub struct Tamiyo {
     pub timetable: Vec<ScheduledAction>,
 }
 
-words! {
-    /// Who decides.
-    PolicyKind {
-        /// Nobody: the host trains alone.
-        Off = "off",
-        /// The timetable.
-        Fixed = "fixed",
-        /// Chance, among the legal actions.
-        Random = "random",
-        /// Plateaus, past verdicts and the ranking of incubating seeds.
-        Heuristic = "heuristic",
+impl Tamiyo {
+    /// Whether nobody decides, and hosts train alone.
+    pub fn is_off(&self) -> bool {
+        self.policy == "off"
     }
-    later "graph"
 }
 
 /// One line of a timetable.
@@ -123,7 +117,9 @@ impl Section for Tamiyo {
 
     fn keys(&mut self, keys: &mut impl Keys) {
         let share = Interval::from(0.0).to(1.0);
-        keys.key("policy", &mut self.policy, ());
+        // Which there are is found out when every plugin has registered its own.
+        let name = Text { example: "heuristic", ..LOWERCASE };
+        keys.key("policy", &mut self.policy, name);
         keys.key("germinate_share", &mut self.germinate_share, share);
         keys.key("germinate_until_share", &mut self.germinate_until_share, share);
         keys.key("plateau_epochs", &mut self.plateau_epochs, Interval::above(0.0).to(1e6));
@@ -142,7 +138,7 @@ impl Section for Tamiyo {
             format!("for example `germinate_until_share = {}`", (from + 1.0) / 2.0),
         );
         rules.hold(
-            self.policy != PolicyKind::Fixed || !self.timetable.is_empty(),
+            self.policy != "fixed" || !self.timetable.is_empty(),
             &["tamiyo.timetable", "tamiyo.policy"],
             "must say what policy \"fixed\" does".to_owned(),
             "for example `timetable = [{ epoch = 3.0, action = \"germinate\", site = \"hidden0\", \
@@ -205,7 +201,7 @@ impl Table for ScheduledAction {
 impl Default for Tamiyo {
     fn default() -> Self {
         Self {
-            policy: PolicyKind::Heuristic,
+            policy: "heuristic".to_owned(),
             germinate_share: 0.1,
             germinate_until_share: 1.0 / 3.0,
             plateau_epochs: 2.0,

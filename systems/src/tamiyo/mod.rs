@@ -16,11 +16,11 @@ mod observation;
 mod policy;
 mod random;
 
-pub use config::{Action, PolicyKind, ScheduledAction, TAMIYO, Tamiyo, TamiyoConfig};
+pub use config::{Action, ScheduledAction, TAMIYO, Tamiyo, TamiyoConfig};
 pub use fixed::Fixed;
 pub use heuristic::Heuristic;
 pub use observation::{Candidate, DormantSeed, Observation};
-pub use policy::{ActivePolicy, Policy, PolicyError, TamiyoExt};
+pub use policy::{ActivePolicy, Policy, PolicyError, TamiyoExt, check_policy_name};
 pub use random::Random;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -55,11 +55,12 @@ impl Plugin for TamiyoPlugin {
     }
 
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
+        let [fixed, heuristic, off, random] = policy::BUILT_IN;
         engine
-            .add_policy("off", |_| policy::Off)?
-            .add_policy("fixed", Fixed::new)?
-            .add_policy("random", Random::new)?
-            .add_policy("heuristic", Heuristic::new)?;
+            .add_policy(off, |_| policy::Off)?
+            .add_policy(fixed, Fixed::new)?
+            .add_policy(random, Random::new)?
+            .add_policy(heuristic, Heuristic::new)?;
         engine.add_saved_as::<policy::PolicyState>("tamiyo.policy").add_systems(
             Tick,
             (decide::decide, decide::keep_trials).chain().in_set(TickSystems::Decide),
@@ -74,7 +75,7 @@ impl Plugin for TamiyoPlugin {
         if !world.contains_resource::<ActivePolicy>() {
             let policies = world.resource::<policy::Policies>();
             let policy = policies
-                .make(config.tamiyo.policy.word(), &config)
+                .make(&config.tamiyo.policy, &config)
                 .map_err(|error| BuildError::plugin(self.name(), error))?;
             world.insert_resource(ActivePolicy(policy));
         }

@@ -55,7 +55,7 @@ pub enum PolicyError {
         name: String,
     },
     /// No policy has the name that `tamiyo.policy` asks for.
-    #[error("`tamiyo.policy`: no policy is called `{name}`; {}there are {}", suggestion(nearest), known.join(", "))]
+    #[error("no policy is called `{name}`; {}there are {}", suggestion(nearest), known.join(", "))]
     Unknown {
         /// The name.
         name: String,
@@ -109,11 +109,32 @@ impl Policies {
     ) -> Result<Box<dyn Policy>, PolicyError> {
         match self.0.get(name) {
             Some(make) => Ok(make(config)),
-            None => Err(PolicyError::Unknown {
-                name: name.to_owned(),
-                nearest: nearest(name, self.0.keys().map(String::as_str)).map(str::to_owned),
-                known: self.0.keys().cloned().collect(),
-            }),
+            None => Err(PolicyError::unknown(name, self.0.keys().map(String::as_str))),
+        }
+    }
+}
+
+/// The policies that Esper brings.
+pub(super) const BUILT_IN: [&str; 4] = ["fixed", "heuristic", "off", "random"];
+
+/// Refuses the name of a policy that is neither built in nor among `own`: a check before there is an engine.
+///
+/// # Errors
+///
+/// Fails with the names that there are.
+pub fn check_policy_name(name: &str, own: &[String]) -> Result<(), PolicyError> {
+    let known = || BUILT_IN.into_iter().chain(own.iter().map(String::as_str));
+    if known().any(|it| it == name) { Ok(()) } else { Err(PolicyError::unknown(name, known())) }
+}
+
+impl PolicyError {
+    fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Self {
+        let mut known: Vec<&str> = known.collect();
+        known.sort_unstable();
+        Self::Unknown {
+            name: name.to_owned(),
+            nearest: nearest(name, known.iter().copied()).map(str::to_owned),
+            known: known.into_iter().map(str::to_owned).collect(),
         }
     }
 }
@@ -171,7 +192,7 @@ mod tests {
         let Err(error) = policies.make("first_fits", &config()) else { panic!("there is none") };
         assert_eq!(
             error.to_string(),
-            "`tamiyo.policy`: no policy is called `first_fits`; did you mean `first_fit`? \
+            "no policy is called `first_fits`; did you mean `first_fit`? \
              there are first_fit, fixed, heuristic, off, random"
         );
         let taken = engine.add_policy("random", |_| Named(0)).map(|_| ()).unwrap_err();
