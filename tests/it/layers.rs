@@ -11,13 +11,8 @@ const CRATES: [&str; 6] =
     ["kernels/src", "engine/nn/src", "engine/data/src", "engine/src", "systems/src", "src"];
 
 /// Folders whose modules are known to form circles. It only ever shrinks: one that is clean is refused here.
-const FOLDERS_WITH_CIRCLES: &[&str] = &[
-    "kernels/src",
-    "kernels/src/cpu/attention",
-    "engine/data/src",
-    "engine/src",
-    "engine/src/runtime",
-];
+const FOLDERS_WITH_CIRCLES: &[&str] =
+    &["kernels/src", "kernels/src/cpu/attention", "engine/src", "engine/src/runtime"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -31,6 +31,7 @@ mod draw;
 mod error;
 mod idx;
 mod input;
+mod loaded;
 mod names;
 mod npy;
 mod order;
