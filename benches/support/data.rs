@@ -1,9 +1,7 @@
 //! Data that is made up.
 
 use esper::{
-    engine::data::{
-        self, DataConfig, Dataset, ExampleNames, SplitData, Standardize, Targets, Windows,
-    },
+    data::{self, DataConfig, Dataset, ExampleNames, SplitData, Standardize, Targets, Windows},
     kernels::philox::{fill_normal, fill_uniform},
 };
 

@@ -5,7 +5,7 @@
 use super::{
     DataFault,
     input::Input,
-    source::{Parts, Split},
+    loaded::{IdxParts, NamedInput},
 };
 
 /// The names under which bundled data sets are loaded.
@@ -49,7 +49,7 @@ pub(super) fn is_text(name: &str) -> bool {
 
 /// A bundled data set as its files hold it.
 pub(super) enum Bundled {
-    Idx(Parts),
+    Idx(IdxParts),
     Text(Input),
 }
 
@@ -65,10 +65,10 @@ pub(super) fn find(name: &str) -> Option<Result<Bundled, DataFault>> {
     };
     let [train_images, train_labels, test_images, test_labels] = files;
     let open = |(name, bytes): File| {
-        Input::new(bytes).map(|input| Split { place: format!("bundled {name}"), input })
+        Input::new(bytes).map(|input| NamedInput { place: format!("bundled {name}"), input })
     };
     Some((|| {
-        Ok(Bundled::Idx(Parts {
+        Ok(Bundled::Idx(IdxParts {
             train: [open(train_images)?, open(train_labels)?],
             test: Some([open(test_images)?, open(test_labels)?]),
         }))

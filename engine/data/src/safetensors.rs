@@ -11,7 +11,7 @@ use super::{
     array::{Element, RawArray},
     input::Input,
     names::first_names,
-    source::{Loaded, pair},
+    loaded::{Loaded, pair},
 };
 
 /// What the tensor of features may be called.

@@ -8,37 +8,18 @@ use std::{
 use esper_nn::suggest::nearest;
 
 use super::{
-    BUNDLED, DataConfig, DataError, DataFault, Dataset, ExampleNames, Task,
+    BUNDLED, DataConfig, DataError, DataFault, ExampleNames,
     array::RawArray,
     bundled::{self, Bundled},
     cifar::Cifar,
     csv, idx,
     input::Input,
+    loaded::{IdxParts, Loaded, Named, NamedInput, pair},
     npy, safetensors, text,
 };
 
 /// How many entries of a folder are looked at for a name to suggest.
 const N_SUGGESTIONS_MAX: usize = 4096;
-
-/// What a source holds, checked but neither split nor standardised.
-pub(super) struct Loaded {
-    pub(super) examples: Dataset,
-    /// The source's own test set.
-    pub(super) test: Option<Dataset>,
-    pub(super) names: ExampleNames,
-}
-
-/// One file of several, and its name for errors.
-pub(super) struct Split {
-    pub(super) place: String,
-    pub(super) input: Input,
-}
-
-/// The files of an IDX data set: images, then labels.
-pub(super) struct Parts {
-    pub(super) train: [Split; 2],
-    pub(super) test: Option<[Split; 2]>,
-}
 
 /// Reads what `config.source` names.
 pub(super) fn read(config: &DataConfig, base_dir: &Path) -> Result<Loaded, DataError> {
@@ -112,11 +93,11 @@ fn read_npy(path: &Path, config: &DataConfig) -> Result<Loaded, DataError> {
     Ok(Loaded { examples, test: None, names: ExampleNames::default() })
 }
 
-fn read_idx_parts(parts: Parts, config: &DataConfig) -> Result<Loaded, DataError> {
+fn read_idx_parts(parts: IdxParts, config: &DataConfig) -> Result<Loaded, DataError> {
     if config.label.is_some() {
         return Err(DataFault::LabelNotUsed.at(&config.source));
     }
-    let read = |[images, labels]: [Split; 2]| {
+    let read = |[images, labels]: [NamedInput; 2]| {
         pair(read_array(images, idx::read)?, read_array(labels, idx::read)?, config.task)
     };
     let (examples, place) = read(parts.train)?;
@@ -126,11 +107,8 @@ fn read_idx_parts(parts: Parts, config: &DataConfig) -> Result<Loaded, DataError
     Ok(Loaded { examples, test, names: ExampleNames::default() })
 }
 
-/// An array, and the name of its file for errors.
-type Named<'a> = (String, RawArray<'a>);
-
 fn read_array(
-    Split { place, mut input }: Split,
+    NamedInput { place, mut input }: Split,
     parse: fn(&mut Input) -> Result<RawArray<'static>, DataFault>,
 ) -> Result<Named<'static>, DataError> {
     match parse(&mut input) {
@@ -139,24 +117,8 @@ fn read_array(
     }
 }
 
-/// Examples from both arrays, and the name of the file that holds their labels.
-pub(super) fn pair(
-    features: Named,
-    labels: Named,
-    task: Task,
-) -> Result<(Dataset, String), DataError> {
-    let (features_place, features) = features;
-    let (labels_place, labels) = labels;
-    let (features, shape) = features.into_features().map_err(|fault| fault.at(&features_place))?;
-    let targets = labels.into_targets(task).map_err(|fault| fault.at(&labels_place))?;
-    match Dataset::new(features, shape, targets) {
-        Ok(examples) => Ok((examples, labels_place)),
-        Err(fault) => Err(fault.at(labels_place)),
-    }
-}
-
 /// Finds and opens the IDX files of a folder.
-fn open_folder(folder: &Path, names: &[String]) -> Result<Parts, DataError> {
+fn open_folder(folder: &Path, names: &[String]) -> Result<IdxParts, DataError> {
     let find = |prefix| find_part(names, prefix).map_err(|fault| fault.at(folder.display()));
     let required = |prefix| match find(prefix)? {
         Some(name) => open_part(&folder.join(name)),
@@ -168,13 +130,13 @@ fn open_folder(folder: &Path, names: &[String]) -> Result<Parts, DataError> {
         true => Some([required("t10k-images")?, required("t10k-labels")?]),
         false => None,
     };
-    Ok(Parts { train, test })
+    Ok(IdxParts { train, test })
 }
 
-fn open_part(path: &Path) -> Result<Split, DataError> {
+fn open_part(path: &Path) -> Result<NamedInput, DataError> {
     let place = path.display().to_string();
     match Input::open(path) {
-        Ok(input) => Ok(Split { place, input }),
+        Ok(input) => Ok(NamedInput { place, input }),
         Err(fault) => Err(fault.at(place)),
     }
 }

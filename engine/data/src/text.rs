@@ -2,7 +2,7 @@
 
 use super::{
     DataConfig, DataFault, Dataset, ExampleNames, LEN_MAX_BYTES, N_CLASSES_MAX, Task, Tokens,
-    Windows, input::Input, source::Loaded,
+    Windows, input::Input, loaded::Loaded,
 };
 
 /// The most bytes a text may have: each may become a token of four bytes.

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use esper_engine::{
     forge::Job,
+    ids::{BlueprintId, KernelId},
+    world::kernel::Kernel,
+};
+use esper_nn::{
+    digest::Digest,
     graph::{GraphError, NetworkGraph},
     program::{CompileOptions, GradMask, INPUT_GRADIENT, Program, Variant},
-    world::{
-        ids::{BlueprintId, KernelId},
-        kernel::Kernel,
-    },
 };
-use esper_nn::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::oona::ProgramChangeRequested;

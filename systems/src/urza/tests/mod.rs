@@ -10,17 +10,20 @@ mod verification;
 use std::{path::PathBuf, sync::Arc};
 
 use esper_engine::{
-    graph::{NetworkGraph, Op},
-    nn::op::Input,
-    program::{CompileOptions, Program},
+    ids::{HostId, KernelId, SeedId},
+    stage::Stage,
     world::{
         blueprint::{Blueprint, BlueprintStatus},
-        ids::{HostId, KernelId, SeedId},
         kernel::{Kernel, KernelStatus, Measured, SafetySheet},
-        stage::Stage,
     },
 };
-use esper_nn::{contract::Contract, digest::Digest};
+use esper_nn::{
+    contract::Contract,
+    digest::Digest,
+    graph::{NetworkGraph, Op},
+    op::Input,
+    program::{CompileOptions, Program},
+};
 use tempfile::TempDir;
 
 use super::{
