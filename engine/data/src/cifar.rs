@@ -10,7 +10,7 @@ use esper_nn::suggest::nearest;
 
 use super::{
     DataConfig, DataError, DataFault, Dataset, ExampleNames, LEN_MAX_BYTES, Targets, Task,
-    input::Input, names::first_names, loaded::Loaded,
+    input::Input, loaded::Loaded, names::first_names,
 };
 
 /// The axes of an image: channels, rows, columns.

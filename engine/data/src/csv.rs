@@ -11,7 +11,7 @@ use esper_nn::suggest::nearest;
 
 use super::{
     DataConfig, DataFault, Dataset, ExampleNames, LEN_MAX_BYTES, N_CLASSES_MAX, Targets, Task,
-    input::Input, names::first_names, loaded::Loaded,
+    input::Input, loaded::Loaded, names::first_names,
 };
 
 /// The most columns: those of the widest tables in common use (gene expression) are about 60,000.

@@ -1,8 +1,6 @@
 //! What every loader gives, and what it is made of.
 
-use super::{
-    DataError, Dataset, ExampleNames, Task, array::RawArray, input::Input,
-};
+use super::{DataError, Dataset, ExampleNames, Task, array::RawArray, input::Input};
 
 /// What a source holds, checked but neither split nor standardised.
 pub(super) struct Loaded {

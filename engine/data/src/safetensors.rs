@@ -10,8 +10,8 @@ use super::{
     DataConfig, DataError, DataFault, Dataset, ExampleNames, LEN_MAX_BYTES,
     array::{Element, RawArray},
     input::Input,
-    names::first_names,
     loaded::{Loaded, pair},
+    names::first_names,
 };
 
 /// What the tensor of features may be called.

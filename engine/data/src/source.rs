@@ -108,7 +108,7 @@ fn read_idx_parts(parts: IdxParts, config: &DataConfig) -> Result<Loaded, DataEr
 }
 
 fn read_array(
-    NamedInput { place, mut input }: Split,
+    NamedInput { place, mut input }: NamedInput,
     parse: fn(&mut Input) -> Result<RawArray<'static>, DataFault>,
 ) -> Result<Named<'static>, DataError> {
     match parse(&mut input) {
