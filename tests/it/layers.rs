@@ -10,6 +10,9 @@ use std::{
 const CRATES: [&str; 6] =
     ["kernels/src", "engine/nn/src", "engine/data/src", "engine/src", "systems/src", "src"];
 
+/// Folders whose modules are known to form a circle: one that is clean is refused here.
+const FOLDERS_WITH_CIRCLES: &[&str] = &["engine/src/runtime"];
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -232,9 +235,14 @@ fn modules_form_no_circle() {
     for source in CRATES {
         for (folder, graph) in graphs_of(&root().join(source)) {
             n_edges += graph.len();
-            let shown = folder.strip_prefix(root()).expect("it is ours").display();
+            let shown = folder.strip_prefix(root()).expect("it is ours").display().to_string();
             let lines = lines_on_circles(&graph);
-            if !lines.is_empty() {
+            let is_known = FOLDERS_WITH_CIRCLES.contains(&shown.as_str());
+            assert!(
+                !is_known || !lines.is_empty(),
+                "no longer in a circle, so off the list: {shown}"
+            );
+            if !lines.is_empty() && !is_known {
                 found += &format!("{shown}\n{}\n", lines.join("\n"));
             }
         }
