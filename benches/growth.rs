@@ -7,7 +7,8 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use esper::{
-    engine::{program::Program, world::kernel::KernelStore},
+    engine::world::kernel::KernelStore,
+    nn::program::Program,
     scenario::{Adam, Optimizer},
 };
 use support::{

@@ -9,10 +9,9 @@
 use std::{error::Error, fs, path::Path, sync::Arc};
 
 use esper::{
-    engine::{
-        data::SplitData, graph::NetworkGraph, runtime::Runtimes,
-        world::components::Runtime as HostNumbers,
-    },
+    data::SplitData,
+    engine::{runtime::Runtimes, world::components::Runtime as HostNumbers},
+    nn::graph::NetworkGraph,
     prelude::*,
     scenario::Incubation,
     systems::{

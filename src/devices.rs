@@ -3,8 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bevy_ecs::prelude::*;
-use esper_engine::device::{Cpu, Device};
-use esper_nn::suggest;
+use esper_nn::{
+    device::{Cpu, Device},
+    suggest,
+};
 
 use crate::RunError;
 

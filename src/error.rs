@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
+use esper_data::{DataError, DataFault};
 use esper_engine::{
-    data::{DataError, DataFault},
-    graph::GraphError,
     journal::JournalError,
     run_dir::{FileError, RunDirError},
     world::plugin::BuildError,
 };
-use esper_nn::device::DeviceError;
+use esper_nn::{device::DeviceError, graph::GraphError};
 use esper_systems::{
     karn::CatalogueError, nissa::NissaError, tamiyo::PolicyError, tolaria::CheckpointError,
     urza::LibraryError,

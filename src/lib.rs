@@ -5,7 +5,8 @@
 //! without a trace.
 //!
 //! This crate is the facade: [`prelude`] for embedding, [`Run`] to begin, resume, replay and watch a run, and the
-//! `esper` command. What it is made of lies in [`engine`], [`systems`] and [`kernels`].
+//! `esper` command. What it is made of lies in [`kernels`], [`nn`], [`data`], [`engine`]
+//! and [`systems`].
 //!
 //! ```
 //! use esper::prelude::*;
@@ -19,6 +20,8 @@
 //! assert!(summary.scores.test_accuracy.unwrap() > 0.5);
 //! # Ok::<(), esper::RunError>(())
 //! ```
+
+#![forbid(unsafe_code)]
 
 mod devices;
 mod error;
@@ -35,8 +38,10 @@ pub use run::{
 };
 
 pub use bevy_ecs;
+pub use esper_data as data;
 pub use esper_engine as engine;
 pub use esper_kernels as kernels;
+pub use esper_nn as nn;
 pub use esper_systems as systems;
 
 /// What almost every user of the library needs.
@@ -50,22 +55,22 @@ pub mod prelude {
             URABRASK, URZA,
         },
     };
+    pub use esper_data::{self as data, DataConfig, Dataset, SplitData};
     pub use esper_engine::{
-        data::{self, DataConfig, Dataset, SplitData},
-        graph::{GraphError, Init, NetworkGraph, Op},
+        ids::{BlueprintId, HostId, Index, SeedId, SiteId},
         journal::{Recorded, RecordedMessage, TextContext},
         runtime::{HostRuntime, Runtimes},
+        stage::Stage,
         world::{
             blueprint::Blueprint,
             components::{Principal, Runtime, SeedOf, Telemetry},
             gate::{Gate, GateVerdict},
             hosts::{Hosts, HostsMut},
-            ids::{BlueprintId, HostId, Index, SeedId, SiteId},
             plugin::{BuildError, Clock, Engine, Plugin, RunStatus, Tick, TickSystems},
-            stage::Stage,
         },
     };
     pub use esper_kernels::cpu::Activation;
+    pub use esper_nn::graph::{GraphError, Init, NetworkGraph, Op};
     pub use esper_nn::{contract::Contract, op};
     pub use esper_systems::{
         EsperPlugins,

@@ -2,11 +2,11 @@
 
 use std::{hint::black_box, sync::Arc};
 
-use esper::engine::{
-    program::{CompileOptions, Program},
-    world::{kernel::KernelStore, kernel_cache::KernelCache},
+use esper::{
+    engine::world::{kernel::KernelStore, kernel_cache::KernelCache},
+    nn::program::{CompileOptions, Program},
+    scenario::{Adam, Incubation, Optimizer},
 };
-use esper::scenario::{Adam, Incubation, Optimizer};
 
 use crate::{
     row::Row,

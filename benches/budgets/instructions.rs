@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use esper::{
-    engine::program::{Backward, Forward, GradMask, Program},
     kernels::cpu::{Conv2dShape, LinearShape},
+    nn::program::{Backward, Forward, GradMask, Program},
 };
 
 use crate::{

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use esper::{
-    engine::device::Cpu,
     kernels::peak::measure_fma_peak_gflops,
+    nn::device::Cpu,
     scenario::{Optimizer, Sgd},
 };
 

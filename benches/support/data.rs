@@ -1,10 +1,8 @@
 //! Data that is made up.
 
 use esper::{
-    engine::data::{
-        self, DataConfig, Dataset, ExampleNames, SplitData, Standardize, Targets, Windows,
-    },
-    kernels::philox::{fill_normal, fill_uniform},
+    data::{self, DataConfig, Dataset, ExampleNames, SplitData, Standardize, Targets, Windows},
+    kernels::cpu::{fill_normal, fill_uniform},
 };
 
 /// Examples of `shape` around one centre a class, `n_train` of them to train on: any host learns them, and none of its

@@ -4,17 +4,19 @@ use std::{path::Path, sync::Arc};
 
 use esper::{
     engine::{
-        graph::{NetworkGraph, Op},
-        nn::op::Input,
-        program::{CompileOptions, Program},
+        ids::KernelId,
         world::{
             blueprint::{Blueprint, BlueprintStatus},
-            ids::KernelId,
             kernel::{Kernel, KernelStatus},
             kernel_cache::KernelCache,
         },
     },
     kernels::cpu::Activation,
+    nn::{
+        graph::{NetworkGraph, Op},
+        op::Input,
+        program::{CompileOptions, Program},
+    },
     systems::urza::{Batch, BlueprintRecord, KernelRecord, LibraryStore},
 };
 use esper_nn::{contract::Contract, digest::Digest};

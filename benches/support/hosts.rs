@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
-use esper::engine::{
-    graph::NetworkGraph,
-    program::{CompileOptions, Program},
-    runtime::{BoundModule, HostRuntime, ModuleMode, Ramp},
-    world::ids::SeedId,
+use esper::{
+    engine::{
+        ids::SeedId,
+        runtime::{BoundModule, HostRuntime, ModuleMode, Ramp},
+    },
+    nn::{
+        graph::NetworkGraph,
+        program::{CompileOptions, Program},
+    },
+    scenario::{Curve, Incubation},
 };
-use esper::scenario::{Curve, Incubation};
 
 /// The seed that [`plant`] plants.
 pub const SEED: SeedId = SeedId(1);

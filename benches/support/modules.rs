@@ -1,9 +1,11 @@
 //! What grows in hosts: families of Karn's, written out.
 
 use esper::{
-    engine::graph::{Init, NetworkGraph, Op},
-    engine::nn::op,
     kernels::cpu::Activation,
+    nn::{
+        graph::{Init, NetworkGraph, Op},
+        op,
+    },
 };
 
 /// A module for a site of `shape`: [`conv3x3`] for an image, else [`residual_mlp`], as wide as the site.

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use esper::engine::{
-    data::{DeviceData, SplitData},
-    device::{Cpu, Device},
-    graph::{CnnConfig, CnnForm, Loss, MlpConfig, NetworkGraph, TransformerConfig},
-    program::{CompileOptions, Program},
-    runtime::HostRuntime,
-};
 use esper::{
+    data::{DeviceData, SplitData},
+    engine::runtime::HostRuntime,
+    nn::{
+        device::{Cpu, Device},
+        graph::{CnnConfig, CnnForm, Loss, MlpConfig, NetworkGraph, TransformerConfig},
+        program::{CompileOptions, Program},
+    },
     scenario::{self, Adam, DATA, Optimizer, RUN, Sgd, TRAIN},
     systems::tolaria::host_config,
 };

@@ -7,20 +7,20 @@ use std::{
     sync::Arc,
 };
 
+use esper_data::{DataConfig, DeviceData, load};
 use esper_engine::{
-    data::{DataConfig, DeviceData, load},
-    device::Cpu,
-    graph::{Init, Loss, MlpConfig, NetworkGraph, Op},
-    nn::op::{Input, Linear},
-    program::{CompileOptions, Program},
+    ids::SeedId,
     runtime::{BoundModule, HostConfig, HostRuntime, ModuleMode, Ramp},
-    world::ids::SeedId,
 };
 use esper_kernels::cpu::Activation;
 use esper_nn::{
+    device::Cpu,
+    graph::{Init, Loss, MlpConfig, NetworkGraph, Op},
     module::Incubation,
+    op::{Input, Linear},
     optim::{Curve, Train},
     plan::LossMonitorConfig,
+    program::{CompileOptions, Program},
 };
 
 thread_local! {
@@ -57,7 +57,7 @@ fn host() -> HostRuntime {
     let data = Arc::new(
         load(
             &DataConfig {
-                augment: esper_engine::data::Augment { crop_padding: 2, flip: true, cutout: 3 },
+                augment: esper_data::Augment { crop_padding: 2, flip: true, cutout: 3 },
                 ..DataConfig::new("digits")
             },
             Path::new("."),

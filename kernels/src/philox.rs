@@ -40,8 +40,6 @@ pub const fn uniform_f32(bits: u32) -> f32 {
     (bits >> 8) as f32 * (1.0 / 16_777_216.0)
 }
 
-pub use crate::cpu::{fill_normal, fill_uniform};
-
 pub(crate) const ROUNDS: u32 = 10;
 /// Philox multipliers for words 0 and 2.
 pub(crate) const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use clap::Args as ClapArgs;
 use esper::{
     HostPlan, Plan,
-    engine::data::{Dataset, Targets},
+    data::{Dataset, Targets},
     scenario::{DATA, HOST, LIMITS, RUN, TAMIYO},
 };
 use esper_nn::contract::Contract;

@@ -2,10 +2,8 @@
 
 use std::fmt;
 
-use esper_engine::{
-    data::{Dataset, Targets},
-    graph::Loss,
-};
+use esper_data::{Dataset, Targets};
+use esper_nn::graph::Loss;
 
 /// What the examples of a source look like, and what is to be said about each.
 pub(super) struct Examples<'a> {

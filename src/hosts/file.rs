@@ -7,13 +7,14 @@ use std::{
 };
 
 use esper_engine::{
-    graph::{FILE_LEN_MAX_BYTES, GraphFormat, Loss, NetworkGraph, Node, Op},
-    nn::op::{Attention, Embedding, Input},
     run_dir::FileError,
     runtime::{ExchangeError, StateDict},
 };
-
-use esper_nn::suggest::nearest;
+use esper_nn::{
+    graph::{FILE_LEN_MAX_BYTES, GraphFormat, Loss, NetworkGraph, Node, Op},
+    op::{Attention, Embedding, Input},
+    suggest::nearest,
+};
 
 use super::examples::Examples;
 use crate::RunError;
@@ -29,7 +30,7 @@ pub(super) fn read_graph(name: &str, base_dir: &Path) -> Result<NetworkGraph, Ru
     let text = read_text(&path).map_err(|error| unreadable("host.file", name, &path, &error))?;
     NetworkGraph::from_file_text(&text, format).map_err(|error| {
         let help = "scenarios/graphs holds an example, and the documentation of \
-                    `esper_engine::graph::file` a table of ops";
+                    `esper_nn::graph::file` a table of ops";
         unfit("host.file", format!("{name}: {error}"), help)
     })
 }

@@ -8,13 +8,13 @@ pub use spec::HostSpec;
 
 use std::{ops::Range, path::Path, sync::Arc};
 
-use esper_engine::{
-    data::SplitData,
+use esper_data::SplitData;
+use esper_engine::runtime::StateDict;
+use esper_nn::{
     graph::{CnnConfig, GraphError, NetworkGraph},
     program::{CompileOptions, Program},
-    runtime::StateDict,
+    suggest,
 };
-use esper_nn::suggest;
 
 use self::{
     examples::Examples,

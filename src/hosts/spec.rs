@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use esper_engine::{data::SplitData, graph::NetworkGraph, runtime::StateDict};
+use esper_data::SplitData;
+use esper_engine::runtime::StateDict;
+use esper_nn::graph::NetworkGraph;
 
 /// Some equal hosts of a run: their network, what they train on, and how many they are. What is left out is as the
 /// scenario says.

@@ -11,16 +11,18 @@ use std::{
 use bevy_ecs::prelude::*;
 use esper_engine::{
     forge::Job,
-    program::{Program, Variant},
+    ids::{BlueprintId, KernelId},
     runtime::Runtimes,
     world::{
         blueprint::{Blueprint, BlueprintBundle, BlueprintStatus},
-        ids::{BlueprintId, KernelId},
         kernel::{Kernel, KernelBundle, KernelStatus, Measured, SafetySheet},
         kernel_cache::KernelCache,
     },
 };
-use esper_nn::contract::Contract;
+use esper_nn::{
+    contract::Contract,
+    program::{Program, Variant},
+};
 use esper_systems::{
     karn,
     nissa::KernelAdopted,

@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use esper_data::DeviceData;
 use esper_engine::{
     forge::Scripts,
+    ids::HostId,
     run_dir::RunDir,
     runtime::HostRuntime,
     world::{
         hosts::spawn_host,
-        ids::HostId,
         plugin::{Engine, RunSeed},
     },
 };

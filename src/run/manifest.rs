@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
-use esper_engine::{run_dir::Manifest, world::ids::HostId};
+use esper_engine::{ids::HostId, run_dir::Manifest};
 use esper_kernels::cpu::simd_level;
 use esper_nn::digest::Digest;
 

@@ -25,12 +25,10 @@ pub use summary::seal_library;
 use std::{collections::BTreeMap, path::PathBuf, time::Instant};
 
 use esper_engine::{
+    ids::HostId,
     journal::Journal,
     run_dir::RunDir,
-    world::{
-        ids::HostId,
-        plugin::{Clock, Engine, RunStatus},
-    },
+    world::plugin::{Clock, Engine, RunStatus},
 };
 use esper_systems::{
     nissa::{RunEnd, Summary},

@@ -5,11 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use esper_engine::{
-    data::{self, BUNDLED, SplitData},
-    device::Device,
-    world::plugin::{BuildError, Engine, Plugin},
-};
+use esper_data::{BUNDLED, SplitData};
+use esper_engine::world::plugin::{BuildError, Engine, Plugin};
+use esper_nn::device::Device;
 use esper_systems::{
     karn::BlueprintFamily,
     nissa::ProgressMode,
@@ -273,5 +271,5 @@ fn absolute(path: &Path) -> Result<String, RunError> {
 
 /// Loads the data of `scenario`; a relative path is resolved against `base_dir`.
 fn load_data(scenario: &Scenario, base_dir: &Path) -> Result<Arc<SplitData>, RunError> {
-    Ok(Arc::new(data::load(&scenario[DATA], base_dir)?))
+    Ok(Arc::new(esper_data::load(&scenario[DATA], base_dir)?))
 }

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use esper_engine::{
-    data::SplitData,
+use esper_data::SplitData;
+use esper_engine::{runtime::HostConfig, world::plugin::BuildError};
+use esper_nn::{
+    contract::Contract,
     graph::{NetworkGraph, Node, Op, Shape},
     program::GradMask,
-    runtime::HostConfig,
-    world::plugin::BuildError,
 };
-use esper_nn::contract::Contract;
 use esper_systems::{
     karn::Catalogue,
     tamiyo::{BUILT_IN, check_policy_name},

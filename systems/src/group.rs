@@ -3,11 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use esper_engine::{
+    ids::HostId,
     scenario::Sections,
-    world::{
-        ids::HostId,
-        plugin::{Plugin, PluginGroup},
-    },
+    world::plugin::{Plugin, PluginGroup},
 };
 
 use crate::{

@@ -2,6 +2,8 @@
 //!
 //! They meet on [`oona`]'s messages and the engine's components, and never name one another.
 
+#![forbid(unsafe_code)]
+
 mod group;
 pub mod karn;
 pub mod kasmina;

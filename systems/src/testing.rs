@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use esper_engine::scenario::{Resolved, Scenario};
-use esper_kernels::philox::fill_normal;
+use esper_kernels::cpu::fill_normal;
 use esper_nn::{
     device::Cpu,
     optim::{Optimizer, Sgd},

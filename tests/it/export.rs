@@ -3,10 +3,10 @@
 use std::{ffi::OsStr, fs, path::Path};
 
 use esper::{
-    engine::{
+    engine::runtime::StateDict,
+    nn::{
         graph::GraphFormat,
         program::{CompileOptions, Program},
-        runtime::StateDict,
     },
     prelude::*,
 };

@@ -4,17 +4,17 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use esper::systems::tolaria::host_config;
 use esper::{
-    engine::{
-        data::{Augment, DeviceData, ExampleNames, Features, Scaling, Targets, Windows},
+    data::{Augment, DeviceData, ExampleNames, Features, Scaling, Targets, Windows},
+    engine::runtime::{HostConfig, StateDict, learning_rate},
+    nn::{
         device::Cpu,
         graph::{CnnConfig, CnnForm, ImageNorm, Loss, MlpConfig, TransformerConfig, VitConfig},
         program::{CompileOptions, Program},
-        runtime::{HostConfig, StateDict, learning_rate},
     },
     prelude::*,
     scenario::{Adam, Course, Optimizer, Schedule, Sgd, Train},
+    systems::tolaria::host_config,
 };
 use esper_nn::session::Session;
 use safetensors::{Dtype, SafeTensors};

@@ -8,7 +8,7 @@ use std::{
 };
 
 use esper::{
-    engine::world::stage::Stage,
+    engine::stage::Stage,
     scenario::{CHECKPOINT, Mode, RUN, Scenario, TEZZERET},
     systems::tolaria,
 };

@@ -6,10 +6,8 @@ use std::{
 };
 
 use esper::{
-    engine::{
-        data::{self, DataConfig, SplitData},
-        graph::Loss,
-    },
+    data::{self, DataConfig, SplitData},
+    nn::graph::Loss,
     prelude::*,
     systems::oona::{SeedAction, SeedCommand, StageChanged},
 };

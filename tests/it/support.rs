@@ -1,7 +1,7 @@
 //! Short runs that the tests share: one of each family of hosts.
 
 use esper::{
-    engine::data::Augment,
+    data::Augment,
     prelude::*,
     scenario::{Adam, Cnn, Host, Network, Optimizer, Standardize, Transformer},
 };

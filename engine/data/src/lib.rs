@@ -20,6 +20,8 @@
 //! Nothing here trusts a file: a size is checked before it is allocated, every value is finite
 //! once loaded, and what is wrong comes back as a [`DataError`] that names file and place.
 
+#![forbid(unsafe_code)]
+
 mod array;
 mod augment;
 mod bundled;

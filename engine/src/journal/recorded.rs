@@ -6,9 +6,9 @@ use bevy_ecs::prelude::*;
 use serde::Serialize;
 
 use super::{Journal, JournalError};
-use crate::world::{
+use crate::{
     ids::{HostId, SeedId},
-    plugin::{Engine, RecordSystems, Tick},
+    world::plugin::{Engine, RecordSystems, Tick},
 };
 
 /// The form in which events are written. To be raised whenever what an older Esper wrote would be misread.

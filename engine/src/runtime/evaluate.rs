@@ -7,7 +7,7 @@ use esper_nn::{
 };
 
 use super::host::HostRuntime;
-use crate::world::ids::SeedId;
+use crate::ids::SeedId;
 
 /// Which examples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use super::{
     module::{BoundModule, ModuleMode},
     progress::Progress,
 };
-use crate::world::ids::SeedId;
+use crate::ids::SeedId;
 
 /// A host as it was: all that carries anything from one step to the next, and no more.
 pub struct HostSnapshot {

@@ -9,7 +9,7 @@ use esper_nn::{
 };
 
 use super::host::HostRuntime;
-use crate::world::ids::SeedId;
+use crate::ids::SeedId;
 
 /// What the names of a fossilised seed's nodes and parameters begin with.
 pub fn module_prefix(seed: SeedId) -> String {

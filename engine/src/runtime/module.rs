@@ -16,7 +16,7 @@ use super::{
     progress::{GroupSchedule, ParamGroup},
     schedule::Ramp,
 };
-use crate::world::ids::SeedId;
+use crate::ids::SeedId;
 
 /// What a seed's module does in a step.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]

@@ -11,7 +11,8 @@ use esper_nn::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{components::ModuleContract, ids::BlueprintId};
+use super::components::ModuleContract;
+use crate::ids::BlueprintId;
 
 /// What a blueprint is: the plan of a module that keeps its site's shape.
 #[derive(Component, Serialize, Deserialize, Clone, Debug, PartialEq)]

@@ -1,12 +1,13 @@
 //! What hosts and seeds carry: small, plain facts.
 
 use bevy_ecs::{lifecycle::HookContext, prelude::*, world::DeferredWorld};
-use esper_nn::contract::Contract;
+use esper_nn::{contract::Contract, digest::Digest, plan::Fault};
 use serde::{Deserialize, Serialize};
 
-use super::ids::BlueprintId;
-use crate::runtime::{Ramp, RuntimeHandle, Runtimes};
-use esper_nn::{digest::Digest, plan::Fault};
+use crate::{
+    ids::BlueprintId,
+    runtime::{Ramp, RuntimeHandle, Runtimes},
+};
 
 /// The host a seed is planted in.
 #[derive(Component, Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,11 +6,11 @@ use bevy_ecs::{prelude::*, query::QueryData, system::SystemParam};
 use esper_nn::{plan::Fault, program::Program};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    components::{Faulted, Pinned, Principal, Recompiling, Runtime, Twin},
+use super::components::{Faulted, Pinned, Principal, Recompiling, Runtime, Twin};
+use crate::{
     ids::{HostId, Index, SiteId},
+    runtime::{HostRuntime, RuntimeHandle, Runtimes},
 };
-use crate::runtime::{HostRuntime, RuntimeHandle, Runtimes};
 
 /// The names of a host's sites, by [`SiteId`]: what finds a site in whatever program the host runs.
 #[derive(Component, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use bevy_ecs::prelude::*;
 use esper_nn::{digest::Digest, program::PIPELINE_VERSION};
 use serde::{Deserialize, Serialize};
 
-use super::ids::{BlueprintId, KernelId};
+use crate::ids::{BlueprintId, KernelId};
 
 /// The blueprint a kernel was compiled from.
 #[derive(Component, Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use std::{
 use bevy_ecs::prelude::*;
 use esper_nn::program::Program;
 
-use super::ids::KernelId;
+use crate::ids::KernelId;
 
 /// Kernels kept in memory. A decoded program takes up to some 64 KiB, so the cache takes up to 256 MiB.
 pub const CACHED_KERNELS_MAX: usize = 4096;

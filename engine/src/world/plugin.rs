@@ -11,12 +11,9 @@ use bevy_ecs::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    blueprint::SiteContracts,
-    ids::{BlueprintId, HostId, Index, KernelId, SeedId},
-    kernel_cache::KernelCache,
-};
+use super::{blueprint::SiteContracts, kernel_cache::KernelCache};
 use crate::{
+    ids::{BlueprintId, HostId, Index, KernelId, SeedId},
     runtime::Runtimes,
     scenario::{Resolved, Sections},
 };

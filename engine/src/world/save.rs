@@ -19,7 +19,8 @@ use bevy_ecs::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{ids::Index, plugin::Engine};
+use super::plugin::Engine;
+use crate::ids::Index;
 
 /// A component that names an entity for good, and has an [`Index`].
 pub trait LastingId:
@@ -329,10 +330,10 @@ fn entity_of<Id: LastingId>(world: &World, id: Id) -> Result<Entity, EntryError>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::{
-        components::{SeedOf, Seeds},
+    use crate::{
         ids::{HostId, SeedId, SiteId},
         stage::Stage,
+        world::components::{SeedOf, Seeds},
     };
 
     #[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]

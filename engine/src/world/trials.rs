@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{
+use crate::{
     ids::{BlueprintId, HostId, SiteId},
     stage::Stage,
 };

@@ -2,20 +2,18 @@
 
 use std::sync::Arc;
 
-use esper_engine::{
+use esper_kernels::cpu::fill_normal;
+use esper_nn::{
+    device::Cpu,
     graph::NetworkGraph,
-    nn::tensor::DType,
+    optim::{Optimizer, Sgd},
     program::{
         CompileOptions, Program,
         reference::{ReferenceParams, forward_training, widen_params},
     },
-};
-use esper_kernels::cpu::fill_normal;
-use esper_nn::{
-    device::Cpu,
-    optim::{Optimizer, Sgd},
     rng::{Purpose, draw_below},
     session::Session,
+    tensor::DType,
 };
 
 use crate::support::Family;

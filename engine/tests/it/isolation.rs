@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use esper_engine::{
-    graph::{Op, fossilize},
-    nn::op::{Blend, Residual},
-    program::{CompileOptions, PlacedParam, Program},
+    ids::SeedId,
     runtime::{FlopsAccount, HostRuntime, ModuleMode, Ramp, Split, module_prefix},
-    world::ids::SeedId,
 };
-
 use esper_nn::{
+    graph::{Op, fossilize},
     module::{Composition, Incubation},
+    op::{Blend, Residual},
     optim::Curve,
+    program::{CompileOptions, PlacedParam, Program},
 };
 
 use crate::support::{Family, Settings, bind};

@@ -2,22 +2,22 @@
 
 use std::{path::Path, sync::Arc};
 
+use esper_data::{DataConfig, DeviceData, SplitData, load};
 use esper_engine::{
-    data::{DataConfig, DeviceData, SplitData, load},
+    ids::SeedId,
+    runtime::{BoundModule, HostConfig, HostRuntime},
+};
+use esper_kernels::cpu::Activation;
+use esper_nn::{
     device::Cpu,
     graph::{
         CnnConfig, CnnForm, ImageNorm, Init, Loss, MlpConfig, NetworkGraph, Op, TransformerConfig,
     },
-    nn::op::{Attention, BatchNorm, Dropout, Input},
-    program::{CompileOptions, Program},
-    runtime::{BoundModule, HostConfig, HostRuntime},
-    world::ids::SeedId,
-};
-use esper_kernels::cpu::Activation;
-use esper_nn::{
     module::{Composition, Incubation},
+    op::{Attention, BatchNorm, Dropout, Input},
     optim::{Adam, Optimizer, Train},
     plan::LossMonitorConfig,
+    program::{CompileOptions, Program},
 };
 
 /// What people train.

@@ -1,8 +1,8 @@
 //! Activations and their gradients.
 
+use super::bias::bias_grad;
 use super::dispatch::{Once, dispatch};
 use super::lanes::{Lanes, REDUCTION_LANES, Vector};
-use super::linear::bias_grad;
 use super::math::{normal, sigmoid, tanh};
 use super::slice_loops::{Columns, fold_columns, map};
 

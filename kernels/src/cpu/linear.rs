@@ -5,7 +5,6 @@ use core::ops::Range;
 use super::activation::{Activation, apply, apply_to};
 use super::dispatch::dispatch;
 use super::gemm::{self, Extent, Finish, Left, Output, Right, finished_product};
-use super::slice_loops::{Columns, fold_columns, map};
 use serde::{Deserialize, Serialize};
 
 /// A dense layer on a batch.
@@ -43,7 +42,7 @@ pub fn linear_scratch_len(shape: LinearShape) -> usize {
 /// `f32[rows, outputs]`. `pre` receives what the activation was applied to; it is given exactly when
 /// [`Activation::saves_input`] says so.
 ///
-/// Bit-equal to the product, [`bias_forward`] and [`activation_forward`](super::activation_forward)
+/// Bit-equal to the product, [`bias_forward`](super::bias_forward) and [`activation_forward`](super::activation_forward)
 /// done apart.
 pub fn linear_forward(
     shape: LinearShape,
@@ -135,32 +134,5 @@ pub fn linear_grad_weight_outputs(
     let output = if accumulate { Output::Add } else { Output::Replace };
     dispatch!(lanes => {
         gemm::product(lanes, extent, left, Right::Plain(x), dw, output, scratch)
-    });
-}
-
-/// `y = x + bias`, the bias added to each row; `x`, `y`: `f32[rows, width]`, `bias`: `f32[width]`.
-pub fn bias_forward(x: &[f32], bias: &[f32], y: &mut [f32]) {
-    assert_eq!(x.len(), y.len(), "x and y have one shape");
-    assert!(x.is_empty() || x.len().is_multiple_of(bias.len()), "x is f32[rows, width]");
-    if x.is_empty() {
-        return;
-    }
-    let rows = x.chunks_exact(bias.len()).zip(y.chunks_exact_mut(bias.len()));
-    dispatch!(lanes => {
-        for (x, y) in rows {
-            map(lanes, [x, bias], [y], #[inline(always)] |[x, bias], _| [x + bias]);
-        }
-    });
-}
-
-/// `db = sum of dy over its rows`, in order; `dy`: `f32[rows, width]`, `db`: `f32[width]`.
-///
-/// Added to `db` where `accumulate`.
-pub fn bias_grad(rows: usize, width: usize, dy: &[f32], db: &mut [f32], accumulate: bool) {
-    dispatch!(lanes => {
-        let columns = Columns { rows, width, reads: [dy], scalars: [], writes: [] };
-        fold_columns(lanes, columns, [db], accumulate, #[inline(always)] |[sum], [dy], [], []| {
-            ([sum + dy], [])
-        });
     });
 }

@@ -8,6 +8,7 @@ mod activation;
 mod attention;
 mod augment;
 mod batch_norm;
+mod bias;
 mod channel;
 mod concat;
 mod conv2d;
@@ -42,6 +43,7 @@ pub use batch_norm::{
     batch_norm_backward, batch_norm_forward, batch_norm_grad_input, batch_norm_grad_params,
     batch_norm_inference, batch_norm_normalize, batch_norm_statistics,
 };
+pub use bias::{bias_forward, bias_grad};
 pub use channel::{
     ChannelShape, channel_bias, channel_bias_grad, channel_gate, channel_gate_backward,
     channel_mean, channel_mean_grad, channel_multiply, channel_multiply_grad_s,
@@ -62,8 +64,8 @@ pub use embedding::{embedding_forward, embedding_grad};
 pub use gather::{gather_rows, gather_windows};
 pub use group_norm::{group_norm_backward, group_norm_forward, group_norm_grad_params};
 pub use linear::{
-    LinearShape, bias_forward, bias_grad, linear_forward, linear_grad_input, linear_grad_weight,
-    linear_grad_weight_outputs, linear_scratch_len,
+    LinearShape, linear_forward, linear_grad_input, linear_grad_weight, linear_grad_weight_outputs,
+    linear_scratch_len,
 };
 pub use norm::{layer_norm_backward, layer_norm_forward, rms_norm_backward, rms_norm_forward};
 pub use optimizer::{AdamConfig, SgdConfig, adam_step, clip_scale, sgd_step};

@@ -1,6 +1,6 @@
 //! Dense layers.
 
-use super::Real;
+use super::{Real, add_bias};
 use crate::cpu::LinearShape;
 
 /// `a b`, one chain of multiply-adds per element from zero; `a`: `[m, k]`, `b`: `[k, n]`.
@@ -38,16 +38,4 @@ pub fn linear_grad_input<T: Real>(shape: LinearShape, dy: &[T], w: &[T]) -> Vec<
 pub fn linear_grad_weight<T: Real>(shape: LinearShape, dy: &[T], x: &[T]) -> Vec<T> {
     let LinearShape { rows, inputs, outputs } = shape;
     matmul(outputs, inputs, rows, &transpose(rows, outputs, dy), x)
-}
-
-/// `x + bias`, the bias added to each row of `x`: `[rows, width]`.
-pub fn add_bias<T: Real>(x: &[T], bias: &[T]) -> Vec<T> {
-    x.iter().enumerate().map(|(at, x)| *x + bias[at % bias.len()]).collect()
-}
-
-/// The gradient of [`add_bias`] for `bias`: the sum of the rows of `dy`, in order.
-pub fn bias_grad<T: Real>(width: usize, dy: &[T]) -> Vec<T> {
-    let mut db = vec![T::of(0.0); width];
-    dy.iter().enumerate().for_each(|(at, dy)| db[at % width] = db[at % width] + *dy);
-    db
 }

@@ -12,6 +12,7 @@ mod activation;
 mod attention;
 mod augment;
 mod batch_norm;
+mod bias;
 mod channel;
 mod concat;
 mod conv2d;
@@ -41,6 +42,7 @@ pub use batch_norm::{
     batch_norm, batch_norm_backward, batch_norm_inference, batch_norm_normalize,
     batch_norm_statistics, batch_statistics, running_statistics,
 };
+pub use bias::{add_bias, bias_grad};
 pub use channel::{
     channel_bias, channel_bias_grad, channel_gate, channel_gate_backward, channel_mean,
     channel_mean_grad, channel_multiply, channel_multiply_grad_s, channel_multiply_grad_x,
@@ -54,9 +56,7 @@ pub use elementwise::{add, blend, multiply, multiply_grad, residual, scale, writ
 pub use embedding::{embedding, embedding_grad};
 pub use gather::{gather_rows, gather_windows};
 pub use group_norm::{group_norm, group_norm_backward, group_norm_statistics};
-pub use linear::{
-    add_bias, bias_grad, linear, linear_grad_input, linear_grad_weight, matmul, transpose,
-};
+pub use linear::{linear, linear_grad_input, linear_grad_weight, matmul, transpose};
 pub use norm::{
     layer_norm, layer_norm_backward, layer_norm_statistics, rms_norm, rms_norm_backward,
     rms_norm_statistics,

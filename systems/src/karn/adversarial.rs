@@ -1,11 +1,11 @@
 //! Bad blueprints: each breaks one rule, and validation must refuse it for that.
 
-use esper_engine::{
-    graph::{GraphError, Init, NetworkGraph},
-    nn::op::{LayerScale, Scale},
-};
 use esper_kernels::cpu::Activation;
-use esper_nn::contract::Contract;
+use esper_nn::{
+    contract::Contract,
+    graph::{GraphError, Init, NetworkGraph},
+    op::{LayerScale, Scale},
+};
 
 use super::{
     chain::Chain,

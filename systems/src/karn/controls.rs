@@ -1,12 +1,12 @@
 //! Modules that must not be found useful: they judge the judges.
 
-use esper_engine::{
-    graph::{GraphError, Init, NetworkGraph},
-    nn::op::Scale,
-    world::blueprint::Blueprint,
-};
+use esper_engine::world::blueprint::Blueprint;
 use esper_kernels::cpu::Activation;
-use esper_nn::contract::Contract;
+use esper_nn::{
+    contract::Contract,
+    graph::{GraphError, Init, NetworkGraph},
+    op::Scale,
+};
 
 use super::{
     chain::Chain,

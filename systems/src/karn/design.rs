@@ -7,14 +7,10 @@ use std::{
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
-    graph::GraphError,
-    nn::op::Gate,
-    world::{
-        blueprint::{Blueprint, BlueprintBundle, BlueprintStatus, SiteContracts},
-        ids::{BlueprintId, Index},
-    },
+    ids::{BlueprintId, Index},
+    world::blueprint::{Blueprint, BlueprintBundle, BlueprintStatus, SiteContracts},
 };
-use esper_nn::contract::Contract;
+use esper_nn::{contract::Contract, graph::GraphError, op::Gate};
 use serde::{Deserialize, Serialize};
 
 use super::{catalogue::Catalogue, family::BlueprintFamily};

@@ -26,11 +26,11 @@ pub use family::BlueprintFamily;
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
+    ids::BlueprintId,
     scenario::Sections,
     world::{
         blueprint::{Blueprint, BlueprintStatus},
         components::ModuleContract,
-        ids::BlueprintId,
         plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
     },
 };

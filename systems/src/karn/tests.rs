@@ -1,17 +1,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use esper_engine::{
-    graph::{NetworkGraph, Op},
-    nn::op::{Attention, Gate, Input, LayerScale},
-    program::Variant,
+    ids::BlueprintId,
     world::{
         blueprint::{Blueprint, BlueprintStatus, SiteContracts},
         components::ModuleContract,
-        ids::BlueprintId,
         plugin::Engine,
     },
 };
-use esper_nn::contract::Contract;
+use esper_nn::{
+    contract::Contract,
+    graph::{NetworkGraph, Op},
+    op::{Attention, Gate, Input, LayerScale},
+    program::Variant,
+};
 
 use super::{controls::CONTROLS, families::FAMILIES, *};
 use crate::{oona::OonaPlugin, testing::Bench};
@@ -174,7 +176,7 @@ impl BlueprintFamily for Doubling {
     fn design(
         &self,
         contract: &Contract,
-    ) -> Result<Option<Blueprint>, esper_engine::graph::GraphError> {
+    ) -> Result<Option<Blueprint>, esper_nn::graph::GraphError> {
         let mut graph = NetworkGraph::new();
         let x = graph.add("x", Input { shape: vec![contract.len_elems()] }, &[])?;
         graph.add("w", LayerScale { weight: 0.0 }, &[x])?;

@@ -1,10 +1,12 @@
 //! Stages that end by themselves.
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
-    components::{Active, Alpha},
-    gate::Gate,
+use esper_engine::{
     stage::Stage,
+    world::{
+        components::{Active, Alpha},
+        gate::Gate,
+    },
 };
 use esper_nn::module::Incubation;
 

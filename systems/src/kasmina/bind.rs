@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use bevy_ecs::{prelude::*, system::SystemParam};
 use esper_engine::{
+    ids::{Index, KernelId},
     runtime::BoundModule,
+    stage::Stage,
     world::{
         blueprint::{Blueprint, BlueprintStatus},
         components::{Active, SeedModule},
-        ids::{Index, KernelId},
         kernel::{DeploymentCount, Kernel, KernelStatus, Kernels, Library, Penalties},
         kernel_cache::KernelCache,
-        stage::Stage,
     },
 };
 use esper_nn::program::{Program, Variant};

@@ -5,12 +5,14 @@ use bevy_ecs::{
     prelude::*,
     system::{SystemParam, SystemState},
 };
-use esper_engine::world::{
-    blueprint::BlueprintStatus,
-    components::{Embargo, ModuleContract, SeedModule},
-    gate::Gate,
+use esper_engine::{
     ids::{BlueprintId, Index, SeedId},
     stage::Stage,
+    world::{
+        blueprint::BlueprintStatus,
+        components::{Embargo, ModuleContract, SeedModule},
+        gate::Gate,
+    },
 };
 use esper_nn::module::Incubation;
 

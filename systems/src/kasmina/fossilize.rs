@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use bevy_ecs::{prelude::*, system::SystemParam};
 use esper_engine::{
+    ids::{Index, SeedId},
     runtime::module_prefix,
+    stage::Stage,
     world::{
         components::{Blend, Recompiling},
         hosts::HostsMut,
-        ids::{Index, SeedId},
         plugin::RunStatus,
-        stage::Stage,
     },
 };
 use esper_nn::{

@@ -2,10 +2,8 @@
 
 use esper_engine::{
     runtime::{HostRuntime, Ramp},
-    world::{
-        components::{Blend, Faulted, Pinned, TwinOf, Withdrawing},
-        stage::Stage,
-    },
+    stage::Stage,
+    world::components::{Blend, Faulted, Pinned, TwinOf, Withdrawing},
 };
 use esper_nn::{device::DeviceError, module::Incubation};
 

@@ -2,7 +2,9 @@
 
 use bevy_ecs::{prelude::*, query::QueryData, system::SystemParam};
 use esper_engine::{
+    ids::{BlueprintId, Index, SeedId, SiteId},
     runtime::ModuleMode,
+    stage::Stage,
     world::{
         blueprint::Blueprint,
         components::{
@@ -11,9 +13,7 @@ use esper_engine::{
         },
         gate::{GateEvidence, GateState, GateVerdict},
         hosts::HostsMut,
-        ids::{BlueprintId, Index, SeedId, SiteId},
         plugin::Clock,
-        stage::Stage,
         trials::TrialHistory,
     },
 };

@@ -1,12 +1,14 @@
 //! Planting: every site has a dormant seed, from the start and after each end.
 
 use bevy_ecs::{prelude::*, system::SystemParam};
-use esper_engine::world::{
-    blueprint::SiteContracts,
-    components::{Embargo, Principal, SeedOf},
-    hosts::HostsMut,
+use esper_engine::{
     ids::{HostId, SeedId, SiteId},
     stage::Stage,
+    world::{
+        blueprint::SiteContracts,
+        components::{Embargo, Principal, SeedOf},
+        hosts::HostsMut,
+    },
 };
 use serde::{Deserialize, Serialize};
 

@@ -1,17 +1,19 @@
 //! What Kasmina reports in Sense: hosts, and living seeds with what was sampled of them.
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
-    components::{Active, NonFinite, SeedModule, SeedOf, StageClock, Telemetry, Withdrawing},
-    gate::GateState,
-    hosts::Hosts,
+use esper_engine::{
     ids::{SeedId, SiteId},
     stage::Stage,
+    world::{
+        components::{Active, NonFinite, SeedModule, SeedOf, StageClock, Telemetry, Withdrawing},
+        gate::GateState,
+        hosts::Hosts,
+    },
 };
 
 use crate::oona::{HostReport, SeedReport};
 
-/// Writes one report a host, sorted by [`HostId`](esper_engine::world::ids::HostId); twins report nothing.
+/// Writes one report a host, sorted by [`HostId`](esper_engine::ids::HostId); twins report nothing.
 pub(super) fn report_hosts(hosts: Hosts, mut reports: MessageWriter<HostReport>) {
     let report = |(host, entity)| {
         let runtime = hosts.runtime(entity);

@@ -1,11 +1,13 @@
 //! Harm: grafts are withdrawn from hosts that met a fault, and seeds follow a host back to a snapshot.
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
-    components::{Active, Faulted, HostRestored, Rollbacks, StageClock},
+use esper_engine::{
     ids::{Index, KernelId, SeedId},
-    kernel::Penalties,
     stage::Stage,
+    world::{
+        components::{Active, Faulted, HostRestored, Rollbacks, StageClock},
+        kernel::Penalties,
+    },
 };
 
 use super::{

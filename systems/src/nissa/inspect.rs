@@ -3,11 +3,9 @@
 use std::{collections::BTreeMap, io::BufRead, path::Path};
 
 use esper_engine::{
+    ids::{BlueprintId, HostId, SeedId},
     journal::{self, Event, Events, Recorded},
-    world::{
-        ids::{BlueprintId, HostId, SeedId},
-        stage::Stage,
-    },
+    stage::Stage,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 

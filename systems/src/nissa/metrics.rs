@@ -9,9 +9,9 @@ use std::{
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
+    ids::HostId,
     journal::{self, Recorded},
     run_dir::{FileError, write_atomic},
-    world::ids::HostId,
 };
 use serde::Deserialize;
 

@@ -8,8 +8,8 @@ use std::{
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
+    ids::HostId,
     journal::{TextContext, TickEvents},
-    world::ids::HostId,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;

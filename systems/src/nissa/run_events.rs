@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use esper_engine::{
+    ids::{BlueprintId, KernelId},
     journal::{EVENTS_FORMAT, Event, Recorded},
-    world::ids::{BlueprintId, KernelId},
 };
 use esper_nn::digest::Digest;
 use serde::{Deserialize, Serialize};

@@ -3,10 +3,10 @@
 use std::fs;
 
 use esper_engine::{
+    ids::HostId,
     journal::{self, ChainReport},
     run_dir::{FileError, RunDir, to_json, write_atomic},
     runtime::Flops,
-    world::ids::HostId,
 };
 use esper_nn::digest::Digest;
 use serde::{Deserialize, Serialize};

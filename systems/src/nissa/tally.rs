@@ -3,10 +3,7 @@
 use std::{collections::BTreeMap, ops::AddAssign};
 
 use bevy_ecs::prelude::*;
-use esper_engine::{
-    journal::JournalPosition,
-    world::{ids::HostId, stage::Stage},
-};
+use esper_engine::{ids::HostId, journal::JournalPosition, stage::Stage};
 use serde::{Deserialize, Serialize};
 
 /// How far the run's files had come at the end of the last tick, and what became of its seeds.

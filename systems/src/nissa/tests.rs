@@ -8,18 +8,17 @@ use std::{
 use bevy_ecs::{prelude::*, schedule::ScheduleBuildSettings};
 use esper_engine::{
     forge::JobOutcome,
+    ids::{BlueprintId, HostId, KernelId, SeedId, SiteId},
     journal::{self, EVENTS_FORMAT, Event, Journal},
     run_dir::{Manifest, RunDir},
+    stage::Stage,
     world::{
-        ids::{BlueprintId, HostId, KernelId, SeedId, SiteId},
         kernel::KernelStatus,
         plugin::{Clock, Engine, RunStatus, Tick, TickSystems},
         save::SavedWorld,
-        stage::Stage,
     },
 };
-use esper_nn::plan::Fault;
-use esper_nn::{contract::Contract, digest::Digest};
+use esper_nn::{contract::Contract, digest::Digest, plan::Fault};
 use serde_json::Value;
 
 use super::*;

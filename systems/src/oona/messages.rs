@@ -4,16 +4,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use bevy_ecs::prelude::*;
-use esper_engine::forge::JobOutcome;
-use esper_engine::world::{
-    components::Telemetry,
-    gate::{Gate, GateEvidence, GateState, GateVerdict},
+use esper_engine::{
+    forge::JobOutcome,
     ids::{BlueprintId, HostId, KernelId, SeedId, SiteId},
-    kernel::KernelStatus,
     stage::Stage,
+    world::{
+        components::Telemetry,
+        gate::{Gate, GateEvidence, GateState, GateVerdict},
+        kernel::KernelStatus,
+    },
 };
-use esper_nn::{contract::Contract, plan::Fault};
-use esper_nn::{graph::NetworkGraph, program::Program};
+use esper_nn::{contract::Contract, graph::NetworkGraph, plan::Fault, program::Program};
 use serde::{Deserialize, Serialize};
 
 /// A worker's result entered the world. Tezzeret and Urabrask write it in `Admit`; replay reads it from the journal.

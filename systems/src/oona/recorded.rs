@@ -2,12 +2,9 @@
 
 use esper_engine::{
     forge::JOB_ADMITTED,
+    ids::{BlueprintId, HostId, KernelId, SeedId},
     journal::{Recorded, RecordedMessage, TextContext},
-    world::{
-        ids::{BlueprintId, HostId, KernelId, SeedId},
-        kernel::KernelStatus,
-        plugin::Engine,
-    },
+    world::{kernel::KernelStatus, plugin::Engine},
 };
 
 use super::{

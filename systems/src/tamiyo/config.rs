@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use esper_engine::{
+    ids::HostId,
     scenario::{
         Interval, Key, Keys, LOWERCASE, List, Rules, Scenario, Section, Table, Text, words,
     },
-    world::ids::HostId,
 };
 use esper_nn::module::Incubation;
 

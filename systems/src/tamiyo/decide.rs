@@ -3,14 +3,16 @@
 use std::cell::OnceCell;
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
-    blueprint::{Blueprint, BlueprintStatus},
-    components::{Active, Embargo, ModuleContract, SeedOf},
-    hosts::Hosts,
+use esper_engine::{
     ids::{BlueprintId, SeedId, SiteId},
-    plugin::Clock,
     stage::Stage,
-    trials::TrialHistory,
+    world::{
+        blueprint::{Blueprint, BlueprintStatus},
+        components::{Active, Embargo, ModuleContract, SeedOf},
+        hosts::Hosts,
+        plugin::Clock,
+        trials::TrialHistory,
+    },
 };
 
 use super::{

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use esper_engine::world::{
-    gate::Gate,
+use esper_engine::{
     ids::{HostId, SeedId, SiteId},
     stage::Stage,
+    world::gate::Gate,
 };
 use serde::{Deserialize, Serialize};
 

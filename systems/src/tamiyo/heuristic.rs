@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use esper_engine::world::{
-    gate::Gate,
+use esper_engine::{
     ids::{BlueprintId, HostId, SiteId},
     stage::Stage,
+    world::gate::Gate,
 };
 use serde::{Deserialize, Serialize};
 

@@ -29,11 +29,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
+    ids::HostId,
     scenario::Sections,
-    world::{
-        ids::HostId,
-        plugin::{BuildError, Engine, Plugin, Tick, TickSystems},
-    },
+    world::plugin::{BuildError, Engine, Plugin, Tick, TickSystems},
 };
 
 /// Adds [Tamiyo](self), deciding as its configuration says.

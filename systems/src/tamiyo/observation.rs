@@ -2,9 +2,9 @@
 
 use std::cell::OnceCell;
 
-use esper_engine::world::{
+use esper_engine::{
     ids::{BlueprintId, HostId, SeedId, SiteId},
-    trials::{Trial, TrialHistory},
+    world::trials::{Trial, TrialHistory},
 };
 use esper_nn::contract::Contract;
 

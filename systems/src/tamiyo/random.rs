@@ -1,6 +1,6 @@
 //! `random`: chance among the legal actions, the control that any gate_state has to beat.
 
-use esper_engine::world::{gate::Gate, stage::Stage};
+use esper_engine::{stage::Stage, world::gate::Gate};
 use esper_nn::rng::{Purpose, draw_below, draw_unit, stream_key};
 
 use super::{config::TamiyoConfig, observation::Observation, policy::Policy};

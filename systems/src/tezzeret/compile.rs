@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use esper_engine::{
     forge::Job,
+    ids::{BlueprintId, KernelId},
+    world::kernel::Kernel,
+};
+use esper_nn::{
+    device::Cpu,
+    digest::Digest,
     graph::{GraphError, NetworkGraph},
     program::{CompileOptions, GradMask, INPUT_GRADIENT, Program, Variant},
-    world::{
-        ids::{BlueprintId, KernelId},
-        kernel::Kernel,
-    },
 };
-use esper_nn::{device::Cpu, digest::Digest};
 use serde::{Deserialize, Serialize};
 
 use crate::oona::ProgramChangeRequested;

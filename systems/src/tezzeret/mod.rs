@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | `BlueprintStatus`, `ProgramChangeRequested` | kernel entities, `KernelCache`, `ProgramReady`, `JobAdmitted` | [`CompileJob`], [`HostCompileJob`] |
 //!
-//! A blueprint is compiled once in every [`Variant`](esper_engine::program::Variant). A graph that does not compile is
+//! A blueprint is compiled once in every [`Variant`](esper_nn::program::Variant). A graph that does not compile is
 //! invalid for good; a worker that panicked or hung is given two more chances.
 
 mod compile;
@@ -19,10 +19,10 @@ pub use config::{TEZZERET, Tezzeret};
 use bevy_ecs::prelude::*;
 use esper_engine::{
     forge::AdmitSystems,
+    ids::{BlueprintId, KernelId},
     scenario::Sections,
     world::{
         blueprint::Attempts,
-        ids::{BlueprintId, KernelId},
         kernel::{DeploymentCount, Kernel, KernelOf, KernelStatus, Penalties},
         plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
     },

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use bevy_ecs::prelude::*;
 use esper_engine::{
     forge::{Admission, Job, Outcome, Workers},
+    ids::{BlueprintId, Index},
     world::{
         blueprint::{Attempts, Blueprint, BlueprintStatus},
-        ids::{BlueprintId, Index},
         kernel::{KernelBundle, KernelStatus},
         kernel_cache::KernelCache,
     },

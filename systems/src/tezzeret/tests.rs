@@ -3,18 +3,21 @@ use std::sync::Arc;
 use bevy_ecs::prelude::*;
 use esper_engine::{
     forge::JobOutcome,
-    graph::{Loss, MlpConfig, NetworkGraph, Op},
-    nn::op::{Add, Input},
-    program::{CompileOptions, Program},
+    ids::{BlueprintId, HostId, Index, KernelId, SeedId},
     world::{
         blueprint::{Attempts, Blueprint, BlueprintBundle, BlueprintStatus},
-        ids::{BlueprintId, HostId, Index, KernelId, SeedId},
         kernel::{Kernel, KernelStatus, Kernels},
         kernel_cache::KernelCache,
         plugin::{Engine, Tick, TickSystems},
     },
 };
-use esper_nn::{contract::Contract, digest::Digest};
+use esper_nn::{
+    contract::Contract,
+    digest::Digest,
+    graph::{Loss, MlpConfig, NetworkGraph, Op},
+    op::{Add, Input},
+    program::{CompileOptions, Program},
+};
 
 use super::{config::TEZZERET, *};
 use crate::{

@@ -14,13 +14,13 @@ use std::{
 
 use bevy_ecs::{prelude::*, system::SystemState};
 use esper_engine::{
+    ids::HostId,
     journal::{Journal, JournalPosition},
     run_dir::{FileError, sync_folder, to_json, write_atomic},
     runtime::{HostRuntime, Runtimes, TensorMap},
     world::{
         components::{Pinned, Principal, Runtime},
         hosts::Hosts,
-        ids::HostId,
         kernel::Library,
         plugin::{Clock, RunStatus},
         save::{LoadError, SavedWorld},

@@ -3,13 +3,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bevy_ecs::prelude::*;
+use esper_data::{DeviceData, SplitData};
 use esper_engine::{
-    data::{DeviceData, SplitData},
-    device::Device,
     runtime::HostConfig,
     scenario::{DATA, Interval, Key, Keys, Rules, SEED_MAX, Scenario, Section, TRAIN, Text},
 };
-use esper_nn::{device::Cpu, plan::LossMonitorConfig};
+use esper_nn::{
+    device::{Cpu, Device},
+    plan::LossMonitorConfig,
+};
 
 /// The key of `[run]`.
 pub const RUN: Key<RunSettings> = Key::new();

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use esper_engine::{
-    graph::NetworkGraph,
+    ids::HostId,
     runtime::{SavedHost, StateDict},
-    world::ids::HostId,
 };
+use esper_nn::graph::NetworkGraph;
 
 use super::{
     checkpoint::{CheckpointError, decode},

@@ -1,11 +1,13 @@
 //! The governor: a host at fault goes back to a snapshot, and is trained more gently from there.
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
-    components::{Faulted, HostRestored, Rollbacks},
-    hosts::HostsMut,
+use esper_engine::{
     ids::HostId,
-    plugin::RunStatus,
+    world::{
+        components::{Faulted, HostRestored, Rollbacks},
+        hosts::HostsMut,
+        plugin::RunStatus,
+    },
 };
 
 use super::{config::TolariaConfig, snapshots::Snapshots};

@@ -2,11 +2,9 @@
 
 use bevy_ecs::{prelude::*, system::SystemState};
 use esper_engine::{
+    ids::{HostId, Index},
     runtime::{Evaluation, Flops, FlopsAccount, Split},
-    world::{
-        hosts::HostsMut,
-        ids::{HostId, Index},
-    },
+    world::hosts::HostsMut,
 };
 use esper_nn::digest::Digest;
 

@@ -29,8 +29,8 @@ pub use host_end::{HostEnd, end_state};
 pub use snapshots::Snapshots;
 
 use bevy_ecs::prelude::*;
+use esper_data::DataConfig;
 use esper_engine::{
-    data::DataConfig,
     scenario::Sections,
     world::plugin::{
         BuildError, Engine, Plugin, SenseSystems, Tick, TickSystems, TransformSystems,

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 
 use bevy_ecs::{prelude::*, system::SystemState};
 use esper_engine::{
+    ids::{HostId, Index},
     runtime::{HostRuntime, LoadHostError, Runtimes, SavedHost, TensorMap},
     world::{
         components::{Pinned, Principal, Recompiling, Rollbacks, Runtime, TwinOf},
         hosts::{HostSites, Hosts, HostsMut},
-        ids::{HostId, Index},
         plugin::{Clock, Engine, RunSeed, RunStatus},
         save::{LoadError, LoadFailure, SavedAs, SavedWorld},
     },

@@ -7,11 +7,9 @@ use std::{
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
+    ids::{HostId, SeedId},
     runtime::{BoundModule, HostRuntime, HostSnapshot},
-    world::{
-        hosts::HostsMut,
-        ids::{HostId, SeedId},
-    },
+    world::hosts::HostsMut,
 };
 use esper_nn::device::DeviceError;
 

@@ -2,11 +2,11 @@
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
+    ids::{HostId, SeedId},
     runtime::{Evaluation, FlopsAccount, HostRuntime, Split, learning_rate},
     world::{
         components::{Active, Faulted, Pinned, Runtime, SeedOf},
         hosts::{Hosts, HostsMut},
-        ids::{HostId, SeedId},
         plugin::RunStatus,
     },
 };

@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use esper_engine::{program::Program, world::kernel::Measured};
+use esper_engine::world::kernel::Measured;
+use esper_nn::program::Program;
 
 use super::{
     config::Rules,

@@ -1,8 +1,8 @@
 //! `[urabrask]`: how kernels are validated, and what is refused.
 
 use bevy_ecs::prelude::*;
+use esper_data::DataConfig;
 use esper_engine::{
-    data::DataConfig,
     forge::ForgeConfig,
     scenario::{Interval, Key, Keys, Scenario, Section},
 };

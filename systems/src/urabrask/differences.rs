@@ -1,6 +1,6 @@
 //! Is the gradient of `reference` that of what its graph says? Central differences of the interpreter tell.
 
-use esper_engine::{
+use esper_nn::{
     graph::{NetworkGraph, Op},
     program::{
         PlacedParam, Program,

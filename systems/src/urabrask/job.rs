@@ -3,14 +3,10 @@
 use std::sync::Arc;
 
 use esper_engine::{
-    graph::NetworkGraph,
-    program::Program,
-    world::{
-        ids::{BlueprintId, KernelId},
-        kernel::{KernelStatus, Measured, SafetySheet},
-    },
+    ids::{BlueprintId, KernelId},
+    world::kernel::{KernelStatus, Measured, SafetySheet},
 };
-use esper_nn::contract::Contract;
+use esper_nn::{contract::Contract, graph::NetworkGraph, program::Program};
 use serde::{Deserialize, Serialize};
 
 use super::config::Rules;

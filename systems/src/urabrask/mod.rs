@@ -28,9 +28,9 @@ pub use job::{Candidate, ValidateJob, Verdict};
 use bevy_ecs::prelude::*;
 use esper_engine::{
     forge::AdmitSystems,
+    ids::KernelId,
     scenario::Sections,
     world::{
-        ids::KernelId,
         kernel::{Measured, SafetySheet},
         plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
     },

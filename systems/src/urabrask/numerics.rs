@@ -1,6 +1,7 @@
 //! Second: does it compute what its graph says, forward and backward, and is it born as it should be?
 
-use esper_engine::{program::Program, world::kernel::SafetySheet};
+use esper_engine::world::kernel::SafetySheet;
+use esper_nn::program::Program;
 
 use super::{
     differences::GRADIENT_TOLERANCE,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use esper_kernels::philox::{fill_normal, fill_uniform};
+use esper_kernels::cpu::{fill_normal, fill_uniform};
 use esper_nn::{
     device::Cpu,
     optim::{Optimizer, Sgd},

@@ -1,6 +1,7 @@
 //! Third: what it takes, and what it does to gradients that pass through.
 
-use esper_engine::{program::Program, world::kernel::SafetySheet};
+use esper_engine::world::kernel::SafetySheet;
+use esper_nn::program::Program;
 
 use super::{
     config::Rules,

@@ -1,10 +1,10 @@
 //! First: is it a module for that site, and are its instructions sound?
 
-use esper_engine::{
+use esper_nn::{
+    contract::Contract,
     graph::{NetworkGraph, check_contract},
     program::{PlacedParam, Program},
 };
-use esper_nn::contract::Contract;
 
 /// What is wrong with `program`, compiled from `graph`, as a module of `contract`; nothing, if it may be run.
 pub(super) fn check(

@@ -5,16 +5,18 @@ use std::{collections::BTreeMap, sync::Arc};
 use bevy_ecs::{prelude::*, system::SystemParam};
 use esper_engine::{
     forge::{Admission, Outcome, Workers},
-    program::{Program, Variant},
+    ids::{BlueprintId, Index, KernelId},
     world::{
         blueprint::{Blueprint, BlueprintStatus},
         components::ModuleContract,
-        ids::{BlueprintId, Index, KernelId},
         kernel::{Kernel, KernelOf, KernelStatus, Measured, SafetySheet},
         kernel_cache::KernelCache,
     },
 };
-use esper_nn::contract::Contract;
+use esper_nn::{
+    contract::Contract,
+    program::{Program, Variant},
+};
 
 use super::{
     config::{Rules, VALIDATE},

@@ -2,16 +2,19 @@ use std::sync::Arc;
 
 use esper_engine::{
     forge::Job,
-    graph::{NetworkGraph, Op},
-    nn::op::{Attention, BatchNorm, Dropout, Input, Scale},
-    program::{Backward, Forward, Program, Variant},
+    ids::{BlueprintId, KernelId},
     world::{
         blueprint::Blueprint,
-        ids::{BlueprintId, KernelId},
         kernel::{KernelStatus, SafetySheet},
     },
 };
-use esper_nn::{contract::Contract, digest::Digest};
+use esper_nn::{
+    contract::Contract,
+    digest::Digest,
+    graph::{NetworkGraph, Op},
+    op::{Attention, BatchNorm, Dropout, Input, Scale},
+    program::{Backward, Forward, Program, Variant},
+};
 
 use super::{config::UrabraskConfig, validate::PASSED, *};
 

@@ -2,9 +2,9 @@
 
 use esper_engine::{
     forge::Job,
-    program::{Program, Variant},
     world::kernel::{KernelStatus, SafetySheet},
 };
+use esper_nn::program::{Program, Variant};
 
 use super::{
     benchmark, differences,

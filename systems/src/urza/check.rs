@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use esper_engine::{
+use esper_engine::world::kernel::{Kernel, KernelStatus};
+use esper_nn::{
     graph::NetworkGraph,
     program::{PIPELINE_VERSION, Program},
-    world::kernel::{Kernel, KernelStatus},
 };
 
 use super::record::{BlueprintRecord, KernelRecord};

@@ -6,15 +6,11 @@ use std::{
 };
 
 use esper_engine::{
-    graph::NetworkGraph,
-    world::{
-        blueprint::BlueprintStatus,
-        ids::{BlueprintId, KernelId},
-        kernel::KernelStatus,
-        stage::Stage,
-    },
+    ids::{BlueprintId, KernelId},
+    stage::Stage,
+    world::{blueprint::BlueprintStatus, kernel::KernelStatus},
 };
-use esper_nn::{contract::Contract, digest::Digest};
+use esper_nn::{contract::Contract, digest::Digest, graph::NetworkGraph};
 use redb::{ReadTransaction, ReadableTable};
 use serde::Serialize;
 

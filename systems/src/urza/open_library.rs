@@ -3,9 +3,9 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
+use esper_engine::{
     ids::KernelId,
-    kernel::{KernelStore, StoreError},
+    world::kernel::{KernelStore, StoreError},
 };
 
 use super::{

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use esper_engine::{
-    graph::NetworkGraph,
-    program::PIPELINE_VERSION,
+    ids::{BlueprintId, HostId, KernelId, SeedId},
+    stage::Stage,
     world::{
         blueprint::{Blueprint, BlueprintStatus},
-        ids::{BlueprintId, HostId, KernelId, SeedId},
         kernel::{Kernel, KernelStatus, Measured, SafetySheet},
-        stage::Stage,
     },
 };
-use esper_nn::{contract::Contract, device::Cpu, digest::Digest};
+use esper_nn::{
+    contract::Contract, device::Cpu, digest::Digest, graph::NetworkGraph, program::PIPELINE_VERSION,
+};
 use serde::{Deserialize, Serialize};
 
 use super::signature::Signature;

@@ -10,13 +10,10 @@ use std::{
 };
 
 use esper_engine::{
-    program::Program,
-    world::{
-        blueprint::{Blueprint, BlueprintStatus},
-        ids::BlueprintId,
-    },
+    ids::BlueprintId,
+    world::blueprint::{Blueprint, BlueprintStatus},
 };
-use esper_nn::contract::Contract;
+use esper_nn::{contract::Contract, program::Program};
 
 use super::{
     record::{Batch, BlueprintRecord, DeploymentRecord, KernelRecord},

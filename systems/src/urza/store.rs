@@ -8,11 +8,9 @@ use std::{
 };
 
 use esper_engine::{
+    ids::{BlueprintId, KernelId},
     run_dir::sync_folder,
-    world::{
-        ids::{BlueprintId, KernelId},
-        kernel::{KernelStore, StoreError},
-    },
+    world::kernel::{KernelStore, StoreError},
 };
 use redb::{Builder, Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase};
 

@@ -3,13 +3,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bevy_ecs::{prelude::*, query::QueryData, system::SystemParam};
-use esper_engine::world::{
-    blueprint::{Blueprint, BlueprintStatus},
-    components::{ModuleContract, SeedModule, Telemetry},
+use esper_engine::{
     ids::{BlueprintId, Index, KernelId, SeedId},
-    kernel::{Kernel, KernelOf, KernelStatus, Measured, SafetySheet},
-    kernel_cache::KernelCache,
-    plugin::RunStatus,
+    world::{
+        blueprint::{Blueprint, BlueprintStatus},
+        components::{ModuleContract, SeedModule, Telemetry},
+        kernel::{Kernel, KernelOf, KernelStatus, Measured, SafetySheet},
+        kernel_cache::KernelCache,
+        plugin::RunStatus,
+    },
 };
 use esper_nn::contract::Contract;
 

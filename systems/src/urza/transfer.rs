@@ -3,13 +3,10 @@
 use std::{collections::BTreeSet, path::Path};
 
 use esper_engine::{
-    program::PIPELINE_VERSION,
-    world::{
-        ids::{BlueprintId, KernelId},
-        kernel::KernelStatus,
-    },
+    ids::{BlueprintId, KernelId},
+    world::kernel::KernelStatus,
 };
-use esper_nn::digest::Digest;
+use esper_nn::{digest::Digest, program::PIPELINE_VERSION};
 use redb::ReadTransaction;
 use serde::Serialize;
 

@@ -8,11 +8,11 @@ use bevy_ecs::{
 };
 use esper_engine::{
     forge::{InjectedDelay, Mode, Script, Scripts, Ticket},
+    ids::KernelId,
     scenario::Scenario,
     world::{
         blueprint::{Attempts, Blueprint, BlueprintStatus, SiteContracts},
         components::ModuleContract,
-        ids::KernelId,
         kernel::{Kernel, KernelOf, KernelStatus, Measured, SafetySheet},
         plugin::{Clock, Engine, Tick, TickSystems},
     },

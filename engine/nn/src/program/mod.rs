@@ -11,7 +11,7 @@ mod variant;
 
 use std::collections::BTreeSet;
 
-use esper_kernels::philox;
+use esper_kernels::cpu::{fill_normal, fill_uniform};
 use serde::{Deserialize, Serialize};
 
 pub use compile::{CompileOptions, PIPELINE_VERSION};
@@ -145,11 +145,11 @@ impl Program {
             let (values, draw) = (&mut block[param.range()], place as u64);
             match param.spec.init {
                 Init::Constant(value) => values.fill(value),
-                Init::Uniform(bound) => philox::fill_uniform(key, draw, -bound, bound, values),
-                Init::Normal(sd) => philox::fill_normal(key, draw, 0.0, sd, values),
+                Init::Uniform(bound) => fill_uniform(key, draw, -bound, bound, values),
+                Init::Normal(sd) => fill_normal(key, draw, 0.0, sd, values),
                 Init::FanIn => {
                     let bound = 1.0 / (param.spec.fan_in as f32).sqrt();
-                    philox::fill_uniform(key, draw, -bound, bound, values);
+                    fill_uniform(key, draw, -bound, bound, values);
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use safetensors::Dtype;
 
-use crate::data::f16_to_f64;
+use esper_data::f16_to_f64;
 
 /// The values of little-endian `bytes` as `f32`, if `dtype` is a float of 16, 32 or 64 bits.
 pub(super) fn floats(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {

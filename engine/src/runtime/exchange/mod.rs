@@ -17,13 +17,13 @@ use std::{
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use super::host::HostRuntime;
-use crate::{
+use crate::run_dir::FileError;
+use esper_nn::{
+    digest::Digest,
     graph::{NetworkGraph, Op, ParamSpec},
-    nn::op::TiedLinear,
+    op::TiedLinear,
     program::{PlacedParam, Program},
-    run_dir::FileError,
 };
-use esper_nn::digest::Digest;
 
 pub use error::{ExchangeError, Mismatch, Unfit};
 

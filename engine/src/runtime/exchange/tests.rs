@@ -2,9 +2,9 @@ use esper_kernels::cpu::Activation;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{
+use esper_nn::{
     graph::{Init, Loss},
-    nn::op::{BatchNorm, Embedding, GlobalAvgPool, Input, TiedLinear},
+    op::{BatchNorm, Embedding, GlobalAvgPool, Input, TiedLinear},
     program::CompileOptions,
 };
 

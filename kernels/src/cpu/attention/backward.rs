@@ -1,8 +1,8 @@
 //! One head backward: 32 keys at a time, a column each, against the queries that attend to them.
 
 use super::AttentionShape;
-use super::rows::{Rows, row_len, write_panel};
-use super::tile::{PANEL, Steps, Wanted, panel_product, row_product, score_product};
+use super::rows::{PANEL, Rows, row_len, write_panel};
+use super::tile::{Steps, Wanted, panel_product, row_product, score_product};
 use crate::cpu::lanes::{Lanes, Vector};
 use crate::cpu::math::exp2;
 use crate::cpu::slice_loops::{fold_sums, map};

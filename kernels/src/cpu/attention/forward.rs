@@ -1,8 +1,8 @@
 //! One head forward: 32 queries at a time, a column each, against their keys.
 
 use super::AttentionShape;
-use super::rows::{Rows, write_panel};
-use super::tile::{PANEL, Steps, Wanted, panel_product, score_product};
+use super::rows::{PANEL, Rows, write_panel};
+use super::tile::{Steps, Wanted, panel_product, score_product};
 use crate::cpu::lanes::{Lanes, Vector};
 use crate::cpu::math::{exp2, ln};
 

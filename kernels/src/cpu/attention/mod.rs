@@ -13,9 +13,8 @@ mod tile;
 use super::dispatch::dispatch;
 use super::lanes::REDUCTION_LANES;
 use core::f32::consts::LOG2_E;
-use rows::{Rows, row_len};
+use rows::{PANEL, Rows, row_len};
 use serde::{Deserialize, Serialize};
-use tile::PANEL;
 
 /// Attention of a batch to itself.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

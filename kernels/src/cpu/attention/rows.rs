@@ -1,9 +1,11 @@
 //! The rows of one head where they lie, and panels made of them.
 
-use super::tile::PANEL;
 use crate::cpu::lanes::{Lanes, REDUCTION_LANES};
 use crate::cpu::place::{Dst, Src};
 use crate::cpu::slice_loops::map;
+
+/// Columns of a panel: two registers of the widest unit.
+pub(super) const PANEL: usize = 32;
 
 /// `f32[len, width]` of one head: rows `stride` apart in a matrix of all heads.
 #[derive(Clone, Copy)]

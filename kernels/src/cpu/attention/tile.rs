@@ -4,13 +4,10 @@
 //! unit, so that work is cut alike everywhere; a register tile is as many of its columns as two
 //! registers hold.
 
-use super::rows::Rows;
+use super::rows::{PANEL, Rows};
 use crate::cpu::dispatch::Once;
 use crate::cpu::lanes::{Lanes, Vector};
 use crate::cpu::place::{Dst, Src};
-
-/// Columns of a panel: two registers of the widest unit.
-pub(super) const PANEL: usize = 32;
 
 /// Registers of a row of a tile.
 const VECTORS: usize = 2;

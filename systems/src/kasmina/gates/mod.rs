@@ -16,9 +16,9 @@ pub(super) mod twin;
 pub use interval::{Interval, paired_interval};
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
-    components::{Active, Telemetry, Withdrawing},
+use esper_engine::{
     stage::Stage,
+    world::components::{Active, Telemetry, Withdrawing},
 };
 
 use super::lifecycle::{Lifecycle, Seed, SeedData};

@@ -2,10 +2,10 @@
 
 use esper_engine::{
     runtime::{FlopsAccount, Split},
+    stage::Stage,
     world::{
         components::Telemetry,
         gate::{GateEvidence, GateVerdict},
-        stage::Stage,
     },
 };
 

@@ -6,9 +6,9 @@ use std::{
     thread,
 };
 
-use esper_engine::world::{
+use esper_engine::{
     ids::KernelId,
-    kernel::{KernelStatus, KernelStore},
+    world::kernel::{KernelStatus, KernelStore},
 };
 use esper_nn::digest::Digest;
 

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
-    blueprint::BlueprintStatus,
-    components::{ModuleContract, SeedModule, Telemetry},
+use esper_engine::{
     ids::{BlueprintId, HostId, KernelId, SeedId, SiteId},
-    kernel::{KernelOf, KernelStatus, Library, SafetySheet},
-    kernel_cache::KernelCache,
-    plugin::{BuildError, Engine, RunStatus},
     stage::Stage,
+    world::{
+        blueprint::BlueprintStatus,
+        components::{ModuleContract, SeedModule, Telemetry},
+        kernel::{KernelOf, KernelStatus, Library, SafetySheet},
+        kernel_cache::KernelCache,
+        plugin::{BuildError, Engine, RunStatus},
+    },
 };
 use esper_nn::digest::Digest;
 

@@ -10,17 +10,21 @@ mod verification;
 use std::{path::PathBuf, sync::Arc};
 
 use esper_engine::{
-    graph::{NetworkGraph, Op},
-    nn::op::Input,
-    program::{CompileOptions, Program},
+    ids::{HostId, KernelId, SeedId},
+    stage::Stage,
     world::{
         blueprint::{Blueprint, BlueprintStatus},
-        ids::{HostId, KernelId, SeedId},
         kernel::{Kernel, KernelStatus, Measured, SafetySheet},
-        stage::Stage,
     },
 };
-use esper_nn::{contract::Contract, device::Cpu, digest::Digest};
+use esper_nn::{
+    contract::Contract,
+    device::Cpu,
+    digest::Digest,
+    graph::{NetworkGraph, Op},
+    op::Input,
+    program::{CompileOptions, Program},
+};
 use tempfile::TempDir;
 
 use super::{Batch, BlueprintRecord, DeploymentRecord, KernelRecord, LibraryStore, TwinGain};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use esper_engine::world::{ids::KernelId, kernel::KernelStatus, stage::Stage};
+use esper_engine::{ids::KernelId, stage::Stage, world::kernel::KernelStatus};
 use esper_nn::{contract::Contract, digest::Digest};
 use proptest::prelude::*;
 

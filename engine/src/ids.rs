@@ -5,7 +5,7 @@ use std::fmt;
 use bevy_ecs::{component::Mutable, lifecycle::HookContext, prelude::*, world::DeferredWorld};
 use serde::{Deserialize, Serialize};
 
-use super::stage::Stage;
+use crate::stage::Stage;
 use esper_nn::digest::Digest;
 
 /// A host's lasting name.
