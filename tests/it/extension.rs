@@ -118,7 +118,7 @@ fn a_program_of_ones_own_brings_all_that_a_run_is_made_of_and_is_resumed_bit_for
     let options = || folder.options_with(&sections());
     let bare = options()?.add_policy("first_fit", |_| FirstFit).blueprint(SiluMlp { hidden: 24 });
     let Err(error) = Run::resume(&folder, bare) else { panic!("its plugins are missing") };
-    assert!(error.to_string().contains("`census.age` was saved"), "{error}");
+    assert!(error.to_string().contains("`census.age`, `tally` was saved"), "{error}");
 
     let mut resumed = Run::resume(&folder, extended(options()?))?.run;
     assert!(ages(&resumed).iter().any(|(_, age)| age.is_some_and(|age| age.0 > 40)));
