@@ -45,8 +45,9 @@ pub mod prelude {
         Command, Devices, Event, HostSpec, Plan, Run, RunError, RunFolder, RunHandle, RunOptions,
         RunState,
         scenario::{
-            self, CHECKPOINT, DATA, GOVERNOR, HOST, KARN, KASMINA, LIMITS, NISSA, RUN, Scenario,
-            TAMIYO, TEZZERET, TRAIN, URABRASK, URZA,
+            self, CHECKPOINT, DATA, GOVERNOR, HOST, KARN, KASMINA, Key, Keys, LIMITS, NISSA, RUN,
+            Resolved, Scenario, ScenarioError, Section, Sections, TAMIYO, TEZZERET, TRAIN,
+            URABRASK, URZA,
         },
     };
     pub use esper_engine::{

@@ -1,4 +1,4 @@
-//! Why a command did not do what it was asked to, and how that is told.
+//! Why a command failed, and how that is printed.
 
 use std::{error::Error, fmt::Display};
 
@@ -61,7 +61,7 @@ impl Failure {
         Self { status: USAGE, message, scenario: Some(error), text: text.to_owned() }
     }
 
-    /// A run of `file` could not begin or go on; what a key asks for and can not be had is told at that key.
+    /// A run of `file` could not begin or go on; what a key asks for and can not be had is reported at that key.
     pub fn run(error: RunError, file: &ScenarioFile) -> Self {
         let Some(key) = error.scenario_key() else { return error.into() };
         let (message, help) = match &error {

@@ -29,7 +29,7 @@ struct Answer<'a> {
     inspection: &'a Inspection,
 }
 
-/// Shows what a run's audit chain tells of its seeds.
+/// Shows what a run's audit chain records of its seeds.
 pub fn execute(args: &Args, output: Output) -> Result<(), Failure> {
     let dir = RunDir::open(&args.dir)?;
     let manifest = dir.read_manifest()?;

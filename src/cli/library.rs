@@ -42,7 +42,7 @@ enum Verb {
         #[arg(long = "tag", value_name = "TAG")]
         tags: Vec<String>,
     },
-    /// Tell all there is to know of one blueprint or kernel.
+    /// Show all that is known of one blueprint or kernel.
     Show {
         #[command(flatten)]
         library: LibraryArg,
@@ -143,7 +143,7 @@ impl LibraryArg {
 }
 
 impl Place {
-    /// Tells the run that its library is another file now.
+    /// Updates the library's digest in the summary of the run that owns it.
     fn was_changed(&self) -> Result<(), Failure> {
         self.owner.as_ref().map_or(Ok(()), seal_library).map_err(Failure::from)
     }

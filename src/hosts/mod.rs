@@ -277,7 +277,7 @@ fn out_of_range(error: GraphError) -> RunError {
 fn check_sites(scenario: &Scenario, program: &Program) -> Result<(), RunError> {
     let sites: Vec<&str> = program.sites.iter().map(|site| site.name.as_str()).collect();
     let policy = &scenario[TAMIYO].policy;
-    if sites.is_empty() && policy != esper_systems::tamiyo::OFF {
+    if sites.is_empty() && !scenario[TAMIYO].is_off() {
         let message = format!("it has no site for policy \"{policy}\" to grow at");
         return Err(unfit(
             "host.file",
@@ -301,7 +301,7 @@ fn check_limits(scenario: &Scenario, program: &Program) -> Result<(), RunError> 
     let limits = &scenario[LIMITS];
     let n_params = program.params_elems();
     if limits.params_max < n_params {
-        // A limit that nobody wrote is none that anybody would look at.
+        // A limit that is not written in the scenario can not be pointed at.
         let is_default = limits.params_max == Limits::default().params_max;
         let key = if is_default { "host" } else { "limits.params_max" };
         let message = format!(

@@ -17,7 +17,7 @@ use esper_nn::{device::DeviceError, suggest};
 use esper_systems::{
     EsperPlugins,
     karn::{Catalogue, KarnExt},
-    tamiyo::{ActivePolicy, OFF},
+    tamiyo::ActivePolicy,
     tolaria::{HostConfigs, host_config},
     urza::{LibraryPlace, UrzaConfig},
 };
@@ -94,7 +94,7 @@ pub(super) fn assemble(
     }
     let sites = site_names(&resolved.groups);
     let plugins = EsperPlugins::new(sites, urza, options.progress);
-    engine.add_plugins(plugins.add(CommandPlugin))?;
+    engine.add_plugin(CommandPlugin)?.add_plugins(plugins)?;
     for extension in options.extensions {
         extension(&mut engine)?;
     }
@@ -120,7 +120,7 @@ fn site_names(groups: &[HostGroup]) -> BTreeMap<HostId, Arc<[String]>> {
 /// Plugins bring families of their own: what is asked of the catalogue is checked when they are there.
 pub(super) fn check_catalogue(scenario: &Scenario, catalogue: &Catalogue) -> Result<(), RunError> {
     let policy = &scenario[TAMIYO].policy;
-    if policy != OFF && catalogue.iter().next().is_none() {
+    if !scenario[TAMIYO].is_off() && catalogue.iter().next().is_none() {
         return Err(RunError::Unfit {
             key: "karn.catalogue".to_owned(),
             message: format!("must name a blueprint for policy \"{policy}\" to choose"),

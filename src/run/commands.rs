@@ -8,7 +8,7 @@ use std::{
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
-    journal::{Event, Journal},
+    journal::{Event, Recorded, RecordedMessage},
     world::plugin::{BuildError, Clock, Engine, Plugin, Tick, TickSystems},
 };
 use esper_systems::oona::SeedCommand;
@@ -30,7 +30,7 @@ pub enum Command {
 pub struct RunHandle(Arc<Mutex<Vec<Command>>>);
 
 impl RunHandle {
-    /// Asks the run for something. After the run has ended nobody reads it.
+    /// Asks the run for something; without effect once the run has ended.
     pub fn send(&self, command: Command) {
         // A list of plain values is sound whatever happened to the thread that held it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(command);
@@ -43,16 +43,22 @@ impl RunHandle {
 }
 
 /// A command from outside reached the run in this tick; a `command_refused` follows where it was refused.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Message, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommandReceived {
     /// What was asked, and of which seed.
     #[serde(flatten)]
     pub command: SeedCommand,
 }
 
-impl CommandReceived {
-    /// The event's `kind`.
-    pub const KIND: &'static str = "command_received";
+impl Recorded for CommandReceived {
+    const KIND: &'static str = "command_received";
+}
+
+impl RecordedMessage for CommandReceived {
+    /// Commands are recorded in the order in which they were given.
+    type Key = ();
+
+    fn key(&self) {}
 }
 
 /// Commands that the next tick takes in.
@@ -75,6 +81,9 @@ impl RecordedCommands {
 }
 
 /// Lets a run take commands from outside.
+///
+/// It is added before Esper's plugins: its event is then the first of a tick, so that a journal that was torn in a tick
+/// and holds what a command did holds the command too.
 pub(super) struct CommandPlugin;
 
 impl Plugin for CommandPlugin {
@@ -84,7 +93,7 @@ impl Plugin for CommandPlugin {
 
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
         engine.world_mut().init_resource::<PendingCommands>();
-        engine.add_saved::<PendingCommands>("commands");
+        engine.add_saved::<PendingCommands>("commands").add_event::<CommandReceived>();
         engine.add_systems(
             Tick,
             pass_on_commands
@@ -105,21 +114,19 @@ fn has_commands(
     !pending.0.is_empty() || recorded.is_some_and(is_repeated)
 }
 
-/// Journals this tick's commands from outside and hands them to Kasmina, behind the policy's.
+/// Records this tick's commands from outside and passes them on, behind the policy's.
 fn pass_on_commands(
     clock: Res<Clock>,
     mut pending: ResMut<PendingCommands>,
     mut recorded: Option<ResMut<RecordedCommands>>,
-    mut journal: ResMut<Journal>,
+    mut received: MessageWriter<CommandReceived>,
     mut commands: MessageWriter<SeedCommand>,
 ) {
     let recorded = recorded.as_mut().and_then(|it| it.0.remove(&clock.0)).unwrap_or_default();
     // A checkpoint may hold commands that the journal beyond it has received: they are the same, and came first.
     let n_repeated = pending.0.len().min(recorded.len());
-    let received = pending.0.drain(..).chain(recorded.into_iter().skip(n_repeated));
-    for command in received {
-        // A journal that can not be written has ended, and Nissa ends the run in this tick.
-        let _ = journal.append(clock.0, CommandReceived::KIND, &CommandReceived { command });
+    for command in pending.0.drain(..).chain(recorded.into_iter().skip(n_repeated)) {
+        received.write(CommandReceived { command });
         commands.write(command);
     }
 }

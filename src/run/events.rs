@@ -1,4 +1,4 @@
-//! Events of a run, handed to whoever subscribed while the run goes.
+//! Events of a run, handed to its subscribers while it goes.
 
 use std::{
     fs::File,

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     RunError,
-    scenario::{self, DATA, ScenarioFile},
+    scenario::{self, DATA, ScenarioFile, Sections},
 };
 
 /// As much of a scenario as is read; the scenario's own limit is below that.
@@ -55,7 +55,16 @@ impl RunFolder {
     ///
     /// Fails when the scenario is not sound, or its data can not be had.
     pub fn options(&self) -> Result<RunOptions, RunError> {
-        let scenario = self.file.resolve(&scenario::sections())?;
+        self.options_with(&scenario::sections())
+    }
+
+    /// As [`RunFolder::options`], for a scenario that has sections of one's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`RunFolder::options`].
+    pub fn options_with(&self, sections: &Sections) -> Result<RunOptions, RunError> {
+        let scenario = self.file.resolve(sections)?;
         let root = self.dir.root();
         Ok(RunOptions::new(scenario).base_dir(root))
     }

@@ -50,7 +50,7 @@ fn build() -> String {
     format!("{profile} {arch}-{os}{commit}")
 }
 
-/// The processor's name where the system tells it, and the vector unit that kernels run on.
+/// The processor's name where the system gives it, and the vector unit that kernels run on.
 fn cpu() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = text

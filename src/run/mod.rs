@@ -57,7 +57,7 @@ use crate::{
 /// scenario[HOST] = scenario::Host::mlp([64, 8, 10]);
 /// let mut run = Run::start(scenario)?;
 /// run.subscribe(|event| {
-///     if let Ok(epoch) = event.to::<EpochEnded>() {
+///     if let Some(epoch) = event.get::<EpochEnded>() {
 ///         println!("tick {}: validation loss {:.3}", event.tick, epoch.val_loss);
 ///     }
 /// })?;
@@ -238,7 +238,7 @@ impl Run {
         match self.tick_to_end() {
             Ok(end) => self.summarize(end, None),
             Err(error) => {
-                // Where even this can not be written, why the run failed is still what is told.
+                // If the summary can not be written either, the first error is the one to return.
                 let _ = self.summarize(RunEnd::Failed, Some(error.to_string()));
                 Err(error)
             }

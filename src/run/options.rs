@@ -10,7 +10,11 @@ use esper_engine::{
     device::Device,
     world::plugin::{BuildError, Engine, Plugin},
 };
-use esper_systems::{karn::BlueprintFamily, nissa::ProgressMode, tamiyo::Policy};
+use esper_systems::{
+    karn::BlueprintFamily,
+    nissa::ProgressMode,
+    tamiyo::{Policy, TamiyoConfig, TamiyoExt},
+};
 
 use super::events::{Event, Subscriber};
 use crate::{
@@ -36,6 +40,8 @@ pub struct RunOptions {
     pub(super) devices: Devices,
     pub(super) progress: ProgressMode,
     pub(super) policy: Option<Box<dyn Policy>>,
+    /// The names of policies of one's own.
+    pub(super) policies: Vec<String>,
     pub(super) families: Vec<Box<dyn BlueprintFamily>>,
     pub(super) preparations: Vec<Extension>,
     pub(super) extensions: Vec<Extension>,
@@ -53,8 +59,8 @@ pub(super) enum Place {
 }
 
 impl RunOptions {
-    /// A run of `scenario`, kept in memory and silent unless told otherwise. One that is not resolved yet is; what is
-    /// wrong with it is said when the run is to begin.
+    /// A run of `scenario`, kept in memory and without output unless set otherwise. One that is not resolved yet is; what is
+    /// wrong with it is reported when the run is to begin.
     pub fn new(scenario: impl TryInto<Resolved, Error: Into<ScenarioError>>) -> Self {
         Self {
             scenario: scenario.try_into().map_err(Into::into),
@@ -65,6 +71,7 @@ impl RunOptions {
             devices: Devices::default(),
             progress: ProgressMode::Quiet,
             policy: None,
+            policies: Vec::new(),
             families: Vec::new(),
             preparations: Vec::new(),
             extensions: Vec::new(),
@@ -126,6 +133,18 @@ impl RunOptions {
     pub fn policy(mut self, policy: impl Policy) -> Self {
         self.policy = Some(Box::new(policy));
         self
+    }
+
+    /// Makes a policy of one's own available: `tamiyo.policy = "<name>"` has `make` make it from Tamiyo's settings.
+    #[must_use]
+    pub fn add_policy<P: Policy>(
+        mut self,
+        name: impl Into<String>,
+        make: impl Fn(&TamiyoConfig) -> P + Send + Sync + 'static,
+    ) -> Self {
+        let name = name.into();
+        self.policies.push(name.clone());
+        self.prepare(move |engine| engine.add_policy(name, make).map(|_| ()))
     }
 
     /// Adds a family of blueprints to Karn's catalogue.

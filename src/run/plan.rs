@@ -10,10 +10,7 @@ use esper_engine::{
     world::plugin::BuildError,
 };
 use esper_nn::contract::Contract;
-use esper_systems::{
-    karn::Catalogue,
-    tamiyo::{BUILT_IN, check_policy_name},
-};
+use esper_systems::{karn::Catalogue, tamiyo::check_policy_name};
 use serde::Serialize;
 
 use super::{
@@ -92,12 +89,9 @@ impl Plan {
         }
         catalogue.select(&scenario[KARN]).map_err(|error| BuildError::plugin("karn", error))?;
         check_catalogue(scenario, &catalogue)?;
-        // What a program of one's own registers is known when its engine is built.
-        if options.policy.is_none()
-            && options.preparations.is_empty()
-            && options.extensions.is_empty()
-        {
-            check_policy_name(&scenario[TAMIYO].policy, BUILT_IN)
+        // A plugin may bring a policy of that name.
+        if options.policy.is_none() && options.extensions.is_empty() {
+            check_policy_name(&scenario[TAMIYO].policy, &options.policies)
                 .map_err(|error| BuildError::plugin("tamiyo", error))?;
         }
         let configs = host_configs(&resolved)?.0;

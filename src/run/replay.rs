@@ -44,7 +44,7 @@ impl Run {
         folder.check_digests(&resolved)?;
         let Record { lines, last_tick, is_complete, recorded } = record;
         let mut run = Self::start_recorded(options, &resolved, recorded)?;
-        // A replay that goes astray may never come to its end; the record's is far enough to see that.
+        // A replay that differs may not end by itself; a difference shows by the end of the record.
         run.stop_at_tick(last_tick);
         let summary = run.finish()?;
         let journal = run.engine().world().resource::<Journal>();

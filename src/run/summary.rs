@@ -71,7 +71,7 @@ impl Run {
     }
 }
 
-/// Has the summary of the run in `dir` name the digest of its library as it is now, which nobody may have open for
+/// Has the summary of the run in `dir` name the digest of its library as it is now, which must not be open for
 /// writing. Without a summary or a library there is nothing to do.
 ///
 /// # Errors

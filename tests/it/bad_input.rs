@@ -74,12 +74,6 @@ fn keys_that_do_not_exist_are_refused_with_the_nearest() {
     refuse_scenario("lr = 0.01", "learning_rate = 0.01", "bad.toml:13:", &["keys of"]);
     refuse_scenario("adamw", "adamm", "bad.toml:13:", &["`adamw`"]);
     refuse_scenario("heuristic", "heuristik", "bad.toml:16:10: tamiyo.policy", &["`heuristic`?"]);
-    refuse_scenario(
-        "heuristic",
-        "graph",
-        "bad.toml:16:10: tamiyo.policy",
-        &["not in this version"],
-    );
 }
 
 #[test]

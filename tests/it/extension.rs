@@ -1,10 +1,7 @@
-//! A stranger's crate can bring its own blueprints, policy, subsystem and systems, with no fork.
+//! A crate of one's own can bring blueprints, policies, subsystems, sections, events, components and systems, with no fork.
 
 use bevy_ecs::prelude::*;
-use esper::{
-    engine::journal::{Recorded, RecordedMessage},
-    prelude::*,
-};
+use esper::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// The example itself: what it shows is what is tested.
@@ -12,9 +9,15 @@ use serde::{Deserialize, Serialize};
 #[path = "../../examples/embedding.rs"]
 mod embedding;
 
-use embedding::{Census, CensusPlugin, FirstFit, SiluMlp, grow};
+use embedding::{
+    Age, CensusPlugin, CensusSettings, FirstFit, SCENARIO, SeedsCounted, SiluMlp, grow, sections,
+    with_ours,
+};
 
-use crate::support::{Family, brief_of};
+use crate::{
+    command::assert_same_run,
+    support::{Family, bits, brief_of},
+};
 
 /// Epochs after which a seed that germinates at once has had its last verdict, and some to spare: 400 steps of
 /// incubation and 400 from graft to verdict at 51 steps an epoch.
@@ -30,32 +33,129 @@ fn scenario() -> Scenario {
     scenario
 }
 
+/// What became of seeds.
+#[derive(Resource, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    n_germinated: u64,
+    n_fossilized: u64,
+    n_removed: u64,
+}
+
+/// Counts what becomes of seeds, in a resource that checkpoints keep.
+struct TallyPlugin;
+
+impl Plugin for TallyPlugin {
+    fn name(&self) -> &'static str {
+        "tally"
+    }
+
+    fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
+        engine.world_mut().init_resource::<Tally>();
+        engine.add_saved::<Tally>("tally");
+        engine.add_systems(Tick, count_changes.in_set(TickSystems::Record));
+        Ok(())
+    }
+}
+
+fn count_changes(mut changes: MessageReader<StageChanged>, mut tally: ResMut<Tally>) {
+    for change in changes.read() {
+        match change.to {
+            Stage::Germinated => tally.n_germinated += 1,
+            Stage::Fossilized => tally.n_fossilized += 1,
+            end if end.is_terminal() => tally.n_removed += 1,
+            _ => {}
+        }
+    }
+}
+
+/// What the example adds, and a tally.
+fn extended(options: RunOptions) -> RunOptions {
+    with_ours(options).plugin(TallyPlugin)
+}
+
+fn embedded() -> RunOptions {
+    extended(RunOptions::new(sections().parse(SCENARIO, "embedding.toml", &[]).expect("sound")))
+}
+
+fn ages(run: &Run) -> Vec<(SeedId, Option<Age>)> {
+    let world = run.engine().world();
+    let seeds = world.resource::<Index<SeedId>>().iter();
+    seeds.map(|(seed, entity)| (seed, world.get::<Age>(entity).copied())).collect()
+}
+
 #[test]
-fn a_program_of_ones_own_brings_blueprint_policy_system_and_subsystem() -> Result<(), RunError> {
-    let grown = grow(EPOCHS)?;
-    let (summary, census) = (&grown.summary, &grown.census);
-
-    assert_eq!(grown.losses.len() as u64, EPOCHS, "the system saw every epoch");
-    assert!(grown.losses[grown.losses.len() - 1] < grown.losses[0], "the host learns");
-    assert_eq!(census.n_germinated, 1, "one site, one blueprint that is tried once: {census:?}");
-    assert_eq!(census.n_fossilized + census.n_removed, 1, "every seed ends: {census:?}");
-    assert_eq!(census.n_germinated, summary.seeds.germinated, "both kept the same count");
-    assert_eq!(census.n_fossilized, summary.seeds.fossilized, "both kept the same count");
-
+fn a_program_of_ones_own_brings_all_that_a_run_is_made_of_and_is_resumed_bit_for_bit()
+-> Result<(), RunError> {
+    let base = tempfile::tempdir().expect("a folder of the test's own");
+    let at = |name: &str| base.path().join(name);
+    let mut whole = Run::start(embedded().folder(at("whole")))?;
+    let counts: &'static std::sync::Mutex<Vec<SeedsCounted>> = Box::leak(Box::default());
+    whole.subscribe(|event| counts.lock().unwrap().extend(event.get::<SeedsCounted>()))?;
+    let summary = whole.finish()?;
+    let tally = whole.engine().world().resource::<Tally>().clone();
+    assert_eq!(tally.n_germinated, 1, "one site, one blueprint that is tried once: {tally:?}");
+    assert_eq!(tally.n_fossilized + tally.n_removed, 1, "every seed ends: {tally:?}");
+    assert_eq!(tally.n_germinated, summary.seeds.germinated, "both kept the same count");
+    assert_eq!(tally.n_fossilized, summary.seeds.fossilized, "both kept the same count");
     // `[8, 24]` and `[24, 8]` with their biases, where it was kept.
     let module = 8 * 24 + 24 + 24 * 8 + 8;
     let grown_by = summary.params_final - summary.params_initial;
-    assert_eq!(grown_by, module * census.n_fossilized, "growth is the modules kept");
+    assert_eq!(grown_by, module * tally.n_fossilized, "growth is the modules kept");
+    let counts = counts.lock().unwrap();
+    assert_eq!(counts.len() as u64, whole.n_ticks() / 20, "every 20 ticks, as the scenario says");
+    assert!(ages(&whole).iter().any(|(_, age)| age.is_some_and(|age| age.0 > 50)));
+
+    let mut stopped = Run::start(embedded().folder(at("stopped")))?;
+    for tick in 0..70 {
+        if tick == 50 {
+            stopped.snapshot()?;
+        }
+        // What is beyond the snapshot is what the resumed run has to do again.
+        stopped.tick()?;
+    }
+    drop(stopped);
+    let folder = RunFolder::open(&at("stopped"))?;
+    let options = || folder.options_with(&sections());
+    let bare = options()?.add_policy("first_fit", |_| FirstFit).blueprint(SiluMlp { hidden: 24 });
+    let Err(error) = Run::resume(&folder, bare) else { panic!("its plugins are missing") };
+    assert!(error.to_string().contains("`census.age`, `tally` was saved"), "{error}");
+
+    let mut resumed = Run::resume(&folder, extended(options()?))?.run;
+    assert!(ages(&resumed).iter().any(|(_, age)| age.is_some_and(|age| age.0 > 40)));
+    assert_eq!(bits(&resumed.finish()?), bits(&summary));
+    assert_eq!(ages(&resumed), ages(&whole));
+    assert_eq!(*resumed.engine().world().resource::<Tally>(), tally);
+    assert_same_run(&at("stopped"), &at("whole"), "resumed");
+
+    let replay = Run::replay(&folder, extended(options()?))?;
+    assert!(replay.is_same && replay.is_complete, "{replay}");
     Ok(())
 }
 
 #[test]
-fn the_same_program_ends_with_the_same_bits() -> Result<(), RunError> {
-    let (once, again) = (grow(4)?, grow(4)?);
-    assert_eq!(once.summary.weights_digest, again.summary.weights_digest);
-    assert_eq!(once.summary.audit_head, again.summary.audit_head);
-    assert_eq!(once.losses, again.losses);
+fn the_example_ends_with_the_same_bits_each_time() -> Result<(), RunError> {
+    let base = tempfile::tempdir().expect("a folder of the test's own");
+    let brief = SCENARIO.replace("epochs = 17", "epochs = 12");
+    assert_ne!(brief, SCENARIO);
+    let once = grow(&brief, &base.path().join("once"))?;
+    let again = grow(&brief, &base.path().join("again"))?;
+    assert_eq!(bits(&once), bits(&again));
     Ok(())
+}
+
+#[test]
+fn a_policy_of_ones_own_is_found_by_name_or_not_at_all() {
+    let parsed = sections().parse(SCENARIO, "embedding.toml", &[]).expect("sound");
+    for refused in [
+        Run::start(RunOptions::new(parsed.clone())).map(|_| ()),
+        Plan::new(RunOptions::new(parsed.clone())).map(|_| ()),
+    ] {
+        let Err(error) = refused else { panic!("nothing registered it") };
+        assert_eq!(error.scenario_key(), Some("tamiyo.policy"), "{error}");
+        assert!(error.to_string().contains("no policy is called `first_fit`"), "{error}");
+    }
+    let named = RunOptions::new(parsed).add_policy("first_fit", |_| FirstFit);
+    assert!(Plan::new(named).is_ok());
 }
 
 #[test]
@@ -66,29 +166,9 @@ fn a_subsystem_that_only_watches_changes_no_bit() -> Result<(), RunError> {
         RunOptions::new(scenario).blueprint(SiluMlp { hidden: 24 }).policy(FirstFit)
     };
     let alone = Run::start(bare())?.finish()?;
-    let watched = Run::start(bare().plugin(CensusPlugin))?.finish()?;
+    let watched = Run::start(bare().plugin(TallyPlugin))?.finish()?;
     assert_eq!(alone.weights_digest, watched.weights_digest);
     assert_eq!(alone.audit_head, watched.audit_head);
-    Ok(())
-}
-
-#[test]
-fn a_policy_of_ones_own_is_named_by_the_scenario() -> Result<(), RunError> {
-    let mut scenario = scenario();
-    scenario[RUN].epochs = 4;
-    let put_in_place = RunOptions::new(scenario.clone()).policy(FirstFit);
-    let expected = Run::start(put_in_place.blueprint(SiluMlp { hidden: 24 }))?.finish()?;
-
-    scenario[TAMIYO].policy = "first_fit".to_owned();
-    let named = || RunOptions::new(scenario.clone()).blueprint(SiluMlp { hidden: 24 });
-    let registered =
-        named().extend(|engine| engine.add_policy("first_fit", |_| FirstFit).map(drop));
-    let summary = Run::start(registered)?.finish()?;
-    assert!(summary.seeds.germinated > 0, "it decided something");
-    assert_eq!(summary.weights_digest, expected.weights_digest);
-
-    let Err(error) = Run::start(named()) else { panic!("nobody has registered it") };
-    assert!(error.to_string().contains("no policy is called `first_fit`"), "{error}");
     Ok(())
 }
 
@@ -123,109 +203,12 @@ fn a_blueprint_of_ones_own_grows_in_every_family_of_hosts() -> Result<(), RunErr
     for family in Family::ALL {
         let mut scenario = brief_of(family);
         scenario[KARN].catalogue = vec!["map".to_owned()];
-        let mut run = Run::start(RunOptions::new(scenario).blueprint(Map).plugin(CensusPlugin))?;
+        let mut run = Run::start(RunOptions::new(scenario).blueprint(Map).plugin(TallyPlugin))?;
         let summary = run.finish()?;
-        let census = run.engine().world().resource::<Census>();
-        assert!(census.n_germinated > 0, "{family:?}: {census:?}");
+        let tally = run.engine().world().resource::<Tally>();
+        assert!(tally.n_germinated > 0, "{family:?}: {tally:?}");
         assert!(summary.flops.seeds > 0, "{family:?}: its module was trained");
     }
-    Ok(())
-}
-
-/// How many ticks a seed has lived: a component of ours on an entity of Esper's.
-#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq)]
-struct Age(u64);
-
-/// A seed is a multiple of 50 ticks old.
-#[derive(Message, Serialize, Clone, Debug)]
-struct Birthday {
-    seed: SeedId,
-    age: u64,
-}
-
-impl Recorded for Birthday {
-    const KIND: &'static str = "birthday";
-}
-
-impl RecordedMessage for Birthday {
-    type Key = SeedId;
-
-    fn key(&self) -> SeedId {
-        self.seed
-    }
-}
-
-struct AgePlugin;
-
-impl Plugin for AgePlugin {
-    fn name(&self) -> &'static str {
-        "age"
-    }
-
-    fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        engine.add_saved_component::<SeedId, Age>("age.of_seed").add_event::<Birthday>();
-        engine.add_systems(Tick, grow_older.in_set(TickSystems::Decide));
-        Ok(())
-    }
-}
-
-fn grow_older(
-    mut seeds: Query<(Entity, &SeedId, Option<&mut Age>)>,
-    mut birthdays: MessageWriter<Birthday>,
-    mut commands: Commands,
-) {
-    for (entity, seed, age) in &mut seeds {
-        let Some(mut age) = age else {
-            commands.entity(entity).insert(Age(1));
-            continue;
-        };
-        age.0 += 1;
-        if age.0.is_multiple_of(50) {
-            birthdays.write(Birthday { seed: *seed, age: age.0 });
-        }
-    }
-}
-
-fn ages(run: &Run) -> Vec<(SeedId, Option<Age>)> {
-    let world = run.engine().world();
-    let seeds = world.resource::<Index<SeedId>>().iter();
-    seeds.map(|(seed, entity)| (seed, world.get::<Age>(entity).copied())).collect()
-}
-
-#[test]
-fn a_component_and_an_event_of_ones_own_survive_a_checkpoint_once_they_are_registered()
--> Result<(), RunError> {
-    let base = tempfile::tempdir().expect("a folder of the test's own");
-    let at = |name: &str| base.path().join(name);
-    let options =
-        |name: &str| RunOptions::new(brief_of(Family::Mlp)).plugin(AgePlugin).folder(at(name));
-    let mut whole = Run::start(options("whole"))?;
-    let expected = whole.finish()?;
-    assert!(ages(&whole).iter().any(|(_, age)| age.is_some_and(|age| age.0 > 50)));
-    let text = std::fs::read_to_string(at("whole/events.jsonl")).expect("it was written");
-    assert!(text.contains(r#""kind":"birthday""#), "it is on record");
-
-    let mut stopped = Run::start(options("stopped"))?;
-    for tick in 0..80 {
-        if tick == 60 {
-            stopped.snapshot()?;
-        }
-        // What is beyond the snapshot is what the resumed run has to do again.
-        stopped.tick()?;
-    }
-    drop(stopped);
-    let folder = RunFolder::open(&at("stopped"))?;
-    let without = Run::resume(&folder, folder.options()?);
-    let Err(error) = without else { panic!("its plugin is missing") };
-    assert!(error.to_string().contains("`age.of_seed` was saved"), "{error}");
-
-    let mut resumed = Run::resume(&folder, folder.options()?.plugin(AgePlugin))?.run;
-    assert!(ages(&resumed).iter().any(|(_, age)| age.is_some_and(|age| age.0 > 40)));
-    let summary = resumed.finish()?;
-    assert_eq!(summary.weights_digest, expected.weights_digest);
-    assert_eq!(ages(&resumed), ages(&whole));
-    let again = std::fs::read_to_string(at("stopped/events.jsonl")).expect("it was written");
-    assert_eq!(again, text);
     Ok(())
 }
 
@@ -238,9 +221,9 @@ fn a_name_that_is_taken_is_refused() {
     assert_eq!(plugin, "census");
 
     /// Calls itself what one of Esper's families is called.
-    struct Impostor;
+    struct SameName;
 
-    impl BlueprintFamily for Impostor {
+    impl BlueprintFamily for SameName {
         fn name(&self) -> &str {
             "low_rank"
         }
@@ -250,8 +233,8 @@ fn a_name_that_is_taken_is_refused() {
         }
     }
 
-    let taken = Run::start(RunOptions::new(scenario()).blueprint(Impostor));
-    let Err(RunError::Build(error)) = taken else { panic!("the impostor is refused") };
+    let taken = Run::start(RunOptions::new(scenario()).blueprint(SameName));
+    let Err(RunError::Build(error)) = taken else { panic!("the second is refused") };
     assert!(error.to_string().contains("low_rank"), "{error}");
 }
 
@@ -264,7 +247,7 @@ fn a_subsystem_without_what_it_needs_is_refused() {
     };
     assert_eq!((plugin, needs), ("census", "oona"));
     assert!(engine.plugins().is_empty(), "what could not be built is not there");
-    assert!(engine.world().get_resource::<Census>().is_none());
+    assert!(engine.world().get_resource::<CensusSettings>().is_none());
 }
 
 /// Ends the run as soon as a host's validation loss is low enough.
@@ -288,96 +271,35 @@ fn a_system_of_ones_own_can_end_the_run() -> Result<(), RunError> {
     Ok(())
 }
 
-/// `[pulse]`: how often a heart beats.
-#[derive(Clone, Debug, PartialEq, Resource)]
-struct Pulse {
-    /// Ticks from one beat to the next, 1 to 1000.
-    every_ticks: u64,
-}
-
-impl Default for Pulse {
-    fn default() -> Self {
-        Self { every_ticks: 10 }
-    }
-}
-
-impl scenario::Section for Pulse {
-    const NAME: &'static str = "pulse";
-
-    fn keys(&mut self, keys: &mut impl scenario::Keys) {
-        keys.key("every_ticks", &mut self.every_ticks, 1..=1000);
-    }
-}
-
-#[derive(Resource, Default)]
-struct Beats(u64);
-
-struct PulsePlugin;
-
-impl Plugin for PulsePlugin {
-    fn name(&self) -> &'static str {
-        "pulse"
-    }
-
-    fn sections(&self, sections: &mut scenario::Sections) {
-        sections.add::<Pulse>();
-    }
-
-    fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        let pulse: Pulse = engine.scenario().or_default();
-        engine.world_mut().insert_resource(pulse);
-        engine.world_mut().init_resource::<Beats>();
-        let beat = |clock: Res<Clock>, pulse: Res<Pulse>, mut beats: ResMut<Beats>| {
-            beats.0 += u64::from(clock.0.is_multiple_of(pulse.every_ticks));
-        };
-        engine.add_systems(Tick, beat.in_set(TickSystems::Record));
-        Ok(())
-    }
-}
-
-const PULSE: &str = "\
-[run]
-epochs = 1
-[data]
-source = \"digits\"
-[host]
-layers = [64, 8, 10]
-[tamiyo]
-policy = \"off\"
-[pulse]
-";
-
 #[test]
-fn a_section_of_ones_own_reads_and_complains_as_espers_do() -> Result<(), RunError> {
-    let mut sections = scenario::sections();
-    PulsePlugin.sections(&mut sections);
-    let set = scenario::Override::parse("pulse.every_ticks=3").expect("it is one");
-    let scenario = sections.parse(PULSE, "a.toml", &[set.clone()])?;
-    let mut run = Run::start(RunOptions::new(scenario).plugin(PulsePlugin))?;
-    run.finish()?;
-    let world = run.engine().world();
-    assert_eq!(world.resource::<Beats>().0, world.resource::<Clock>().0 / 3);
-
+fn a_section_of_ones_own_is_read_and_refused_as_espers_are() {
+    let read = |line: &str| {
+        let text = SCENARIO.replace("census = { every_ticks = 20 }", &format!("[census]\n{line}"));
+        sections().parse(&text, "a.toml", &[])
+    };
+    let settings = read("every_ticks = 3").expect("it is sound").or_default::<CensusSettings>();
+    assert_eq!(settings.every_ticks, 3);
     for (line, wanted) in [
         (
             "every_tick = 3",
-            "a.toml:10:1: pulse.every_tick: there is no such key in `pulse`\n  help: did you mean `every_ticks`?",
+            "a.toml:8:1: census.every_tick: there is no such key in `census`\n  help: did you mean `every_ticks`?",
         ),
         (
             "every_ticks = 0",
-            "a.toml:10:15: pulse.every_ticks: must be 1 to 1000, is 0\n  help: for example `every_ticks = 10`",
+            "a.toml:8:15: census.every_ticks: must be 1 to 10000, is 0\n  help: for example `every_ticks = 100`",
         ),
         (
             "epochs = 3",
-            "a.toml:10:1: pulse.epochs: there is no such key in `pulse`\n  help: `epochs` is a key of `[run]`",
+            "a.toml:8:1: census.epochs: there is no such key in `census`\n  help: `epochs` is a key of `[run]`",
         ),
-        ("[pulze]", "a.toml:10:2: pulze: there is no such section\n  help: did you mean `pulse`?"),
+        (
+            "[cencus]",
+            "a.toml:8:2: cencus: there is no such section\n  help: did you mean `census`?",
+        ),
     ] {
-        let error = sections.parse(&format!("{PULSE}{line}\n"), "a.toml", &[]);
-        let told = error.expect_err(line).to_string();
-        assert!(told.starts_with(wanted), "{line}: {told}");
+        let error = read(line).expect_err(line).to_string();
+        assert!(error.starts_with(wanted), "{line}: {error}");
     }
-    let error = scenario::parse(PULSE, "a.toml", &[set]).expect_err("nobody registered it");
-    assert!(error.to_string().contains("pulse: there is no such section"), "{error}");
-    Ok(())
+    let error = scenario::parse(SCENARIO, "a.toml", &[]).expect_err("nothing registered it");
+    assert!(error.to_string().contains("census: there is no such section"), "{error}");
 }

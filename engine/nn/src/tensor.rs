@@ -29,14 +29,14 @@ pub fn channel_shape(shape: &[usize]) -> ChannelShape {
     }
 }
 
-/// What the 32-bit words of a tensor are.
+/// What the 32-bit words of a buffer or a tensor are.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum DType {
-    /// Numbers.
+    /// IEEE 754 binary32.
     #[default]
     F32,
-    /// Tokens; a workspace of `f32` holds their bit patterns.
+    /// Unsigned integers: tokens, labels, indices. A workspace of `f32` holds their bit patterns.
     U32,
 }
 

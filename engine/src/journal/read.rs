@@ -9,7 +9,9 @@ use std::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use super::{ChainFault, Digest, JournalError, JournalPosition, ScanError, line::Scanner};
+use super::{
+    ChainFault, Digest, JournalError, JournalPosition, Recorded, ScanError, line::Scanner,
+};
 use crate::run_dir::FileError;
 
 /// How much is read at a time.
@@ -34,7 +36,12 @@ pub struct Event {
 }
 
 impl Event {
-    /// The event as the type it was written from.
+    /// The event as an `E`, if it is of that kind; `None` also where its fields are not those of `E`.
+    pub fn get<E: Recorded + DeserializeOwned>(&self) -> Option<E> {
+        (self.kind == E::KIND).then(|| self.to().ok()).flatten()
+    }
+
+    /// The event as the type it was written from, whatever its kind.
     ///
     /// # Errors
     ///

@@ -18,7 +18,7 @@ use esper_nn::{
 };
 use esper_systems::{
     kasmina::{Kasmina, Limits},
-    tamiyo::{self, Tamiyo},
+    tamiyo::Tamiyo,
 };
 
 /// The key of `[host]`.
@@ -149,7 +149,7 @@ pub fn check_sites(scenario: &Scenario, rules: &mut Rules<'_, '_>) {
     {
         let policy = &tamiyo.policy;
         rules.hold(
-            policy == tamiyo::OFF || !host.sites.is_empty(),
+            tamiyo.is_off() || !host.sites.is_empty(),
             &["host.sites", "host.kind", "tamiyo.policy"],
             format!("must name a site for policy \"{policy}\" to grow at"),
             "for example `sites = [\"hidden0\"]`, or `policy = \"off\"`",

@@ -13,18 +13,6 @@ use esper_nn::module::Incubation;
 /// The key of `[tamiyo]`.
 pub const TAMIYO: Key<Tamiyo> = Key::new();
 
-/// The policy that decides nothing: no seed is planted.
-pub const OFF: &str = "off";
-/// The policy of the timetable.
-pub const FIXED: &str = "fixed";
-/// The policy that draws among the legal actions.
-pub const RANDOM: &str = "random";
-/// The policy of plateaus, past verdicts and the ranking of incubating seeds.
-pub const HEURISTIC: &str = "heuristic";
-
-/// The policies that ship with Esper.
-pub const BUILT_IN: [&str; 4] = [FIXED, HEURISTIC, OFF, RANDOM];
-
 /// Who decides, and what a policy plans with.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TamiyoConfig {
@@ -61,7 +49,9 @@ impl TamiyoConfig {
 /// Who decides what grows where, and when.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tamiyo {
-    /// Who decides: the name of a policy that is registered, one of Esper's or of your own. Default `heuristic`.
+    /// Who decides: `off` (nobody, the host trains alone), `fixed` (the timetable), `random` (chance,
+    /// among the legal actions), `heuristic` (plateaus, past verdicts and the ranking of incubating
+    /// seeds), or a policy that a plugin registered. Default `heuristic`.
     pub policy: String,
     /// Share of the run's steps after which seeds germinate, 0 to 1. Default 0.1. A plateau
     /// germinates them sooner.
@@ -82,6 +72,13 @@ pub struct Tamiyo {
     pub action_rate: f64,
     /// What `fixed` does, and when; at most 10,000 entries. Default: nothing.
     pub timetable: Vec<ScheduledAction>,
+}
+
+impl Tamiyo {
+    /// Whether nobody decides, and hosts train alone.
+    pub fn is_off(&self) -> bool {
+        self.policy == "off"
+    }
 }
 
 /// One line of a timetable.
@@ -120,7 +117,9 @@ impl Section for Tamiyo {
 
     fn keys(&mut self, keys: &mut impl Keys) {
         let share = Interval::from(0.0).to(1.0);
-        keys.key("policy", &mut self.policy, Text { example: HEURISTIC, ..LOWERCASE });
+        // Which there are is found out when every plugin has registered its own.
+        let name = Text { example: "heuristic", ..LOWERCASE };
+        keys.key("policy", &mut self.policy, name);
         keys.key("germinate_share", &mut self.germinate_share, share);
         keys.key("germinate_until_share", &mut self.germinate_until_share, share);
         keys.key("plateau_epochs", &mut self.plateau_epochs, Interval::above(0.0).to(1e6));
@@ -130,7 +129,6 @@ impl Section for Tamiyo {
         let timetable = List { len: 0..=10_000, item: (), is_distinct: false };
         keys.key("timetable", &mut self.timetable, timetable);
     }
-
     fn check(&self, rules: &mut Rules<'_, '_>) {
         let (from, until) = (self.germinate_share, self.germinate_until_share);
         rules.hold(
@@ -140,7 +138,7 @@ impl Section for Tamiyo {
             format!("for example `germinate_until_share = {}`", (from + 1.0) / 2.0),
         );
         rules.hold(
-            self.policy != FIXED || !self.timetable.is_empty(),
+            self.policy != "fixed" || !self.timetable.is_empty(),
             &["tamiyo.timetable", "tamiyo.policy"],
             "must say what policy \"fixed\" does".to_owned(),
             "for example `timetable = [{ epoch = 3.0, action = \"germinate\", site = \"hidden0\", \
@@ -203,7 +201,7 @@ impl Table for ScheduledAction {
 impl Default for Tamiyo {
     fn default() -> Self {
         Self {
-            policy: HEURISTIC.to_owned(),
+            policy: "heuristic".to_owned(),
             germinate_share: 0.1,
             germinate_until_share: 1.0 / 3.0,
             plateau_epochs: 2.0,

@@ -16,9 +16,7 @@ mod observation;
 mod policy;
 mod random;
 
-pub use config::{
-    Action, BUILT_IN, FIXED, HEURISTIC, OFF, RANDOM, ScheduledAction, TAMIYO, Tamiyo, TamiyoConfig,
-};
+pub use config::{Action, ScheduledAction, TAMIYO, Tamiyo, TamiyoConfig};
 pub use fixed::Fixed;
 pub use heuristic::Heuristic;
 pub use observation::{Candidate, DormantSeed, Observation};
@@ -57,11 +55,12 @@ impl Plugin for TamiyoPlugin {
     }
 
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
+        let [fixed, heuristic, off, random] = policy::BUILT_IN;
         engine
-            .add_policy(OFF, |_| policy::Off)?
-            .add_policy(FIXED, Fixed::new)?
-            .add_policy(RANDOM, Random::new)?
-            .add_policy(HEURISTIC, Heuristic::new)?;
+            .add_policy(off, |_| policy::Off)?
+            .add_policy(fixed, Fixed::new)?
+            .add_policy(random, Random::new)?
+            .add_policy(heuristic, Heuristic::new)?;
         engine.add_saved_as::<policy::PolicyState>("tamiyo.policy").add_systems(
             Tick,
             (decide::decide, decide::keep_trials).chain().in_set(TickSystems::Decide),

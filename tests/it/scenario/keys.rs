@@ -76,7 +76,7 @@ pub(super) const ROWS: &[Row] = &[
     ("limits.seeds_max", "1024", &["2", "1000000"], &["0", "1", "1000001"]),
     ("limits.hosts_max", "8192", &["2", "65536"], &["0", "1", "65537"]),
     ("limits.events_max", "100000000", &["1000", "1000000000000"], &["999", "1000000000001"]),
-    ("tamiyo.policy", "\"heuristic\"", &["off", "random", "ones_own"], &["Greedy", "fixed", "\"\"", "false"]),
+    ("tamiyo.policy", "\"heuristic\"", &["off", "random", "first_fit"], &["\"\"", "\"a b\"", "fixed", "false"]),
     ("tamiyo.germinate_share", "0.1", &["0", "0.3"], &["-0.1", "0.5", "1.1"]),
     ("tamiyo.germinate_until_share", "0.3333333333333333", &["0.1", "1"], &["0.05", "1.1"]),
     ("tamiyo.plateau_epochs", "2.0", &["0.1", "1e6"], &["0", "1.1e6"]),

@@ -15,6 +15,7 @@ use crate::{
     error::GraphError,
     settings::{Keys, Setting, Value, read_word},
     tensor::{Param, Shape, TensorId},
+    word::Word,
 };
 
 impl OpRule for Activation {
@@ -59,22 +60,11 @@ impl Setting for Activation {
         "\"relu\", \"gelu\", \"gelu_tanh\", \"silu\", \"tanh\" or \"sigmoid\"";
 
     fn read(value: &Value) -> Option<Self> {
-        read_word(value, &Self::ALL, word)
+        read_word(value, <Self as Word>::ALL, Word::word)
     }
 
     fn write(&self) -> String {
-        word(*self).to_owned().write()
-    }
-}
-
-const fn word(activation: Activation) -> &'static str {
-    match activation {
-        Activation::Relu => "relu",
-        Activation::Gelu => "gelu",
-        Activation::GeluTanh => "gelu_tanh",
-        Activation::Silu => "silu",
-        Activation::Tanh => "tanh",
-        Activation::Sigmoid => "sigmoid",
+        self.word().to_owned().write()
     }
 }
 

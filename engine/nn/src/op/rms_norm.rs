@@ -54,7 +54,6 @@ impl OpRule for RmsNorm {
 
     fn lower(&self, node: &Lowered<'_>, lowering: &mut Lowering) -> TensorId {
         let shape = node.channels();
-        lowering.tensor(shape.batch, GradMask::NONE); // HACK
         let rstd = lowering.tensor(shape.batch, GradMask::NONE);
         let (x, y) = (node.inputs[0], lowering.output(node));
         let (weight, eps) = (node.params[0], self.eps);

@@ -1,7 +1,6 @@
 //! Which kernel an instruction of the backward pass is.
 
-use crate::device::pass::ProgramPass;
-use crate::op::Backward;
+use crate::{device::pass::ProgramPass, op::Backward};
 
 impl ProgramPass<'_> {
     /// Runs one instruction.
@@ -34,6 +33,7 @@ impl ProgramPass<'_> {
             Backward::GlobalAvgPool(it) => self.global_avg_pool_grad(it),
             Backward::MeanPositions(it) => self.mean_positions_grad(it),
             Backward::TakeColumns(it) => self.take_columns(it),
+            // What seeds do there, the plan has instructions for.
             Backward::Site(_) => {}
             Backward::Softplus(it) => self.softplus_grad(it),
         }

@@ -3,8 +3,8 @@
 use esper_kernels::cpu;
 
 use super::{DISJOINT, split::by_examples};
-use crate::device::pass::ProgramPass;
 use crate::{
+    device::pass::ProgramPass,
     op::{BatchNormForward, BatchNormGrad},
     tensor::Param,
 };

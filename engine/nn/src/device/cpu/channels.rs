@@ -2,11 +2,13 @@
 
 use esper_kernels::cpu;
 
-use crate::device::pass::ProgramPass;
-use crate::op::{
-    BiasForward, BiasGrad, ChannelMultiplyForward, ChannelMultiplyGrad, ChannelScalesGrad,
-    GateForward, GateGrad, GlobalAvgPoolForward, GlobalAvgPoolGrad, LayerScaleForward,
-    LayerScaleGrad, MeanPositionsForward, MeanPositionsGrad,
+use crate::{
+    device::pass::ProgramPass,
+    op::{
+        BiasForward, BiasGrad, ChannelMultiplyForward, ChannelMultiplyGrad, ChannelScalesGrad,
+        GateForward, GateGrad, GlobalAvgPoolForward, GlobalAvgPoolGrad, LayerScaleForward,
+        LayerScaleGrad, MeanPositionsForward, MeanPositionsGrad,
+    },
 };
 
 impl ProgramPass<'_> {

@@ -3,11 +3,14 @@
 use esper_kernels::cpu;
 
 use super::split::by_examples;
-use crate::device::pass::ProgramPass;
-use crate::op::{
-    ActivationBiasGrad, ActivationForward, ActivationGrad, AddForward, BlendForward, CopyColumns,
-    CopyForward, DropoutForward, DropoutGrad, MultiplyForward, MultiplyGrad, PassGrad,
-    ResidualForward, ScaleForward, ScaleGrad, SoftplusForward, SoftplusGrad, TakeColumns,
+use crate::{
+    device::pass::ProgramPass,
+    op::{
+        ActivationBiasGrad, ActivationForward, ActivationGrad, AddForward, BlendForward,
+        CopyColumns, CopyForward, DropoutForward, DropoutGrad, MultiplyForward, MultiplyGrad,
+        PassGrad, ResidualForward, ScaleForward, ScaleGrad, SoftplusForward, SoftplusGrad,
+        TakeColumns,
+    },
 };
 
 impl ProgramPass<'_> {

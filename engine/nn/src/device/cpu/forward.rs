@@ -1,7 +1,6 @@
 //! Which kernel an instruction of the forward pass is.
 
-use crate::device::pass::ProgramPass;
-use crate::op::Forward;
+use crate::{device::pass::ProgramPass, op::Forward};
 
 impl ProgramPass<'_> {
     /// Runs one instruction and returns how many examples it found classified right.
@@ -33,7 +32,7 @@ impl ProgramPass<'_> {
             Forward::MeanPositions(it) => self.mean_positions(it),
             Forward::CopyColumns(it) => self.copy_columns(it),
             Forward::Copy(it) => self.copy(it),
-            // What modules do at a site is the plan's.
+            // What seeds do there, the plan has instructions for.
             Forward::Site(_) => {}
             Forward::CrossEntropy(it) => return self.cross_entropy(it),
             Forward::MeanSquaredError(it) => self.mean_squared_error(it),

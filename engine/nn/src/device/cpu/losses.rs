@@ -3,9 +3,8 @@
 use esper_kernels::cpu;
 
 use super::DISJOINT;
-use crate::device::pass::ProgramPass;
 use crate::{
-    device::pass::Targets,
+    device::pass::{ProgramPass, Targets},
     op::{CrossEntropy, MeanSquaredError},
 };
 

@@ -3,11 +3,13 @@
 use esper_kernels::cpu;
 
 use super::split::{by_examples, by_outputs};
-use crate::device::pass::ProgramPass;
-use crate::op::{
-    AttentionForward, AttentionGrad, Conv2dForward, Conv2dGradInput, Conv2dGradWeight,
-    EmbeddingForward, EmbeddingGrad, LinearForward, LinearGradInput, LinearGradWeight,
-    PatchesForward, PatchesGrad,
+use crate::{
+    device::pass::ProgramPass,
+    op::{
+        AttentionForward, AttentionGrad, Conv2dForward, Conv2dGradInput, Conv2dGradWeight,
+        EmbeddingForward, EmbeddingGrad, LinearForward, LinearGradInput, LinearGradWeight,
+        PatchesForward, PatchesGrad,
+    },
 };
 
 impl ProgramPass<'_> {

@@ -3,9 +3,12 @@
 use esper_kernels::cpu;
 
 use super::split::by_examples;
-use crate::device::pass::ProgramPass;
-use crate::op::{
-    GroupNormForward, GroupNormGrad, LayerNormForward, LayerNormGrad, RmsNormForward, RmsNormGrad,
+use crate::{
+    device::pass::ProgramPass,
+    op::{
+        GroupNormForward, GroupNormGrad, LayerNormForward, LayerNormGrad, RmsNormForward,
+        RmsNormGrad,
+    },
 };
 
 impl ProgramPass<'_> {

@@ -3,8 +3,10 @@
 use esper_kernels::cpu;
 
 use super::split::by_examples;
-use crate::device::pass::ProgramPass;
-use crate::op::{AvgPool2dForward, AvgPool2dGrad, MaxPool2dForward, MaxPool2dGrad};
+use crate::{
+    device::pass::ProgramPass,
+    op::{AvgPool2dForward, AvgPool2dGrad, MaxPool2dForward, MaxPool2dGrad},
+};
 
 impl ProgramPass<'_> {
     pub(super) fn max_pool2d(&mut self, it: &MaxPool2dForward) {

@@ -3,8 +3,9 @@
 //! A batch is cut into runs of examples, and a weight's gradient into runs of outputs. Every element is computed by
 //! the same chain of operations wherever the cuts fall, so that results have the same bits on any number of threads.
 
-use crate::device::pass::ProgramPass;
 use std::ops::Range;
+
+use crate::device::pass::ProgramPass;
 
 /// Operations that moving a value through memory counts as, where that is what an instruction does.
 const FLOPS_PER_MOVE: u64 = 16;
