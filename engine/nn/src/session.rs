@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    device::{Device, DeviceError, Examples, StepMemory, UnitState},
+    device::{Device, DeviceError, Examples, StepMemory, UnitState, UnitWork},
     module::Composition,
     optim::Optimizer,
     plan::{
@@ -137,8 +137,8 @@ impl Session {
     /// `f32[rows, width]`.
     pub fn set_targets<'t>(&mut self, targets: impl Into<Values<'t>>) {
         match targets.into() {
-            Values::F32(values) => self.device.upload_f32(values, self.memory.values_mut(), 0),
-            Values::U32(labels) => self.device.upload_u32(labels, self.memory.labels_mut(), 0),
+            Values::F32(values) => self.device.upload_f32(values, &mut self.memory.values, 0),
+            Values::U32(labels) => self.device.upload_u32(labels, &mut self.memory.labels, 0),
         }
     }
 
@@ -217,15 +217,19 @@ impl Session {
 
     /// The gradients of the parameters: `f32[params_len_elems]`.
     pub fn gradients(&self) -> Vec<f32> {
-        self.device.to_vec(self.memory.gradients(HOST))
+        self.device.to_vec(&self.work().gradients)
     }
 
     /// The first `rows` examples of tensor `id`: `f32[rows, ..]`.
     pub fn tensor(&self, id: TensorId, rows: usize) -> Vec<f32> {
         let (start, len_elems) = self.place_of(id, rows);
         let mut values = vec![0.0; len_elems];
-        self.device.download_f32(self.memory.workspace(HOST), start, &mut values);
+        self.device.download_f32(&self.work().workspace, start, &mut values);
         values
+    }
+
+    fn work(&self) -> &UnitWork {
+        &self.memory.units[usize::from(HOST)].work
     }
 
     fn place_of(&self, id: TensorId, rows: usize) -> (usize, usize) {
@@ -243,7 +247,8 @@ impl Session {
         let rows = values.len() / self.program().elems(from);
         let (start, len_elems) = self.place_of(from, rows);
         assert_eq!(values.len(), len_elems, "whole examples");
-        self.device.upload_f32(values, self.memory.workspace_mut(HOST), start);
+        let workspace = &mut self.memory.units[usize::from(HOST)].work.workspace;
+        self.device.upload_f32(values, workspace, start);
         let indices = std::mem::take(&mut self.indices);
         let ran = self.run(variant, None, &indices[..rows], 0.0);
         self.indices = indices;

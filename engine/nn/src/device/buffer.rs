@@ -8,7 +8,18 @@ use crate::tensor::DType;
 ///
 /// Only the device that gave it can read or write it; everybody else uses [`upload`](super::Device::upload_f32) and
 /// [`download`](super::Device::download_f32).
-pub struct Buffer(pub(super) Memory);
+pub struct Buffer {
+    owner: Owner,
+    memory: Memory,
+}
+
+/// Which device a buffer is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    Processor,
+    Oracle,
+    Foreign,
+}
 
 /// Where the words lie.
 pub(super) enum Memory {
@@ -37,12 +48,41 @@ pub trait ForeignMemory: Any + Send + Sync {
 impl Buffer {
     /// Wraps memory of a device that keeps its numbers elsewhere.
     pub fn foreign(memory: impl ForeignMemory) -> Self {
-        Self(Memory::Foreign(Box::new(memory)))
+        Self::new(Owner::Foreign, Memory::Foreign(Box::new(memory)))
+    }
+
+    pub(super) fn new(owner: Owner, memory: Memory) -> Self {
+        Self { owner, memory }
+    }
+
+    /// A buffer of `len_elems` zeros in the processor's memory.
+    pub(super) fn zeros(owner: Owner, dtype: DType, len_elems: usize) -> Self {
+        let memory = match dtype {
+            DType::F32 => Memory::F32(vec![0.0; len_elems]),
+            DType::U32 => Memory::U32(vec![0; len_elems]),
+        };
+        Self::new(owner, memory)
+    }
+
+    /// This buffer, if it is `owner`'s.
+    ///
+    /// # Panics
+    ///
+    /// If it is another device's.
+    pub(super) fn of(&self, owner: Owner) -> &Self {
+        assert_eq!(self.owner, owner, "{self:?} is another device's");
+        self
+    }
+
+    /// As [`of`](Self::of), for writing.
+    pub(super) fn of_mut(&mut self, owner: Owner) -> &mut Self {
+        self.of(owner);
+        self
     }
 
     /// The memory given to [`Buffer::foreign`], if it is an `M`.
     pub fn as_foreign<M: ForeignMemory>(&self) -> Option<&M> {
-        match &self.0 {
+        match &self.memory {
             Memory::Foreign(memory) => memory.as_any().downcast_ref(),
             _ => None,
         }
@@ -50,7 +90,7 @@ impl Buffer {
 
     /// The memory given to [`Buffer::foreign`], for writing, if it is an `M`.
     pub fn as_foreign_mut<M: ForeignMemory>(&mut self) -> Option<&mut M> {
-        match &mut self.0 {
+        match &mut self.memory {
             Memory::Foreign(memory) => memory.as_any_mut().downcast_mut(),
             _ => None,
         }
@@ -58,7 +98,7 @@ impl Buffer {
 
     /// Words in it.
     pub fn len_elems(&self) -> usize {
-        match &self.0 {
+        match &self.memory {
             Memory::F32(values) => values.len(),
             Memory::U32(values) => values.len(),
             Memory::SharedF32(values) => values.len(),
@@ -69,7 +109,7 @@ impl Buffer {
 
     /// What they are.
     pub fn dtype(&self) -> DType {
-        match &self.0 {
+        match &self.memory {
             Memory::F32(_) | Memory::SharedF32(_) => DType::F32,
             Memory::U32(_) | Memory::SharedU32(_) => DType::U32,
             Memory::Foreign(memory) => memory.dtype(),
@@ -78,7 +118,7 @@ impl Buffer {
 
     /// The words of a buffer in the processor's memory.
     pub(super) fn f32(&self) -> &[f32] {
-        match &self.0 {
+        match &self.memory {
             Memory::F32(values) => values,
             Memory::SharedF32(values) => values,
             _ => panic!("{self:?} is not f32 in the processor's memory"),
@@ -87,7 +127,7 @@ impl Buffer {
 
     /// The words of a buffer in the processor's memory, for writing.
     pub(super) fn f32_mut(&mut self) -> &mut [f32] {
-        match &mut self.0 {
+        match &mut self.memory {
             Memory::F32(values) => values,
             _ => panic!("the buffer is not writable f32 in the processor's memory"),
         }
@@ -95,7 +135,7 @@ impl Buffer {
 
     /// The integers of a buffer in the processor's memory.
     pub(super) fn u32(&self) -> &[u32] {
-        match &self.0 {
+        match &self.memory {
             Memory::U32(values) => values,
             Memory::SharedU32(values) => values,
             _ => panic!("{self:?} is not u32 in the processor's memory"),
@@ -104,7 +144,7 @@ impl Buffer {
 
     /// The integers of a buffer in the processor's memory, for writing.
     pub(super) fn u32_mut(&mut self) -> &mut [u32] {
-        match &mut self.0 {
+        match &mut self.memory {
             Memory::U32(values) => values,
             _ => panic!("the buffer is not writable u32 in the processor's memory"),
         }
@@ -113,11 +153,6 @@ impl Buffer {
 
 impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = match &self.0 {
-            Memory::F32(_) | Memory::U32(_) => "own",
-            Memory::SharedF32(_) | Memory::SharedU32(_) => "shared",
-            Memory::Foreign(_) => "foreign",
-        };
-        write!(f, "Buffer({:?}[{}], {place})", self.dtype(), self.len_elems())
+        write!(f, "Buffer({:?}[{}] of {:?})", self.dtype(), self.len_elems(), self.owner)
     }
 }

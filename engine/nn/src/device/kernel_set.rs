@@ -2,13 +2,16 @@
 
 use esper_kernels::cpu::{AdamConfig, AugmentShape, SgdConfig};
 
-use super::pass::ProgramPass;
+use super::{buffer::Owner, pass::ProgramPass};
 use crate::op::{Backward, Forward};
 
 /// One implementation of everything a [plan](crate::plan::StepPlan) computes.
 ///
 /// Operands mean what they mean in [`esper_kernels::cpu`].
 pub(super) trait KernelSet: 'static {
+    /// Whose buffers it works on.
+    const OWNER: Owner;
+
     /// Runs one instruction of a forward pass and returns how many labels were said right.
     fn forward(run: &mut ProgramPass<'_>, instr: &Forward) -> usize;
     /// Runs one instruction of a backward pass.

@@ -26,17 +26,17 @@ pub struct UnitState {
 #[derive(Debug)]
 pub struct UnitWork {
     /// `f32[params_len_elems]`.
-    pub(super) gradients: Buffer,
+    pub gradients: Buffer,
     /// `f32[workspace_len_elems(batch_max)]`.
-    pub(super) workspace: Buffer,
+    pub workspace: Buffer,
     /// Room for kernels: `f32[parts_max * scratch_len_elems(batch_max)]`.
-    pub(super) scratch: Buffer,
+    pub scratch: Buffer,
     /// Loss of each example: `f32[batch_max]`.
-    pub(super) losses: Buffer,
+    pub losses: Buffer,
     /// `x + f(x)` of a composition that needs it: `f32[batch_max, site]`, or empty.
-    pub(super) joined: Buffer,
+    pub joined: Buffer,
     /// The host's workspace in a module's shadow pass; empty until it has one.
-    pub(super) shadow: Buffer,
+    pub shadow: Buffer,
 }
 
 /// What was last sampled of a module in a training step.
@@ -66,13 +66,14 @@ pub struct SiteSample {
 pub struct UnitMemory {
     /// What a snapshot keeps.
     pub state: UnitState,
-    pub(super) work: UnitWork,
+    /// What a step begins without.
+    pub work: UnitWork,
     /// Whether every gradient of it has been finite; a module whose were not trains no more.
     pub is_finite: bool,
     /// The last complete sample; `None` before the first.
     pub sample: Option<ModuleSample>,
     /// The sample that this step takes.
-    pub(super) sampling: ModuleSample,
+    pub sampling: ModuleSample,
 }
 
 /// The memory of a plan.
@@ -85,9 +86,9 @@ pub struct StepMemory {
     /// The last sample at each site of the host, where there is one.
     pub site_samples: Vec<Option<SiteSample>>,
     /// Labels of the batch: `u32[batch_max, labels_per_example]`.
-    pub(super) labels: Buffer,
+    pub labels: Buffer,
     /// Values to predict: `f32[batch_max, width]`.
-    pub(super) values: Buffer,
+    pub values: Buffer,
 }
 
 impl UnitState {
@@ -269,30 +270,5 @@ impl StepMemory {
     /// Loss of each example of the last batch: `f32[batch_max]`, of which the first are this batch's.
     pub fn losses(&self) -> &Buffer {
         &self.units[0].work.losses
-    }
-
-    /// Labels of the batch: `u32[batch_max, labels_per_example]`.
-    pub fn labels_mut(&mut self) -> &mut Buffer {
-        &mut self.labels
-    }
-
-    /// Values to predict: `f32[batch_max, width]`.
-    pub fn values_mut(&mut self) -> &mut Buffer {
-        &mut self.values
-    }
-
-    /// The gradients of a network's parameters: `f32[params_len_elems]`.
-    pub fn gradients(&self, unit: UnitIndex) -> &Buffer {
-        &self.units[usize::from(unit)].work.gradients
-    }
-
-    /// The activations of a network: `f32[workspace_len_elems(batch_max)]`.
-    pub fn workspace(&self, unit: UnitIndex) -> &Buffer {
-        &self.units[usize::from(unit)].work.workspace
-    }
-
-    /// The activations of a network, for writing.
-    pub fn workspace_mut(&mut self, unit: UnitIndex) -> &mut Buffer {
-        &mut self.units[usize::from(unit)].work.workspace
     }
 }

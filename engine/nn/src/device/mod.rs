@@ -10,11 +10,13 @@
 //! [`StepPlan`](crate::plan::StepPlan) (the enums are exhaustive, so the compiler lists what is missing), and hold it to [`conformance::check`].
 
 mod buffer;
+pub mod conformance;
 mod cpu;
 mod error;
 mod examples;
 mod kernel_set;
 mod memory;
+mod oracle;
 mod pass;
 mod run;
 
@@ -23,6 +25,7 @@ pub use cpu::Cpu;
 pub use error::DeviceError;
 pub use examples::{ExampleFeatures, ExampleTargets, Examples};
 pub use memory::{ModuleSample, SiteSample, StepMemory, UnitMemory, UnitState, UnitWork};
+pub use oracle::Oracle;
 
 use std::sync::Arc;
 
@@ -30,7 +33,7 @@ use crate::{
     plan::{StepArgs, StepOutcome, StepPlan, Variant},
     tensor::DType,
 };
-use buffer::Memory;
+use buffer::{Memory, Owner};
 
 /// Memory, and something that runs plans on it.
 ///
@@ -69,10 +72,7 @@ pub trait Device: Send + Sync + 'static {
     ///
     /// Fails when there is no room.
     fn alloc(&self, dtype: DType, len_elems: usize) -> Result<Buffer, DeviceError> {
-        Ok(Buffer(match dtype {
-            DType::F32 => Memory::F32(vec![0.0; len_elems]),
-            DType::U32 => Memory::U32(vec![0; len_elems]),
-        }))
+        Ok(Buffer::zeros(Owner::Processor, dtype, len_elems))
     }
 
     /// Puts values that nobody changes on the device; the processor's memory is shared and not copied.
@@ -81,7 +81,7 @@ pub trait Device: Send + Sync + 'static {
     ///
     /// Fails when there is no room.
     fn share_f32(&self, values: Arc<[f32]>) -> Result<Buffer, DeviceError> {
-        Ok(Buffer(Memory::SharedF32(values)))
+        Ok(Buffer::new(Owner::Processor, Memory::SharedF32(values)))
     }
 
     /// As [`share_f32`](Device::share_f32), for integers.
@@ -90,28 +90,28 @@ pub trait Device: Send + Sync + 'static {
     ///
     /// Fails when there is no room.
     fn share_u32(&self, values: Arc<[u32]>) -> Result<Buffer, DeviceError> {
-        Ok(Buffer(Memory::SharedU32(values)))
+        Ok(Buffer::new(Owner::Processor, Memory::SharedU32(values)))
     }
 
     /// Writes `values` into `buffer` from element `at` on.
     fn upload_f32(&self, values: &[f32], buffer: &mut Buffer, at: usize) {
-        buffer.f32_mut()[at..at + values.len()].copy_from_slice(values);
+        buffer.of_mut(Owner::Processor).f32_mut()[at..at + values.len()].copy_from_slice(values);
     }
 
     /// As [`upload_f32`](Device::upload_f32), for integers.
     fn upload_u32(&self, values: &[u32], buffer: &mut Buffer, at: usize) {
-        buffer.u32_mut()[at..at + values.len()].copy_from_slice(values);
+        buffer.of_mut(Owner::Processor).u32_mut()[at..at + values.len()].copy_from_slice(values);
     }
 
     /// Reads `buffer` from element `at` on into `values`.
     fn download_f32(&self, buffer: &Buffer, at: usize, values: &mut [f32]) {
-        values.copy_from_slice(&buffer.f32()[at..at + values.len()]);
+        values.copy_from_slice(&buffer.of(Owner::Processor).f32()[at..at + values.len()]);
     }
 
     /// Copies `len_elems` values of `from` into `to`.
     fn copy(&self, from: &Buffer, from_at: usize, to: &mut Buffer, to_at: usize, len_elems: usize) {
-        let from = &from.f32()[from_at..from_at + len_elems];
-        to.f32_mut()[to_at..to_at + len_elems].copy_from_slice(from);
+        let from = &from.of(Owner::Processor).f32()[from_at..from_at + len_elems];
+        to.of_mut(Owner::Processor).f32_mut()[to_at..to_at + len_elems].copy_from_slice(from);
     }
 
     /// A copy of `buffer` of its own.

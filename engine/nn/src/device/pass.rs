@@ -61,6 +61,23 @@ pub(super) struct ProgramPass<'a> {
     pub tensors: Tensors<'a>,
 }
 
+impl ProgramPass<'_> {
+    /// Where this pass's examples of tensor `id` lie in the workspace.
+    pub(super) fn range(&self, id: TensorId) -> Range<usize> {
+        range_of(self.program, id, self.tensors.batch_max, self.pass.rows)
+    }
+
+    /// Values of tensor `id` an example.
+    pub(super) fn width(&self, id: TensorId) -> usize {
+        self.program.elems(id)
+    }
+
+    /// Key of the stream that the dropout of that salt draws from.
+    pub(super) fn dropout_key(&self, salt: u64) -> u64 {
+        self.pass.dropout_key ^ salt.wrapping_mul(esper_kernels::random::GAMMA)
+    }
+}
+
 /// Where the first `rows` examples of tensor `id` lie in a workspace for `batch_max`.
 pub(super) fn range_of(
     program: &Program,

@@ -28,6 +28,7 @@ pub(super) fn run<K: KernelSet>(
     examples: Option<&Examples>,
     args: &StepArgs<'_>,
 ) -> StepOutcome {
+    memory.labels.of(K::OWNER);
     let rows = args.batch.indices.len();
     let outcome = StepOutcome::default();
     let mut run = PlanRun { plan, variant, memory, examples, args, rows, outcome };

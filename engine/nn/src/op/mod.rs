@@ -381,6 +381,14 @@ macro_rules! instructions {
         })+
 
         impl $name {
+            /// What each is called.
+            pub const NAMES: &[&str] = &[$(stringify!($variant)),+];
+
+            /// What this one is called.
+            pub const fn name(&self) -> &'static str {
+                match self { $(Self::$variant(_) => stringify!($variant),)+ }
+            }
+
             /// Every tensor it touches.
             pub fn tensors(&self) -> Vec<TensorId> {
                 match self { $(Self::$variant(instr) => instr.tensors(),)+ }

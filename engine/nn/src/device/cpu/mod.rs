@@ -11,15 +11,11 @@ mod norm;
 mod pool;
 mod split;
 
-use std::ops::Range;
-
 use esper_kernels::cpu::{self, AdamConfig, AugmentShape, SgdConfig};
 
 use super::{
-    Device, DeviceError, Examples, StepMemory,
-    kernel_set::KernelSet,
-    pass::{ProgramPass, range_of},
-    run,
+    Device, DeviceError, Examples, StepMemory, buffer::Owner, kernel_set::KernelSet,
+    pass::ProgramPass, run,
 };
 use crate::{
     op::{Backward, Forward},
@@ -58,6 +54,8 @@ impl Device for Cpu {
 struct CpuKernels;
 
 impl KernelSet for CpuKernels {
+    const OWNER: Owner = Owner::Processor;
+
     fn forward(run: &mut ProgramPass<'_>, instr: &Forward) -> usize {
         run.forward(instr)
     }
@@ -150,14 +148,6 @@ impl KernelSet for CpuKernels {
 const DISJOINT: &str = "the plan gives live tensors memory of their own";
 
 impl ProgramPass<'_> {
-    fn range(&self, id: TensorId) -> Range<usize> {
-        range_of(self.program, id, self.tensors.batch_max, self.pass.rows)
-    }
-
-    fn width(&self, id: TensorId) -> usize {
-        self.program.elems(id)
-    }
-
     /// The tensors `ids`, all distinct, for reading and writing.
     fn get<const N: usize>(&mut self, ids: [TensorId; N]) -> [&mut [f32]; N] {
         let ranges = ids.map(|id| self.range(id));
@@ -195,9 +185,5 @@ impl ProgramPass<'_> {
         let tensors = self.tensors.workspace.get_disjoint_mut(ranges).expect(DISJOINT);
         let gradients = self.tensors.gradients.get_disjoint_mut(params.map(Param::range));
         (tensors, gradients.expect(DISJOINT))
-    }
-
-    fn dropout_key(&self, salt: u64) -> u64 {
-        self.pass.dropout_key ^ salt.wrapping_mul(esper_kernels::random::GAMMA)
     }
 }
