@@ -1,22 +1,20 @@
 //! A seed's facts, and the one function that changes its stage.
 
 use bevy_ecs::{prelude::*, query::QueryData, system::SystemParam};
-use esper_engine::{
-    runtime::ModuleMode,
-    world::{
-        blueprint::Blueprint,
-        components::{
-            Active, Alpha, Blend, Embargo, NonFinite, SeedModule, SeedOf, StageClock, Telemetry,
-            Withdrawing,
-        },
-        gate::{GateEvidence, GateState, GateVerdict},
-        hosts::HostsMut,
-        ids::{BlueprintId, Index, SeedId, SiteId},
-        plugin::Clock,
-        stage::Stage,
-        trials::TrialHistory,
+use esper_engine::world::{
+    blueprint::Blueprint,
+    components::{
+        Active, Alpha, Blend, Embargo, NonFinite, SeedModule, SeedOf, StageClock, Telemetry,
+        Withdrawing,
     },
+    gate::{GateEvidence, GateState, GateVerdict},
+    hosts::HostsMut,
+    ids::{BlueprintId, Index, SeedId, SiteId},
+    plugin::{Clock, RunStatus},
+    stage::Stage,
+    trials::TrialHistory,
 };
+use esper_nn::device::DeviceError;
 
 use super::config::KasminaConfig;
 use crate::oona::{GateJudged, StageChanged};
@@ -191,8 +189,7 @@ impl Lifecycle<'_, '_> {
         seed.blend = Some(blend);
         self.commands.entity(seed.entity).insert(blend);
         let Blend { ramp, trains } = blend;
-        let mode = ModuleMode::Blended { ramp, trains };
-        let is_bound = self.hosts.runtime_mut(seed.host).set_mode(seed.id, mode);
+        let is_bound = self.hosts.runtime_mut(seed.host).set_blend(seed.id, ramp, trains);
         assert!(is_bound, "a seed is bound before it is grafted");
     }
 
@@ -207,6 +204,11 @@ impl Lifecycle<'_, '_> {
         for entity in self.hosts.with_twin(seed.host) {
             self.hosts.runtime_mut(entity).unbind(seed.id);
         }
+    }
+
+    /// Ends the run: a device has failed.
+    pub fn fail_run(&mut self, error: &DeviceError) {
+        RunStatus::fail_later(&mut self.commands, error.to_string());
     }
 
     /// The steps that the seed's host has taken.
