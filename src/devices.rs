@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bevy_ecs::prelude::*;
 use esper_nn::{
-    device::{Cpu, Device},
+    device::{Cpu, Device, Oracle},
     suggest,
 };
 
@@ -15,10 +15,11 @@ use crate::RunError;
 pub struct Devices(BTreeMap<String, Arc<dyn Device>>);
 
 impl Default for Devices {
-    /// The devices that are always present: `cpu`.
+    /// The devices that are always present: `cpu`, and `oracle`, which computes in plain loops.
     fn default() -> Self {
         let mut devices = Self(BTreeMap::new());
         devices.add(Arc::new(Cpu));
+        devices.add(Arc::new(Oracle));
         devices
     }
 }

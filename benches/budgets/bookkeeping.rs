@@ -63,8 +63,8 @@ fn digits() -> Scenario {
 
 /// What a tick does to a host: its steps, and a validation if they ended an epoch.
 fn train(host: &mut HostRuntime, steps_per_tick: u64) {
-    host.advance(steps_per_tick);
-    if host.steps_in_tick > 0 && host.is_at_epoch_end() {
+    let advanced = host.advance(steps_per_tick);
+    if advanced.n_steps > 0 && host.is_at_epoch_end() {
         host.evaluate(Split::Validation, FlopsAccount::Validation, None, None).expect("no fault");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use esper::{
     engine::{
         ids::SeedId,
-        runtime::{BoundModule, HostRuntime, ModuleMode, Ramp},
+        runtime::{HostRuntime, NewModule, Ramp},
     },
     nn::{
         graph::NetworkGraph,
@@ -27,7 +27,8 @@ pub fn plant(host: &mut HostRuntime, site: usize, module: &NetworkGraph, incubat
 /// Binds a seed of `program` at birth.
 pub fn bind(host: &mut HostRuntime, site: usize, program: &Arc<Program>, incubation: Incubation) {
     let params = host.draw_module_params(SEED, program);
-    let module = BoundModule::at_birth(SEED, site as u16, incubation, true, host.state.step);
+    let (site, birth_step) = (site as u16, host.state.step);
+    let module = NewModule { seed: SEED, site, incubation, is_trainable: true, birth_step };
     host.bind(module, program.clone(), &params).expect("there is room");
 }
 
@@ -35,7 +36,7 @@ pub fn bind(host: &mut HostRuntime, site: usize, program: &Arc<Program>, incubat
 pub fn graft(host: &mut HostRuntime) {
     let start_step = host.state.step;
     let ramp = Ramp { start_step, n_steps: 1 << 40, from: 0.5, to: 1.0, curve: Curve::Linear };
-    assert!(host.set_mode(SEED, ModuleMode::Blended { ramp, trains: true }));
+    assert!(host.set_blend(SEED, ramp, true));
 }
 
 /// Takes `n_steps` steps.

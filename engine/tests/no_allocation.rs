@@ -10,7 +10,7 @@ use std::{
 use esper_data::{DataConfig, DeviceData, load};
 use esper_engine::{
     ids::SeedId,
-    runtime::{BoundModule, HostConfig, HostRuntime, ModuleMode, Ramp},
+    runtime::{HostConfig, HostRuntime, NewModule, Ramp},
 };
 use esper_kernels::cpu::Activation;
 use esper_nn::{
@@ -97,7 +97,8 @@ fn bind(host: &mut HostRuntime, id: u64, incubation: Incubation) {
     module.add("down", Linear { outputs: 8, bias: true, init: Init::ZERO }, &[h]).unwrap();
     let program = Arc::new(Program::compile(&module, CompileOptions::MODULE).unwrap());
     let params = host.draw_module_params(SeedId(id), &program);
-    let module = BoundModule::at_birth(SeedId(id), 1, incubation, true, host.state.step);
+    let (seed, birth_step) = (SeedId(id), host.state.step);
+    let module = NewModule { seed, site: 1, incubation, is_trainable: true, birth_step };
     host.bind(module, program, &params).unwrap();
 }
 
@@ -115,7 +116,7 @@ fn a_step_allocates_nothing_with_or_without_seeds() {
 
     let start_step = host.state.step;
     let ramp = Ramp { start_step, n_steps: 50, from: 0.0, to: 1.0, curve: Curve::Cosine };
-    assert!(host.set_mode(SeedId(1), ModuleMode::Blended { ramp, trains: true }));
+    assert!(host.set_blend(SeedId(1), ramp, true));
     (0..60).for_each(|_| host.step().unwrap());
     assert_eq!(allocations(|| (0..120).for_each(|_| host.step().unwrap())), 0, "grafted");
     assert!(0 < allocations(|| drop(std::hint::black_box(vec![0_u8; 16]))), "the counter counts");

@@ -19,3 +19,4 @@ mod run;
 mod scenario;
 mod support;
 mod tidy;
+mod training;

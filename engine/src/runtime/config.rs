@@ -14,9 +14,9 @@ pub struct HostConfig {
     pub run_seed: u64,
     /// Which of the run's random streams are this host's; a twin keeps its host's.
     pub stream: u64,
-    /// Examples a step.
+    /// Examples a step, and room for no more; a host's `DataView` may ask for fewer.
     pub batch: usize,
-    /// Optimizer, schedule, clipping.
+    /// Optimizer, schedule and clipping at birth; a host's `TrainPlan` says what holds later.
     pub train: Train,
     /// Steps of an epoch.
     pub steps_per_epoch: u64,

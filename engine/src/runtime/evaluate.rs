@@ -48,23 +48,12 @@ impl HostRuntime {
     ///
     /// # Errors
     ///
-    /// Fails when the device does; the error is kept in [`HostRuntime::device_error`] too.
+    /// Fails when the device does.
     ///
     /// # Panics
     ///
     /// If the module that is tried is not bound.
     pub fn evaluate(
-        &mut self,
-        split: Split,
-        account: FlopsAccount,
-        tried: Option<(SeedId, f32)>,
-        losses: Option<&mut Vec<f32>>,
-    ) -> Result<Evaluation, DeviceError> {
-        let found = self.try_evaluate(split, account, tried, losses);
-        self.noting(found)
-    }
-
-    fn try_evaluate(
         &mut self,
         split: Split,
         account: FlopsAccount,

@@ -7,14 +7,14 @@ use esper_nn::{
     device::{DeviceError, SiteSample, UnitState},
     graph::NetworkGraph,
     module::Incubation,
-    plan::{HOST, UnitIndex},
+    plan::{BindingMode, HOST, UnitIndex},
     program::Program,
 };
 
 use super::{
     flops::Flops,
     host::{HostRuntime, planned_host},
-    module::{BoundModule, ModuleMode},
+    module::ModuleRecord,
     progress::Progress,
 };
 use crate::ids::SeedId;
@@ -37,11 +37,19 @@ pub struct HostSnapshot {
 
 /// A module as it was.
 pub struct ModuleSnapshot {
-    /// What is known of it.
-    pub module: BoundModule,
+    pub(super) record: ModuleRecord,
     /// The module, compiled.
     pub program: Arc<Program>,
     pub(super) numbers: UnitState,
+}
+
+impl HostSnapshot {
+    /// The seeds whose modules were part of the forward pass, in order.
+    pub fn blended(&self) -> impl Iterator<Item = SeedId> + '_ {
+        let records = self.modules.iter().map(|it| &it.record);
+        let blended = records.filter(|it| it.binding.mode == BindingMode::Blended);
+        blended.map(|record| record.module.seed)
+    }
 }
 
 impl HostRuntime {
@@ -67,13 +75,14 @@ impl HostRuntime {
         let numbers = self.numbers().duplicate(device)?;
         let (config, graph) = (self.config.clone(), self.graph.clone());
         let (program, state) = (self.program().clone(), self.state.clone());
-        let mut copy = Self::from_state(config, graph, program, state, numbers)?;
-        for (place, module) in self.modules.iter().enumerate() {
+        let (train, order) = (self.train.clone(), self.order.clone());
+        let mut copy = Self::assemble(config, train, (graph, program), state, numbers, order)?;
+        copy.view = self.view;
+        for place in 0..self.modules.len() {
             let program = self.plan.units()[place + 1].program.clone();
             let numbers = self.memory.units[place + 1].state.duplicate(device)?;
-            copy.bind_state(module.clone(), program, numbers)?;
+            copy.bind_state(self.record_of(place), program, numbers)?;
         }
-        copy.order = self.order.clone();
         copy.memory.site_samples.clone_from(&self.memory.site_samples);
         copy.plan.set_sampled_sites(self.plan.sampled_sites());
         Ok(copy)
@@ -98,12 +107,12 @@ impl HostRuntime {
     }
 
     fn module_snapshots(&self) -> Result<Vec<ModuleSnapshot>, DeviceError> {
-        let snapshot = |(place, module): (usize, &BoundModule)| {
+        let snapshot = |place: usize| {
             let numbers = self.memory.units[place + 1].state.duplicate(&*self.config.device)?;
             let program = self.plan.units()[place + 1].program.clone();
-            Ok(ModuleSnapshot { module: module.clone(), program, numbers })
+            Ok(ModuleSnapshot { record: self.record_of(place), program, numbers })
         };
-        self.modules.iter().enumerate().map(snapshot).collect()
+        (0..self.modules.len()).map(snapshot).collect()
     }
 
     /// Brings `snapshot` up to this host, in the snapshot's memory where it is as large.
@@ -123,8 +132,8 @@ impl HostRuntime {
         Ok(())
     }
 
-    /// Goes back to `snapshot`, bit for bit. Gradients, workspaces and faults stay: they carry nothing from one step to
-    /// the next.
+    /// Goes back to `snapshot`, bit for bit. Gradients and workspaces stay: they carry nothing from one step to the next.
+    /// What the host is trained by and on stays as it is now.
     ///
     /// # Errors
     ///
@@ -142,11 +151,12 @@ impl HostRuntime {
         }
         self.plan.set_sampled_sites(snapshot.sampled_sites);
         self.memory.site_samples.clone_from(&snapshot.site_samples);
-        for ModuleSnapshot { module, program, numbers } in &snapshot.modules {
-            self.bind_state(module.clone(), program.clone(), numbers.duplicate(&*device)?)?;
+        for ModuleSnapshot { record, program, numbers } in &snapshot.modules {
+            self.bind_state(record.clone(), program.clone(), numbers.duplicate(&*device)?)?;
         }
         move_order(&mut self.order, &snapshot.order, &snapshot.state);
-        Ok(())
+        self.fit_order();
+        self.fit_moments()
     }
 
     /// Shares the network of `other` where it is the same: what is told apart by its address is then one.
@@ -171,7 +181,8 @@ impl HostRuntime {
         self.memory.units[usize::from(HOST)].make_room(&*device, &host, &self.plan.settings)?;
         self.plan.set_host(host);
         for place in 0..self.modules.len() {
-            if self.modules[place].mode == ModuleMode::Incubating(Incubation::Shadow) {
+            let mode = self.plan.bindings()[place].mode;
+            if mode == BindingMode::Incubating(Incubation::Shadow) {
                 self.memory.make_shadow_room(&*device, place as UnitIndex + 1)?;
             }
         }

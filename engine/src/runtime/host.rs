@@ -17,10 +17,10 @@ use esper_nn::{
 
 use super::{
     config::HostConfig,
-    evaluate::Evaluation,
     module::BoundModule,
     progress::{GroupSchedule, ParamGroup, Progress},
     schedule::{learning_rate, seed_learning_rate},
+    training::{DataView, TrainPlan},
 };
 
 /// A host ready to step.
@@ -31,14 +31,8 @@ pub struct HostRuntime {
     pub graph: Arc<NetworkGraph>,
     /// How far it has come.
     pub state: Progress,
-    /// What the last validation found.
-    pub last_validation: Option<Evaluation>,
-    /// Steps it took in this tick.
-    pub steps_in_tick: u64,
-    /// What stopped it, until Tolaria has decided what follows.
-    pub fault: Option<Fault>,
-    /// Why its device failed, once it has: the host takes no further step, and the run ends.
-    pub device_error: Option<DeviceError>,
+    pub(super) train: TrainPlan,
+    pub(super) view: DataView,
     pub(super) modules: Vec<BoundModule>,
     pub(super) plan: StepPlan,
     pub(super) memory: StepMemory,
@@ -63,6 +57,15 @@ impl From<Fault> for StepError {
     }
 }
 
+/// What some steps of a host in a row came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Advanced {
+    /// Steps that were taken.
+    pub n_steps: u64,
+    /// What stopped them.
+    pub error: Option<StepError>,
+}
+
 /// Room for what a step is given: nothing is allocated in it.
 #[derive(Default)]
 pub(super) struct ArgsRoom {
@@ -85,31 +88,24 @@ impl HostRuntime {
         let params = program.draw_params(config.run_seed, Purpose::HostInit, config.stream);
         let has_second = config.train.optimizer.has_second_moment();
         let numbers = UnitState::at_birth(&*config.device, &program, &params, has_second)?;
-        Self::from_state(config, graph, program, Progress::at_birth(), numbers)
+        let order = Order::new(config.run_seed, config.stream, config.data.train.len());
+        let train = TrainPlan(config.train.clone());
+        Self::assemble(config, train, (graph, program), Progress::at_birth(), numbers, order)
     }
 
-    /// A host without modules that has come as far as `state`, with these numbers.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the device has no room.
-    ///
-    /// # Panics
-    ///
-    /// If the numbers are not the program's, or the cursor is not the data set's.
-    pub fn from_state(
+    /// A host without modules that has come as far as `state`, with the numbers of `numbers`, which are the program's.
+    pub(super) fn assemble(
         config: Arc<HostConfig>,
-        graph: Arc<NetworkGraph>,
-        program: Arc<Program>,
+        train: TrainPlan,
+        (graph, program): (Arc<NetworkGraph>, Arc<Program>),
         state: Progress,
         numbers: UnitState,
+        order: Order,
     ) -> Result<Self, DeviceError> {
-        let mut order = Order::new(config.run_seed, config.stream, config.data.train.len());
-        order.reseek(state.epoch, state.position).expect("the cursor is the data set's");
-        let settings = config.step_settings();
+        let settings = step_settings(&config, &train);
         let host = planned_host(&config, program, &state.groups);
-        let train = &config.on_device.train;
-        let targets = [train.labels_per_example(), train.values_per_example()];
+        let examples = &config.on_device.train;
+        let targets = [examples.labels_per_example(), examples.values_per_example()];
         let memory = StepMemory::new(&*config.device, &host, &settings, numbers, targets)?;
         let plan = StepPlan::new(host, settings);
         config.device.prepare(&plan)?;
@@ -117,10 +113,8 @@ impl HostRuntime {
             config,
             graph,
             state,
-            last_validation: None,
-            steps_in_tick: 0,
-            fault: None,
-            device_error: None,
+            train,
+            view: DataView::default(),
             modules: Vec::new(),
             plan,
             memory,
@@ -169,41 +163,31 @@ impl HostRuntime {
         self.memory.site_samples[usize::from(site)]
     }
 
-    /// Takes up to `n_steps` steps, fewer where the run ends, an epoch ends or a fault strikes.
-    pub fn advance(&mut self, n_steps: u64) {
-        self.steps_in_tick = 0;
-        let is_well = |host: &Self| host.fault.is_none() && host.device_error.is_none();
-        while self.steps_in_tick < n_steps && !self.is_done() && is_well(self) {
+    /// Takes up to `steps_max` steps, fewer where the run ends, an epoch ends or a step fails.
+    pub fn advance(&mut self, steps_max: u64) -> Advanced {
+        let mut advanced = Advanced::default();
+        while advanced.n_steps < steps_max && !self.is_done() && advanced.error.is_none() {
             match self.step() {
-                Ok(()) => self.steps_in_tick += 1,
-                Err(StepError::Fault(_)) => {}
-                Err(StepError::Device(error)) => self.device_error = Some(error),
+                Ok(()) => advanced.n_steps += 1,
+                Err(error) => advanced.error = Some(error),
             }
             if self.is_at_epoch_end() {
                 break;
             }
         }
-    }
-
-    /// Keeps an error of the device, which ends the run.
-    pub fn noting<T>(&mut self, result: Result<T, DeviceError>) -> Result<T, DeviceError> {
-        if let Err(error) = &result {
-            self.device_error = Some(error.clone());
-        }
-        result
+        advanced
     }
 
     /// Takes one optimizer step. Nothing is allocated.
     ///
     /// # Errors
     ///
-    /// Returns the fault that stopped it before the update, which is kept in [`HostRuntime::fault`] too, or why the
-    /// device failed.
+    /// Returns the fault that stopped it before the update, or why the device failed.
     pub fn step(&mut self) -> Result<(), StepError> {
         if self.is_at_epoch_end() || self.state.step == 0 {
             self.state.begin_epoch();
         }
-        let rows = self.order.next_batch(self.config.batch).len();
+        let rows = self.order.next_batch(self.view.batch(&self.config)).len();
         (self.state.epoch, self.state.position) = (self.order.epoch(), self.order.position());
         let is_sampled = self.state.step.is_multiple_of(self.config.telemetry_every_steps);
         let variant = if is_sampled { Variant::TrainSampled } else { Variant::Train };
@@ -227,39 +211,21 @@ impl HostRuntime {
         self.state.monitor = self.memory.monitor;
         let flops = self.plan.list(variant).flops;
         if let Some(fault) = outcome.fault {
-            self.fault = Some(fault);
             self.state.flops.host += flops.host_per_example * rows as u64;
             self.state.flops.seeds += flops.modules_per_example * rows as u64;
             return Err(fault.into());
         }
         self.state.flops.host += flops.host(rows);
         self.state.flops.seeds += flops.modules(rows);
-        self.count_updates(is_sampled);
+        for group in self.state.groups.iter_mut().filter(|group| group.is_trainable) {
+            group.n_updates += 1;
+        }
+        self.count_module_updates();
         self.state.epoch_loss_sum += outcome.loss_sum;
         self.state.epoch_examples += rows as u64;
         self.state.epoch_correct += outcome.n_correct;
         self.state.step += 1;
         Ok(())
-    }
-
-    fn count_updates(&mut self, is_sampled: bool) {
-        for group in self.state.groups.iter_mut().filter(|group| group.is_trainable) {
-            group.n_updates += 1;
-        }
-        for place in 0..self.modules.len() {
-            let (module, memory) = (&mut self.modules[place], &self.memory.units[place + 1]);
-            if is_sampled {
-                module.sample = memory.sample;
-            }
-            if module.trains() {
-                module.is_finite = memory.is_finite;
-                if memory.is_finite {
-                    module.group.n_updates += 1;
-                } else {
-                    self.rebind(place);
-                }
-            }
-        }
     }
 
     /// What networks and groups of parameters are given in a pass at `step`.
@@ -270,12 +236,12 @@ impl HostRuntime {
         self.args.units.push(UnitArgs { dropout_key, alpha: 0.0 });
         for module in &self.modules {
             let dropout_key = stream_key(run_seed, Purpose::SeedDropout, module.seed.0);
-            self.args.units.push(UnitArgs { dropout_key, alpha: module.alpha(step) });
+            self.args.units.push(UnitArgs { dropout_key, alpha: module.ramp.at(step) });
         }
         self.args.groups.clear();
         let modules = self.modules.iter().map(|module| &module.group);
         for group in self.state.groups.iter().chain(modules) {
-            let lr = group_rate(&self.config, &self.state, group);
+            let lr = group_rate(&self.config, &self.train, &self.state, group);
             self.args.groups.push(GroupArgs { lr, n_updates: group.n_updates });
         }
     }
@@ -312,16 +278,17 @@ impl HostRuntime {
     }
 }
 
-fn group_rate(config: &HostConfig, state: &Progress, group: &ParamGroup) -> f64 {
-    let (step, base) = (state.step, config.train.optimizer.lr());
+fn group_rate(
+    config: &HostConfig,
+    TrainPlan(train): &TrainPlan,
+    state: &Progress,
+    group: &ParamGroup,
+) -> f64 {
+    let (step, base) = (state.step, train.optimizer.lr());
     let rate = match group.schedule {
-        GroupSchedule::Host => learning_rate(
-            base,
-            &config.train.schedule,
-            step,
-            config.steps_per_epoch,
-            config.total_steps,
-        ),
+        GroupSchedule::Host => {
+            learning_rate(base, &train.schedule, step, config.steps_per_epoch, config.total_steps)
+        }
         GroupSchedule::Seed { birth_step } => {
             seed_learning_rate(base * config.seed_lr_scale, birth_step, step, config.total_steps)
         }
@@ -360,15 +327,13 @@ fn extend(segments: &mut Vec<Range<usize>>, range: Range<usize>) {
     }
 }
 
-impl HostConfig {
-    fn step_settings(&self) -> StepSettings {
-        StepSettings {
-            batch_max: self.batch,
-            optimizer: self.train.optimizer.clone(),
-            clip_norm: self.train.clip_norm,
-            monitor: self.monitor,
-            composition: self.composition,
-            rho: self.rho,
-        }
+fn step_settings(config: &HostConfig, TrainPlan(train): &TrainPlan) -> StepSettings {
+    StepSettings {
+        batch_max: config.batch,
+        optimizer: train.optimizer.clone(),
+        clip_norm: train.clip_norm,
+        monitor: config.monitor,
+        composition: config.composition,
+        rho: config.rho,
     }
 }

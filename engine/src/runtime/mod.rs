@@ -11,6 +11,7 @@ mod module;
 mod progress;
 mod saved;
 mod schedule;
+mod training;
 
 use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -20,12 +21,13 @@ pub use evaluate::{Evaluation, FlopsAccount, Split};
 pub use exchange::{ExchangeError, Mismatch, StateDict, StateTensor, Unfit, WEIGHTS_LEN_MAX_BYTES};
 pub use flops::Flops;
 pub use fork::{HostSnapshot, ModuleSnapshot};
-pub use host::{HostRuntime, StepError};
+pub use host::{Advanced, HostRuntime, StepError};
 pub use merge::module_prefix;
-pub use module::{BoundModule, ModuleMode};
+pub use module::{BoundModule, NewModule};
 pub use progress::{GroupSchedule, ParamGroup, Progress};
 pub use saved::{LoadHostError, SavedHost, TensorMap};
 pub use schedule::{Ramp, learning_rate, seed_learning_rate};
+pub use training::{DataView, TrainPlan};
 
 /// Names a host's numbers; stale once they are dropped.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,20 +124,20 @@ impl Runtimes {
         self.slots.iter().filter_map(|slot| slot.runtime.as_deref())
     }
 
-    /// The numbers of the hosts that `handles` name, in the order of slots.
-    pub fn select_mut(
+    /// The numbers of the hosts that handles name, each with what stands beside its handle, in the order of slots.
+    pub fn select_mut<K: Copy>(
         &mut self,
-        handles: impl IntoIterator<Item = RuntimeHandle>,
-    ) -> Vec<&mut HostRuntime> {
-        let mut wanted: Vec<RuntimeHandle> = handles.into_iter().collect();
-        wanted.sort_unstable();
+        handles: impl IntoIterator<Item = (RuntimeHandle, K)>,
+    ) -> Vec<(K, &mut HostRuntime)> {
+        let mut wanted: Vec<(RuntimeHandle, K)> = handles.into_iter().collect();
+        wanted.sort_unstable_by_key(|(handle, _)| *handle);
         let slots = self.slots.iter_mut().enumerate();
         slots
-            .filter(|(slot, entry)| {
-                let handle = RuntimeHandle { slot: *slot as u32, generation: entry.generation };
-                wanted.binary_search(&handle).is_ok()
+            .filter_map(|(slot, entry)| {
+                let handle = RuntimeHandle { slot: slot as u32, generation: entry.generation };
+                let place = wanted.binary_search_by_key(&handle, |(handle, _)| *handle).ok()?;
+                Some((wanted[place].1, entry.runtime.as_deref_mut()?))
             })
-            .filter_map(|(_, entry)| entry.runtime.as_deref_mut())
             .collect()
     }
 

@@ -1,4 +1,7 @@
-//! Modules that are bound to a host: what is known of each beside its numbers and its place in the plan.
+//! Modules that are bound to a host: what goes with their numbers.
+//!
+//! Where a module is bound and what it does there is its [`Binding`] in the plan, whether it is finite and what was
+//! sampled of it stands in its [`UnitMemory`], and everything else is a component of the seed's entity.
 
 use std::sync::Arc;
 
@@ -18,87 +21,55 @@ use super::{
 };
 use crate::ids::SeedId;
 
-/// What a seed's module does in a step.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
-pub enum ModuleMode {
-    /// It learns beside the host, which does not see it.
-    Incubating(Incubation),
-    /// It is part of the forward and backward pass.
-    Blended {
-        /// How far.
-        ramp: Ramp,
-        /// Whether its parameters train.
-        trains: bool,
-    },
-}
-
-/// A module bound to a host.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
-pub struct BoundModule {
+/// A module that begins to incubate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewModule {
     /// The seed it is of.
     pub seed: SeedId,
     /// The place of its site in the host's program.
     pub site: u16,
-    /// What it does.
-    pub mode: ModuleMode,
+    /// How it incubates.
+    pub incubation: Incubation,
+    /// Whether it can train at all; a frozen control can not.
+    pub is_trainable: bool,
+    /// The host's step at which it begins to train.
+    pub birth_step: u64,
+}
+
+/// What the steps of a host know of a bound module beside its place in the plan and its memory.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct BoundModule {
+    /// The seed it is of.
+    pub seed: SeedId,
     /// Its schedule, its update count, and whether it can train at all.
     pub group: ParamGroup,
-    /// Whether its numbers are still finite.
+    /// How far it is blended in, by step; at 0 throughout while it incubates.
+    pub ramp: Ramp,
+}
+
+/// A bound module without its program and its numbers: what copies and checkpoints keep of it.
+#[derive(Serialize, Deserialize, Clone, Debug)]
+pub(super) struct ModuleRecord {
+    pub module: BoundModule,
+    pub binding: Binding,
     pub is_finite: bool,
-    /// What was last sampled of it; `None` before the first sample.
     pub sample: Option<ModuleSample>,
 }
 
-impl BoundModule {
-    /// A module of `seed` that begins to train at the host's step `birth_step`.
-    pub fn at_birth(
-        seed: SeedId,
-        site: u16,
-        incubation: Incubation,
-        is_trainable: bool,
-        birth_step: u64,
-    ) -> Self {
+impl NewModule {
+    fn record(self) -> ModuleRecord {
+        let Self { seed, site, incubation, is_trainable, birth_step } = self;
         let schedule = GroupSchedule::Seed { birth_step };
         let prefix = super::module_prefix(seed);
-        Self {
-            seed,
-            site,
-            mode: ModuleMode::Incubating(incubation),
-            group: ParamGroup { prefix, schedule, n_updates: 0, is_trainable },
+        let group = ParamGroup { prefix, schedule, n_updates: 0, is_trainable };
+        let trains = is_trainable && incubation != Incubation::None;
+        let mode = BindingMode::Incubating(incubation);
+        ModuleRecord {
+            module: BoundModule { seed, group, ramp: Ramp::ZERO },
+            binding: Binding { read: site, write: site, mode, trains },
             is_finite: true,
             sample: None,
         }
-    }
-
-    /// Whether it is part of the forward pass.
-    pub const fn is_blended(&self) -> bool {
-        matches!(self.mode, ModuleMode::Blended { .. })
-    }
-
-    /// Whether it trains in this step.
-    pub fn trains(&self) -> bool {
-        self.group.is_trainable
-            && self.is_finite
-            && match self.mode {
-                ModuleMode::Incubating(incubation) => incubation != Incubation::None,
-                ModuleMode::Blended { trains, .. } => trains,
-            }
-    }
-
-    /// How far it is blended in the forward pass of `step`.
-    pub fn alpha(&self, step: u64) -> f32 {
-        match self.mode {
-            ModuleMode::Incubating(_) => 0.0,
-            ModuleMode::Blended { ramp, .. } => ramp.at(step),
-        }
-    }
-
-    pub(super) fn binding(&self) -> Binding {
-        let mode = match self.mode {
-            ModuleMode::Incubating(incubation) => BindingMode::Incubating(incubation),
-            ModuleMode::Blended { .. } => BindingMode::Blended,
-        };
-        Binding { read: self.site, write: self.site, mode, trains: self.trains() }
     }
 }
 
@@ -108,9 +79,21 @@ impl HostRuntime {
         &self.modules
     }
 
-    /// The bound module of that seed.
-    pub fn module(&self, seed: SeedId) -> Option<&BoundModule> {
-        self.place_of(seed).map(|place| &self.modules[place])
+    /// How the module of that seed is bound, if it is.
+    pub fn binding(&self, seed: SeedId) -> Option<Binding> {
+        self.place_of(seed).map(|place| self.plan.bindings()[place])
+    }
+
+    /// The memory of that seed's module, if it is bound.
+    pub fn module_memory(&self, seed: SeedId) -> Option<&UnitMemory> {
+        self.place_of(seed).map(|place| &self.memory.units[place + 1])
+    }
+
+    /// The seeds whose modules are part of the forward pass, in order.
+    pub fn blended(&self) -> impl Iterator<Item = SeedId> + '_ {
+        let modules = self.modules.iter().zip(self.plan.bindings());
+        let blended = modules.filter(|(_, binding)| binding.mode == BindingMode::Blended);
+        blended.map(|(module, _)| module.seed)
     }
 
     /// The compiled network of a bound module.
@@ -140,23 +123,24 @@ impl HostRuntime {
     /// If one of that seed is bound already, or the parameters are not the program's.
     pub fn bind(
         &mut self,
-        module: BoundModule,
+        module: NewModule,
         program: Arc<Program>,
         params: &[f32],
     ) -> Result<(), DeviceError> {
         assert_eq!(params.len(), program.params_len_elems, "parameters are the program's");
-        let has_second = self.config.train.optimizer.has_second_moment();
+        let has_second = self.train.0.optimizer.has_second_moment();
         let state = UnitState::at_birth(&*self.config.device, &program, params, has_second)?;
-        self.bind_state(module, program, state)
+        self.bind_state(module.record(), program, state)
     }
 
-    /// Binds a module with the numbers of `state`.
+    /// Binds a module as it was, with the numbers of `state`.
     pub(super) fn bind_state(
         &mut self,
-        module: BoundModule,
+        record: ModuleRecord,
         program: Arc<Program>,
         state: UnitState,
     ) -> Result<(), DeviceError> {
+        let ModuleRecord { module, binding, is_finite, sample } = record;
         let place = self.modules.binary_search_by_key(&module.seed, |it| it.seed);
         let place = place.expect_err("a seed is bound once");
         let unit = place as UnitIndex + 1;
@@ -165,14 +149,25 @@ impl HostRuntime {
         let planned = PlannedUnit { program, groups, parts_max };
         let (device, settings) = (&*self.config.device, &self.plan.settings);
         let mut memory = UnitMemory::new(device, &planned, settings, state)?;
-        (memory.is_finite, memory.sample) = (module.is_finite, module.sample);
+        (memory.is_finite, memory.sample) = (is_finite, sample);
         self.memory.units.insert(usize::from(unit), memory);
-        if module.mode == ModuleMode::Incubating(Incubation::Shadow) {
+        if binding.mode == BindingMode::Incubating(Incubation::Shadow) {
             self.memory.make_shadow_room(device, unit)?;
         }
-        self.plan.bind(unit, planned, module.binding());
+        self.plan.bind(unit, planned, binding);
         self.modules.insert(place, module);
         self.config.device.prepare(&self.plan)
+    }
+
+    /// The module at `place` as it is, without its program and its numbers.
+    pub(super) fn record_of(&self, place: usize) -> ModuleRecord {
+        let memory = &self.memory.units[place + 1];
+        ModuleRecord {
+            module: self.modules[place].clone(),
+            binding: self.plan.bindings()[place],
+            is_finite: memory.is_finite,
+            sample: memory.sample,
+        }
     }
 
     /// Takes a seed's module off its site, and reports whether it was bound.
@@ -192,17 +187,33 @@ impl HostRuntime {
         Some((self.modules.remove(place), program, memory.state))
     }
 
-    /// Changes what a bound module does, from the next step on, and reports whether it is bound.
-    pub fn set_mode(&mut self, seed: SeedId, mode: ModuleMode) -> bool {
+    /// Makes a bound module part of the host's passes from the next step on: blended in as `ramp` says, its parameters
+    /// training if `trains` and they can. Reports whether it is bound.
+    pub fn set_blend(&mut self, seed: SeedId, ramp: Ramp, trains: bool) -> bool {
         let Some(place) = self.place_of(seed) else { return false };
-        self.modules[place].mode = mode;
-        self.rebind(place);
+        let module = &mut self.modules[place];
+        module.ramp = ramp;
+        let trains = trains && module.group.is_trainable && self.memory.units[place + 1].is_finite;
+        let binding = self.plan.bindings()[place];
+        let binding = Binding { mode: BindingMode::Blended, trains, ..binding };
+        self.plan.set_binding(place as UnitIndex + 1, binding);
         true
     }
 
-    /// Brings the plan up to what is known of the module at `place`.
-    pub(super) fn rebind(&mut self, place: usize) {
-        self.plan.set_binding(place as UnitIndex + 1, self.modules[place].binding());
+    /// Ends the training of every module that this step found not to be finite, and counts the updates of the others.
+    pub(super) fn count_module_updates(&mut self) {
+        for place in 0..self.modules.len() {
+            let binding = self.plan.bindings()[place];
+            if !binding.trains {
+                continue;
+            }
+            if self.memory.units[place + 1].is_finite {
+                self.modules[place].group.n_updates += 1;
+            } else {
+                let binding = Binding { trains: false, ..binding };
+                self.plan.set_binding(place as UnitIndex + 1, binding);
+            }
+        }
     }
 
     pub(super) fn place_of(&self, seed: SeedId) -> Option<usize> {
@@ -211,7 +222,7 @@ impl HostRuntime {
 
     /// A bound module's parameters and running statistics: `f32[params_len_elems]`, `f32[buffers_len_elems]`.
     pub fn module_weights(&self, seed: SeedId) -> Option<[Vec<f32>; 2]> {
-        let state = &self.memory.units[self.place_of(seed)? + 1].state;
+        let state = &self.module_memory(seed)?.state;
         Some([&state.params, &state.buffers].map(|buffer| self.config.device.to_vec(buffer)))
     }
 }

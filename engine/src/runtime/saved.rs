@@ -6,9 +6,8 @@ use bevy_ecs::prelude::Resource;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
-use esper_data::Order;
 use esper_nn::{
-    device::{DeviceError, SiteSample, UnitState},
+    device::{Device, DeviceError, SiteSample, UnitState},
     graph::{GraphError, NetworkGraph},
     program::{CompileOptions, PARAM_ALIGN_ELEMS, PlacedParam, Program},
 };
@@ -18,9 +17,11 @@ use super::{
     exchange::StateDict,
     fork::{HostSnapshot, ModuleSnapshot},
     host::HostRuntime,
-    module::BoundModule,
+    module::ModuleRecord,
     progress::Progress,
+    training::{TrainPlan, order_at},
 };
+use crate::ids::SeedId;
 
 /// Named `f32` tensors; what a safetensors file holds. It is a resource while a checkpoint is saved or loaded.
 #[derive(Resource, Clone, Debug, Default, PartialEq)]
@@ -33,13 +34,17 @@ pub struct SavedHost {
     state: Progress,
     graph: NetworkGraph,
     modules: Vec<SavedModule>,
+    /// Examples that a pass of its order visits.
+    n_examples: usize,
+    /// Whether second moments were saved.
+    has_second_moment: bool,
     sampled_sites: u64,
     site_samples: Vec<Option<SiteSample>>,
 }
 
 #[derive(Serialize, Deserialize, Clone, Debug)]
 struct SavedModule {
-    module: BoundModule,
+    record: ModuleRecord,
     program: Program,
 }
 
@@ -157,14 +162,14 @@ impl TensorMap {
         &self,
         program: &Program,
         owner: &str,
-        config: &HostConfig,
+        device: &dyn Device,
+        has_second_moment: bool,
     ) -> Result<UnitState, LoadHostError> {
         let take = |suffix| self.take(&program.params, program.params_len_elems, owner, suffix);
         let buffers = self.take(&program.buffers, program.buffers_len_elems, owner, "")?;
-        let has_second = config.train.optimizer.has_second_moment();
-        let second = if has_second { take(SECOND)? } else { Vec::new() };
+        let second = if has_second_moment { take(SECOND)? } else { Vec::new() };
         let (params, first) = (take("")?, take(FIRST)?);
-        Ok(UnitState::of_values(&*config.device, &params, &buffers, &first, &second)?)
+        Ok(UnitState::of_values(device, &params, &buffers, &first, &second)?)
     }
 }
 
@@ -181,20 +186,23 @@ impl HostRuntime {
         let modules = self.modules.iter().enumerate().map(|(place, module)| {
             let program = &self.plan.units()[place + 1].program;
             let numbers = &self.memory.units[place + 1].state;
-            tensors.put_all(program, &module_owner(owner, module), &read(numbers));
-            SavedModule { module: module.clone(), program: (**program).clone() }
+            tensors.put_all(program, &module_owner(owner, module.seed), &read(numbers));
+            SavedModule { record: self.record_of(place), program: (**program).clone() }
         });
         SavedHost {
             stream: self.config.stream,
             modules: modules.collect(),
             state: self.state.clone(),
             graph: (*self.graph).clone(),
+            n_examples: self.order.n_examples(),
+            has_second_moment: self.numbers().has_second_moment(),
             sampled_sites: self.plan.sampled_sites(),
             site_samples: self.memory.site_samples.clone(),
         }
     }
 
-    /// The host that [`HostRuntime::save`] wrote, bit for bit.
+    /// The host that [`HostRuntime::save`] wrote, bit for bit. What it is trained by and on are components, which are saved
+    /// apart and given to it afterwards.
     ///
     /// # Errors
     ///
@@ -206,14 +214,17 @@ impl HostRuntime {
         tensors: &TensorMap,
     ) -> Result<Self, LoadHostError> {
         let program = Arc::new(Program::compile(&saved.graph, CompileOptions::HOST)?);
-        let numbers = tensors.take_all(&program, owner, &config)?;
-        let mut order = Order::new(config.run_seed, config.stream, config.data.train.len());
-        order.reseek(saved.state.epoch, saved.state.position)?;
-        let graph = Arc::new(saved.graph);
-        let mut host = Self::from_state(config.clone(), graph, program, saved.state, numbers)?;
-        for SavedModule { module, program } in saved.modules {
-            let numbers = tensors.take_all(&program, &module_owner(owner, &module), &config)?;
-            host.bind_state(module, Arc::new(program), numbers)?;
+        let (device, has_second) = (config.device.clone(), saved.has_second_moment);
+        let take =
+            |program: &Program, owner: &str| tensors.take_all(program, owner, &*device, has_second);
+        let (numbers, state) = (take(&program, owner)?, saved.state);
+        let order = order_at(&config, &state, saved.n_examples)?;
+        let network = (Arc::new(saved.graph), program);
+        let train = TrainPlan(config.train.clone());
+        let mut host = Self::assemble(config, train, network, state, numbers, order)?;
+        for SavedModule { record, program } in saved.modules {
+            let numbers = take(&program, &module_owner(owner, record.module.seed))?;
+            host.bind_state(record, Arc::new(program), numbers)?;
         }
         host.plan.set_sampled_sites(saved.sampled_sites);
         host.memory.site_samples = saved.site_samples;
@@ -227,15 +238,18 @@ impl HostSnapshot {
         let device = &*config.device;
         let read = |state: &UnitState| state.all().map(|buffer| device.to_vec(buffer));
         tensors.put_all(&self.program, owner, &read(&self.numbers));
-        let modules = self.modules.iter().map(|ModuleSnapshot { module, program, numbers }| {
-            tensors.put_all(program, &module_owner(owner, module), &read(numbers));
-            SavedModule { module: module.clone(), program: (**program).clone() }
+        let modules = self.modules.iter().map(|ModuleSnapshot { record, program, numbers }| {
+            let owner = module_owner(owner, record.module.seed);
+            tensors.put_all(program, &owner, &read(numbers));
+            SavedModule { record: record.clone(), program: (**program).clone() }
         });
         SavedHost {
             stream: config.stream,
             modules: modules.collect(),
             state: self.state.clone(),
             graph: (*self.graph).clone(),
+            n_examples: self.order.n_examples(),
+            has_second_moment: self.numbers.has_second_moment(),
             sampled_sites: self.sampled_sites,
             site_samples: self.site_samples.clone(),
         }
@@ -243,8 +257,8 @@ impl HostSnapshot {
 }
 
 /// What the names of a bound module's tensors begin with.
-fn module_owner(owner: &str, module: &BoundModule) -> String {
-    format!("{owner}{}/", module.seed)
+fn module_owner(owner: &str, seed: SeedId) -> String {
+    format!("{owner}{seed}/")
 }
 
 impl SavedHost {

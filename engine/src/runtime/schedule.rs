@@ -63,6 +63,10 @@ pub struct Ramp {
 }
 
 impl Ramp {
+    /// A blend that stays at 0.
+    pub const ZERO: Self =
+        Self { start_step: 0, n_steps: 0, from: 0.0, to: 0.0, curve: Curve::Linear };
+
     /// The blend in the forward pass of `step`: reaches `to` in the `n_steps`-th.
     pub fn at(&self, step: u64) -> f32 {
         let done = step.saturating_sub(self.start_step).saturating_add(1);

@@ -72,9 +72,14 @@ pub struct HostRestored {
 #[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rollbacks(pub u64);
 
+/// Steps that a host or twin took in this tick.
+#[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StepsInTick(pub u64);
+
 /// Owns a host's numbers. Dropping the component frees them.
 #[derive(Component, Clone, Copy, Debug)]
 #[component(immutable, on_discard = free_runtime)]
+#[require(StepsInTick)]
 pub struct Runtime(pub RuntimeHandle);
 
 fn free_runtime(mut world: DeferredWorld, context: HookContext) {

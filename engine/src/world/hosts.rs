@@ -54,8 +54,9 @@ impl HostSites {
 /// Brings a host into the world with its numbers.
 pub fn spawn_host(world: &mut World, id: HostId, runtime: HostRuntime) -> Entity {
     let sites = HostSites::of(runtime.program());
+    let (train, view) = (runtime.train_plan().clone(), runtime.data_view());
     let handle = world.resource_mut::<Runtimes>().insert(runtime);
-    world.spawn((id, Principal, Runtime(handle), sites)).id()
+    world.spawn((id, Principal, Runtime(handle), sites, train, view)).id()
 }
 
 /// What is read of a host or twin.
@@ -187,13 +188,14 @@ impl HostsMut<'_, '_> {
         Runtime(self.runtimes.insert(runtime))
     }
 
-    /// The numbers of every one of `entities`, for writing, in the order of the arena.
+    /// Every one of `entities` with its numbers, for writing, in the order of the arena.
     pub fn select_mut(
         &mut self,
         entities: impl IntoIterator<Item = Entity>,
-    ) -> Vec<&mut HostRuntime> {
+    ) -> Vec<(Entity, &mut HostRuntime)> {
         let names = &self.names;
-        self.runtimes.select_mut(entities.into_iter().map(|entity| names.handle(entity)))
+        let handles = entities.into_iter().map(|entity| (names.handle(entity), entity));
+        self.runtimes.select_mut(handles)
     }
 }
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use esper_engine::{
     ids::SeedId,
-    runtime::{FlopsAccount, HostRuntime, ModuleMode, Ramp, Split, module_prefix},
+    runtime::{DataView, FlopsAccount, HostRuntime, Ramp, Split, TrainPlan, module_prefix},
 };
 use esper_nn::{
     graph::{Op, fossilize},
     module::{Composition, Incubation},
     op::{Blend, Residual},
-    optim::Curve,
+    optim::{Adam, Curve, Optimizer, Sgd, Train},
     program::{CompileOptions, PlacedParam, Program},
 };
 
@@ -19,7 +19,7 @@ use crate::support::{Family, Settings, bind};
 fn graft(host: &mut HostRuntime, id: u64, n_steps: u64) {
     let start_step = host.state.step;
     let ramp = Ramp { start_step, n_steps, from: 0.0, to: 1.0, curve: Curve::Linear };
-    assert!(host.set_mode(SeedId(id), ModuleMode::Blended { ramp, trains: true }));
+    assert!(host.set_blend(SeedId(id), ramp, true));
 }
 
 fn same_bits(a: &HostRuntime, b: &HostRuntime) -> bool {
@@ -107,6 +107,77 @@ fn a_snapshot_gives_back_every_bit() {
         assert_eq!(host.weights_digest(), expected, "{family:?}");
         assert_eq!(host.module_weights(SeedId(1)), seed, "{family:?}");
     }
+}
+
+/// The host with its seed, trained by another rule.
+fn retrained(host: &HostRuntime, optimizer: Optimizer) -> HostRuntime {
+    let mut copy = host.duplicate().unwrap();
+    let Train { schedule, clip_norm, .. } = copy.train_plan().0.clone();
+    copy.set_train_plan(&TrainPlan(Train { optimizer, schedule, clip_norm })).unwrap();
+    copy
+}
+
+#[test]
+fn moments_go_on_where_the_new_rule_has_the_same_and_begin_at_zero_where_not() {
+    let family = Family::Mlp;
+    let mut host = family.host(&Settings::default(), &family.data());
+    bind(&mut host, 1, 1, Incubation::StraightThrough);
+    (0..10).for_each(|_| host.step().unwrap());
+    let monitor = host.state.monitor;
+    let adam = retrained(&host, Optimizer::Adam(Adam { lr: 1e-3, ..Adam::default() }));
+    assert_eq!(adam.moments(), host.moments());
+    assert_eq!(adam.state, host.state);
+
+    let mut sgd = retrained(&host, Optimizer::Sgd(Sgd { lr: 1e-2, ..Sgd::default() }));
+    let [m, v] = sgd.moments();
+    assert!(m.iter().all(|it| *it == 0.0) && v.is_empty());
+    let counts = |host: &HostRuntime| {
+        let groups = host.state.groups.iter().chain(host.modules().iter().map(|it| &it.group));
+        groups.map(|group| group.n_updates).collect::<Vec<u64>>()
+    };
+    assert_eq!((counts(&host), counts(&sgd)), (vec![10, 10], vec![0, 0]));
+    assert_eq!(sgd.weights(), host.weights());
+    assert_eq!((sgd.state.monitor, sgd.state.step), (monitor, 10), "the rest goes on");
+    (0..5).for_each(|_| sgd.step().unwrap());
+
+    // A snapshot of the time before brings no moments back that the rule of today has not, and the other way round.
+    sgd.restore(&host.to_snapshot().unwrap()).unwrap();
+    assert!(sgd.moments()[1].is_empty());
+    assert_eq!(counts(&sgd), [0, 0]);
+    sgd.step().unwrap();
+    let snapshot = sgd.to_snapshot().unwrap();
+    host.restore(&snapshot).unwrap();
+    let [m, v] = host.moments();
+    assert!(v.len() == m.len() && v.iter().all(|it| *it == 0.0));
+    host.step().unwrap();
+    assert_eq!(counts(&host), [1, 1]);
+}
+
+#[test]
+fn a_view_says_how_many_examples_a_step_and_a_pass_have() {
+    let family = Family::Mlp;
+    let mut host = family.host(&Settings::default(), &family.data());
+    host.step().unwrap();
+    let flops_of_step = |host: &mut HostRuntime| {
+        let before = host.state.flops.host;
+        host.step().unwrap();
+        host.state.flops.host - before
+    };
+    let whole = flops_of_step(&mut host);
+    let n_examples = host.config.data.train.len();
+    host.set_data_view(DataView { batch: Some(16), n_examples: Some(40) });
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        let half = flops_of_step(&mut host);
+        assert!(half < whole, "{half} {whole}");
+        seen.push((host.state.epoch, host.state.position));
+    }
+    assert_eq!(seen, [(1, 16), (1, 32), (1, 40), (2, 16)], "another pass is another order");
+    // More than there is, or than there is room for, is all.
+    host.set_data_view(DataView { batch: Some(usize::MAX), n_examples: Some(usize::MAX) });
+    assert_eq!(flops_of_step(&mut host), whole);
+    assert_eq!((host.state.epoch, host.state.position), (3, 64));
+    assert!(host.state.position < n_examples);
 }
 
 /// A host with a grafted seed, and the host in which its module is fossilised.

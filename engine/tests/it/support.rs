@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use esper_data::{DataConfig, DeviceData, SplitData, load};
 use esper_engine::{
     ids::SeedId,
-    runtime::{BoundModule, HostConfig, HostRuntime},
+    runtime::{HostConfig, HostRuntime, NewModule},
 };
 use esper_kernels::cpu::Activation;
 use esper_nn::{
@@ -176,8 +176,13 @@ pub fn bind(host: &mut HostRuntime, id: u64, site: usize, how: Incubation) -> Ne
     let graph = module(&host.program().sites[site].shape);
     let program = Arc::new(Program::compile(&graph, CompileOptions::MODULE).unwrap());
     let params = host.draw_module_params(SeedId(id), &program);
-    let step = host.state.step;
-    let module = BoundModule::at_birth(SeedId(id), site as u16, how, true, step);
+    let module = NewModule {
+        seed: SeedId(id),
+        site: site as u16,
+        incubation: how,
+        is_trainable: true,
+        birth_step: host.state.step,
+    };
     host.bind(module, program, &params).unwrap();
     graph
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bevy_ecs::{prelude::*, system::SystemParam};
 use esper_engine::{
     ids::{Index, KernelId},
-    runtime::BoundModule,
+    runtime::NewModule,
     stage::Stage,
     world::{
         blueprint::{Blueprint, BlueprintStatus},
@@ -78,14 +78,20 @@ fn bind(
     if !params.iter().all(|param| param.is_finite()) {
         return Err(GateFailure::g0("the drawn parameters are not finite"));
     }
-    let (incubation, step) = (lifecycle.config.kasmina.incubation, runtime.state.step);
-    let module = BoundModule::at_birth(seed.id, place as u16, incubation, is_trainable, step);
+    let module = NewModule {
+        seed: seed.id,
+        site: place as u16,
+        incubation: lifecycle.config.kasmina.incubation,
+        is_trainable,
+        birth_step: runtime.state.step,
+    };
     // In the host's twin as well: the two differ by the grafted seed alone.
     for entity in lifecycle.hosts.with_twin(seed.host) {
         let runtime = lifecycle.hosts.runtime_mut(entity);
-        let bound = runtime.bind(module.clone(), program.clone(), &params);
-        // Where the device has no room the run ends.
-        runtime.noting(bound).map_err(|error| GateFailure::g1(error.to_string()))?;
+        if let Err(error) = runtime.bind(module, program.clone(), &params) {
+            lifecycle.fail_run(&error);
+            return Err(GateFailure::g1(error.to_string()));
+        }
     }
     shelf.count_deployment(kernel);
     let module = SeedModule { blueprint: id, kernel: Some(kernel.0) };

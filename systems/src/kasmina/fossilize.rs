@@ -99,12 +99,12 @@ pub(super) fn swap_programs(
             commands.entity(seed).remove::<Blend>();
         }
         let runtime = hosts.runtime_mut(host);
-        if runtime.module(seed).is_none() {
+        if runtime.binding(seed).is_none() {
             continue; // Rolled back behind the fossil: there is nothing to take in.
         }
-        let merged = runtime.merge(seed, graph.clone(), program);
-        if runtime.noting(merged).is_err() {
-            continue; // The device failed, and the run ends.
+        if let Err(error) = runtime.merge(seed, graph.clone(), program) {
+            status.fail(error.to_string());
+            continue;
         }
         let (step, params_elems) = (runtime.state.step, runtime.program().params_elems());
         sample_planted_sites(&mut hosts, host, &seeds);

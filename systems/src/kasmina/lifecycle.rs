@@ -3,7 +3,6 @@
 use bevy_ecs::{prelude::*, query::QueryData, system::SystemParam};
 use esper_engine::{
     ids::{BlueprintId, Index, SeedId, SiteId},
-    runtime::ModuleMode,
     stage::Stage,
     world::{
         blueprint::Blueprint,
@@ -13,10 +12,11 @@ use esper_engine::{
         },
         gate::{GateEvidence, GateState, GateVerdict},
         hosts::HostsMut,
-        plugin::Clock,
+        plugin::{Clock, RunStatus},
         trials::TrialHistory,
     },
 };
+use esper_nn::device::DeviceError;
 
 use super::config::KasminaConfig;
 use crate::oona::{GateJudged, StageChanged};
@@ -191,8 +191,7 @@ impl Lifecycle<'_, '_> {
         seed.blend = Some(blend);
         self.commands.entity(seed.entity).insert(blend);
         let Blend { ramp, trains } = blend;
-        let mode = ModuleMode::Blended { ramp, trains };
-        let is_bound = self.hosts.runtime_mut(seed.host).set_mode(seed.id, mode);
+        let is_bound = self.hosts.runtime_mut(seed.host).set_blend(seed.id, ramp, trains);
         assert!(is_bound, "a seed is bound before it is grafted");
     }
 
@@ -207,6 +206,11 @@ impl Lifecycle<'_, '_> {
         for entity in self.hosts.with_twin(seed.host) {
             self.hosts.runtime_mut(entity).unbind(seed.id);
         }
+    }
+
+    /// Ends the run: a device has failed.
+    pub fn fail_run(&mut self, error: &DeviceError) {
+        RunStatus::fail_later(&mut self.commands, error.to_string());
     }
 
     /// The steps that the seed's host has taken.

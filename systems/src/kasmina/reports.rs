@@ -39,7 +39,7 @@ pub(super) fn sample_seeds(
     mut commands: Commands,
 ) {
     for (entity, id, of, mut telemetry, is_marked) in &mut seeds {
-        let Some(bound) = hosts.runtime(of.0).module(*id) else { continue };
+        let Some(bound) = hosts.runtime(of.0).module_memory(*id) else { continue };
         if let Some(sample) = bound.sample {
             telemetry.x_rms = Some(sample.x_rms);
             telemetry.gradient_rms = Some(sample.gradient_rms);

@@ -72,7 +72,6 @@ fn leave_to_tolaria(lifecycle: &mut Lifecycle, seed: &Seed, twin: Entity) {
     let fault = lifecycle.hosts.fault(seed.host).or(lifecycle.hosts.fault(twin));
     drop_twin(lifecycle, seed);
     lifecycle.unbind(seed);
-    lifecycle.hosts.runtime_mut(seed.host).fault = fault;
     lifecycle.commands.entity(seed.host).insert(Faulted(fault.expect("the twin was at fault")));
 }
 
@@ -92,16 +91,15 @@ pub(super) fn restore_seeds(
     let runtime = lifecycle.hosts.runtime_mut(host);
     let step = runtime.state.step;
     let trains = |id| here.iter().any(|seed| seed.id == id && seed.stage == Stage::Training);
-    let modules = runtime.modules().iter();
-    let ended: Vec<SeedId> = modules
-        .filter(|module| !module.is_blended() && !trains(module.seed))
-        .map(|module| module.seed)
-        .collect();
+    let blended: Vec<SeedId> = runtime.blended().collect();
+    let bound = runtime.modules().iter().map(|module| module.seed);
+    let ended: Vec<SeedId> =
+        bound.filter(|seed| !blended.contains(seed) && !trains(*seed)).collect();
     for seed in ended {
         runtime.unbind(seed);
     }
     for mut seed in here {
-        let is_bound = lifecycle.hosts.runtime(host).module(seed.id).is_some();
+        let is_bound = lifecycle.hosts.runtime(host).binding(seed.id).is_some();
         if seed.stage == Stage::Training && !is_bound {
             lifecycle.enter(&mut seed, Stage::Cancelled, "born after the snapshot");
         } else {

@@ -42,11 +42,10 @@ pub(super) fn restore_hosts(
         }
         let spent = runtime.state.flops;
         let lr_scale = runtime.state.lr_scale * governor.lr_backoff;
-        let restored = runtime.restore(snapshots.back_to(id));
-        if runtime.noting(restored).is_err() {
-            continue; // The device failed, and the run ends.
+        if let Err(error) = runtime.restore(snapshots.back_to(id)) {
+            status.fail(error.to_string());
+            continue;
         }
-        runtime.fault = None;
         runtime.state.flops = spent;
         runtime.state.lr_scale = lr_scale;
         let (to_step, to) = (runtime.state.step, RollbackTo::Snapshot);

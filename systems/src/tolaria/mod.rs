@@ -74,7 +74,7 @@ impl Plugin for TolariaPlugin {
         engine.add_systems(
             Tick,
             (
-                (systems::train_hosts, systems::report_faults).chain().in_set(TickSystems::Train),
+                (systems::apply_plans, systems::train_hosts).chain().in_set(TickSystems::Train),
                 systems::validate_epochs.in_set(SenseSystems::Hosts),
                 governor::restore_hosts.in_set(TransformSystems::Restore),
                 snapshots::take_snapshots.in_set(TransformSystems::Snapshot),

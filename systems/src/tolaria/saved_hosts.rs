@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use bevy_ecs::{prelude::*, system::SystemState};
 use esper_engine::{
     ids::{HostId, Index},
-    runtime::{HostRuntime, LoadHostError, Runtimes, SavedHost, TensorMap},
+    runtime::{DataView, HostRuntime, LoadHostError, Runtimes, SavedHost, TensorMap, TrainPlan},
     world::{
         components::{Pinned, Principal, Recompiling, Rollbacks, Runtime, TwinOf},
         hosts::{HostSites, Hosts, HostsMut},
@@ -34,6 +34,8 @@ pub(super) fn register(engine: &mut Engine) {
         .add_saved_component::<HostId, Principal>("host.is_principal")
         .add_saved_component::<HostId, HostSites>("host.sites")
         .add_saved_component::<HostId, Rollbacks>("host.rollbacks")
+        .add_saved_component::<HostId, TrainPlan>("host.train_plan")
+        .add_saved_component::<HostId, DataView>("host.data_view")
         .add_saved_component::<HostId, Recompiling>("host.is_recompiling")
         .add_saved_as::<HostNumbers>(NUMBERS)
         .add_saved_as::<SnapshotRings>("host.snapshots");
@@ -112,11 +114,13 @@ impl SavedAs for HostNumbers {
         for (id, SavedNumbers { host, twin }) in saved {
             let entity = world.resource::<Index<HostId>>().entity(id);
             let entity = entity.ok_or_else(|| format!("{id} is not in the checkpoint"))?;
-            let host = load_host(world, id, host, &owner_of(id))?;
+            let mut host = load_host(world, id, host, &owner_of(id))?;
+            apply_plans(world, id, entity, &mut host)?;
             let handle = world.resource_mut::<Runtimes>().insert(host);
             world.entity_mut(entity).insert(Runtime(handle));
             let Some(SavedTwin { is_pinned, numbers }) = twin else { continue };
-            let twin = load_host(world, id, numbers, &twin_owner(id))?;
+            let mut twin = load_host(world, id, numbers, &twin_owner(id))?;
+            apply_plans(world, id, entity, &mut twin)?;
             let handle = world.resource_mut::<Runtimes>().insert(twin);
             let mut twin = world.spawn((TwinOf(entity), Runtime(handle)));
             if is_pinned {
@@ -192,6 +196,22 @@ fn load_host(
     let config = config.ok_or(UnknownStream { host, stream })?;
     HostRuntime::load(config, saved, owner, world.resource::<TensorMap>())
         .map_err(|source| HostFailure { host, source }.into())
+}
+
+/// Has the numbers of a host, or of its twin, train by and on what the components of `host` say.
+fn apply_plans(
+    world: &World,
+    id: HostId,
+    host: Entity,
+    runtime: &mut HostRuntime,
+) -> Result<(), LoadFailure> {
+    let (train, view) = (world.get::<TrainPlan>(host), world.get::<DataView>(host));
+    let (Some(train), Some(view)) = (train, view) else {
+        return Err(format!("what {id} is trained by is not in the checkpoint").into());
+    };
+    runtime.set_data_view(*view);
+    let set = runtime.set_train_plan(train).map_err(LoadHostError::from);
+    set.map_err(|source| HostFailure { host: id, source }.into())
 }
 
 /// Snapshots of one network share its program with the host, or with its twin, as they did before.

@@ -7,9 +7,9 @@ use std::{
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
-    ids::{HostId, SeedId},
-    runtime::{BoundModule, HostRuntime, HostSnapshot},
-    world::hosts::HostsMut,
+    ids::HostId,
+    runtime::{HostRuntime, HostSnapshot},
+    world::{hosts::Hosts, plugin::RunStatus},
 };
 use esper_nn::device::DeviceError;
 
@@ -62,16 +62,11 @@ impl Ring {
     /// Whether a snapshot of `host` belongs to another network than the ring's, so that the ring has to go.
     fn is_of_another_network(&self, host: &HostRuntime) -> bool {
         self.snapshots.back().is_some_and(|newest| {
-            let kept = newest.modules.iter().map(|it| &it.module);
+            // Blended modules are fossils that are not part of the program yet: both have the same.
             let is_same = Arc::ptr_eq(&newest.program, host.program());
-            !is_same || !blended(kept).eq(blended(host.modules().iter()))
+            !is_same || !newest.blended().eq(host.blended())
         })
     }
-}
-
-/// Fossils that are not part of the program yet: a snapshot and what it stands for have the same.
-fn blended<'a>(modules: impl Iterator<Item = &'a BoundModule>) -> impl Iterator<Item = SeedId> {
-    modules.filter(|module| module.is_blended()).map(|module| module.seed)
 }
 
 /// Takes a first snapshot of every host before its first step.
@@ -90,8 +85,9 @@ pub(super) fn take_first(
 /// Takes the snapshots that are due. While a seed is grafted, the twin's are the host's.
 pub(super) fn take_snapshots(
     config: Res<TolariaConfig>,
-    mut hosts: HostsMut,
+    hosts: Hosts,
     mut snapshots: ResMut<Snapshots>,
+    mut status: ResMut<RunStatus>,
 ) {
     let principals: Vec<(HostId, Entity)> = hosts.principals().collect();
     for (id, host) in principals {
@@ -107,10 +103,11 @@ pub(super) fn take_snapshots(
         let is_due = ring.snapshots.back().is_none_or(|newest| {
             newest.state.step + config.governor.snapshot_every_steps <= runtime.state.step
         });
-        if is_due && !hosts.is_pinned(source) {
-            let taken = ring.take(runtime, config.governor.snapshots_max);
-            // Where the device has failed the run ends.
-            let _ = hosts.runtime_mut(source).noting(taken);
+        if is_due
+            && !hosts.is_pinned(source)
+            && let Err(error) = ring.take(runtime, config.governor.snapshots_max)
+        {
+            status.fail(error.to_string());
         }
     }
 }

@@ -1,11 +1,14 @@
 //! What Tolaria does each tick, in the order it does it.
 
-use bevy_ecs::prelude::*;
+use bevy_ecs::{prelude::*, system::SystemParam};
 use esper_engine::{
     ids::{HostId, SeedId},
-    runtime::{Evaluation, FlopsAccount, HostRuntime, Split, learning_rate},
+    runtime::{
+        Advanced, DataView, Evaluation, FlopsAccount, HostRuntime, Split, StepError, TrainPlan,
+        learning_rate,
+    },
     world::{
-        components::{Active, Faulted, Pinned, Runtime, SeedOf},
+        components::{Active, Faulted, Pinned, Runtime, SeedOf, StepsInTick},
         hosts::{Hosts, HostsMut},
         plugin::RunStatus,
     },
@@ -29,80 +32,124 @@ impl Threads {
         Ok(Self((pool.current_num_threads() > 1).then_some(pool)))
     }
 
-    /// Does `work` on every host, in parallel where there is more than one and more than one thread.
-    fn for_each(
+    /// What `work` comes to on every host, in parallel where there is more than one and more than one thread.
+    fn map<T: Send>(
         &self,
-        hosts: Vec<&mut HostRuntime>,
-        work: impl Fn(&mut HostRuntime) + Sync + Send,
-    ) {
+        hosts: Vec<(Entity, &mut HostRuntime)>,
+        work: impl Fn(&mut HostRuntime) -> T + Sync + Send,
+    ) -> Vec<(Entity, T)> {
+        let work = |(entity, host)| (entity, work(host));
         match &self.0 {
             // A small host alone stays on this thread: handing it over would take longer than its steps.
-            Some(pool) if hosts.len() > 1 || hosts.iter().any(|host| host.is_split()) => {
-                pool.install(|| hosts.into_par_iter().with_max_len(1).for_each(work));
+            Some(pool) if hosts.len() > 1 || hosts.iter().any(|(_, host)| host.is_split()) => {
+                pool.install(|| hosts.into_par_iter().with_max_len(1).map(work).collect())
             }
-            _ => hosts.into_iter().for_each(work),
+            _ => hosts.into_iter().map(work).collect(),
+        }
+    }
+}
+
+/// Hosts whose [`TrainPlan`] or [`DataView`] has changed since this was looked at.
+pub(super) type Replanned = Or<(Changed<TrainPlan>, Changed<DataView>)>;
+
+/// Has hosts and their twins train by and on what their components say from this tick's first step on.
+pub(super) fn apply_plans(
+    replanned: Query<(&HostId, Entity, &TrainPlan, &DataView), Replanned>,
+    mut hosts: HostsMut,
+    mut status: ResMut<RunStatus>,
+) {
+    let mut replanned: Vec<_> = replanned.iter().collect();
+    replanned.sort_unstable_by_key(|(id, ..)| **id);
+    for (_, host, train, view) in replanned {
+        for entity in hosts.with_twin(host) {
+            let runtime = hosts.runtime_mut(entity);
+            runtime.set_data_view(*view);
+            if let Err(error) = runtime.set_train_plan(train) {
+                status.fail(error.to_string());
+            }
         }
     }
 }
 
 /// Has every host and twin take its steps of this tick, all of a tick's steps in a row: a small host on one thread, a
-/// large one on those that are free.
+/// large one on those that are free. Those that met a fault are marked and reported.
 pub(super) fn train_hosts(
     config: Res<TolariaConfig>,
     threads: Res<Threads>,
-    training: Query<Entity, (With<Runtime>, Without<Pinned>)>,
+    mut training: Query<
+        (Entity, &mut StepsInTick),
+        (With<Runtime>, Without<Pinned>, Without<Faulted>),
+    >,
     mut hosts: HostsMut,
+    mut failures: Failures,
 ) {
-    threads.for_each(hosts.select_mut(training), |host| host.advance(config.steps_per_tick));
+    let ready = hosts.select_mut(training.iter().map(|(entity, _)| entity));
+    let advanced = threads.map(ready, |host| host.advance(config.steps_per_tick));
+    let mut errors = Vec::new();
+    for (entity, Advanced { n_steps, error }) in advanced {
+        let (_, mut taken) = training.get_mut(entity).expect("it was just found");
+        taken.0 = n_steps;
+        errors.extend(error.map(|error| (entity, error)));
+    }
+    if !errors.is_empty() {
+        failures.report(&hosts, &errors);
+    }
 }
 
-/// Marks the hosts and twins that met a fault in this tick and reports them, sorted by [`HostId`].
-pub(super) fn report_faults(
-    hosts: Hosts,
-    mut faults: MessageWriter<FaultReported>,
-    mut status: ResMut<RunStatus>,
-    mut commands: Commands,
-) {
-    for (host, entity) in hosts.principals() {
-        for (of, is_twin) in [(Some(entity), false), (hosts.twin(entity), true)] {
-            let Some(of) = of else { continue };
-            let runtime = hosts.runtime(of);
-            if let Some(error) = &runtime.device_error {
-                status.fail(error.to_string());
+/// Where it is told what steps ran into.
+#[derive(SystemParam)]
+pub(super) struct Failures<'w, 's> {
+    faults: MessageWriter<'w, FaultReported>,
+    status: ResMut<'w, RunStatus>,
+    commands: Commands<'w, 's>,
+}
+
+impl Failures<'_, '_> {
+    /// Marks hosts and twins at fault and reports them, sorted by [`HostId`]. A device's error ends the run.
+    fn report(&mut self, hosts: &HostsMut, errors: &[(Entity, StepError)]) {
+        for (host, entity) in hosts.principals() {
+            for (of, is_twin) in [(Some(entity), false), (hosts.twin(entity), true)] {
+                let Some(of) = of else { continue };
+                let error = errors.iter().find(|(failed, _)| *failed == of);
+                match error.map(|(_, error)| error) {
+                    None => {}
+                    Some(StepError::Device(error)) => self.status.fail(error.to_string()),
+                    Some(StepError::Fault(fault)) => {
+                        let (fault, step) = (*fault, hosts.runtime(of).state.step);
+                        self.commands.entity(of).insert(Faulted(fault));
+                        self.faults.write(FaultReported { host, is_twin, step, fault });
+                    }
+                }
             }
-            let Some(fault) = runtime.fault else { continue };
-            commands.entity(of).insert(Faulted(fault));
-            faults.write(FaultReported { host, is_twin, step: runtime.state.step, fault });
         }
     }
 }
 
 /// Validates every host whose epoch ended in this tick, in parallel, and reports sorted by [`HostId`].
 pub(super) fn validate_epochs(
+    trained: Query<(Entity, &StepsInTick), (With<HostId>, Without<Faulted>, Without<Pinned>)>,
     seeds: Query<&SeedOf, With<Active>>,
     threads: Res<Threads>,
     mut hosts: HostsMut,
     mut reports: MessageWriter<EpochEnded>,
+    mut status: ResMut<RunStatus>,
 ) {
-    let has_ended = |host: Entity, hosts: &HostsMut| {
-        let runtime = hosts.runtime(host);
-        let is_over = runtime.steps_in_tick > 0 && runtime.is_at_epoch_end();
-        is_over && hosts.fault(host).is_none() && !hosts.is_pinned(host)
-    };
-    let ended = hosts.principals().filter(|(_, entity)| has_ended(*entity, &hosts));
-    let ended: Vec<(HostId, Entity)> = ended.collect();
+    let trained = trained.iter().filter(|(_, steps)| steps.0 > 0);
+    let ended = trained.filter(|(entity, _)| hosts.runtime(*entity).is_at_epoch_end());
+    let ended: Vec<Entity> = ended.map(|(entity, _)| entity).collect();
     if ended.is_empty() {
         return;
     }
-    threads.for_each(hosts.select_mut(ended.iter().map(|(_, entity)| *entity)), |host| {
-        let found = host.evaluate(Split::Validation, FlopsAccount::Validation, None, None);
-        host.last_validation = found.ok();
+    let mut found = threads.map(hosts.select_mut(ended), |host| {
+        host.evaluate(Split::Validation, FlopsAccount::Validation, None, None)
     });
-    for (id, entity) in ended {
+    found.sort_unstable_by_key(|(entity, _)| hosts.id(*entity));
+    for (entity, found) in found {
         let n_active_seeds = seeds.iter().filter(|of| of.0 == entity).count() as u64;
-        let runtime = hosts.runtime(entity);
-        if let Some(found) = runtime.last_validation {
-            reports.write(epoch_report(id, runtime, found, n_active_seeds));
+        let (id, runtime) = (hosts.id(entity), hosts.runtime(entity));
+        match found {
+            Ok(found) => _ = reports.write(epoch_report(id, runtime, found, n_active_seeds)),
+            Err(error) => status.fail(error.to_string()),
         }
     }
 }
@@ -114,9 +161,10 @@ fn epoch_report(
     n_active_seeds: u64,
 ) -> EpochEnded {
     let (state, config) = (&runtime.state, &runtime.config);
+    let TrainPlan(train) = runtime.train_plan();
     let lr = learning_rate(
-        config.train.optimizer.lr(),
-        &config.train.schedule,
+        train.optimizer.lr(),
+        &train.schedule,
         state.step - 1,
         config.steps_per_epoch,
         config.total_steps,

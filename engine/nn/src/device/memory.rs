@@ -70,7 +70,7 @@ pub struct UnitMemory {
     pub work: UnitWork,
     /// Whether every gradient of it has been finite; a module whose were not trains no more.
     pub is_finite: bool,
-    /// The last complete sample; `None` before the first.
+    /// What was sampled in the last sampled step without a fault; `None` before the first.
     pub sample: Option<ModuleSample>,
     /// The sample that this step takes.
     pub sampling: ModuleSample,
@@ -126,6 +126,11 @@ impl UnitState {
             Ok(buffer)
         };
         Ok(Self { params: put(params)?, buffers: put(buffers)?, m: put(m)?, v: put(v)? })
+    }
+
+    /// Whether it keeps second moments.
+    pub fn has_second_moment(&self) -> bool {
+        0 < self.v.len_elems()
     }
 
     /// Its buffers, in the order parameters, running statistics, first and second moments.
@@ -185,6 +190,29 @@ impl UnitMemory {
         let lens = [state.params.len_elems(), state.buffers.len_elems()];
         assert_eq!(lens, [program.params_len_elems, program.buffers_len_elems], "the program's");
         Ok(Self { state, work, is_finite: true, sample: None, sampling: ModuleSample::default() })
+    }
+
+    /// Gives the state second moments, or takes them away: what another update rule needs. Both moments begin at zero
+    /// then. Says whether anything had to change.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the device has no room.
+    pub fn fit_moments(
+        &mut self,
+        device: &dyn Device,
+        has_second_moment: bool,
+    ) -> Result<bool, DeviceError> {
+        let UnitState { params, m, v, .. } = &mut self.state;
+        let len_elems = params.len_elems();
+        let v_len_elems = if has_second_moment { len_elems } else { 0 };
+        if v.len_elems() == v_len_elems {
+            return Ok(false);
+        }
+        let zeros = device.alloc(DType::F32, v_len_elems)?;
+        *m = device.alloc(DType::F32, len_elems)?;
+        *v = zeros;
+        Ok(true)
     }
 
     /// Makes the room anew, for a network that has changed.

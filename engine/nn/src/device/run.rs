@@ -91,7 +91,6 @@ impl<'a> PlanRun<'a> {
             StepInstr::SampleGradientNorm { unit } => {
                 let module = &mut self.memory.units[usize::from(unit)];
                 module.sampling.gradient_norm = K::sum_squares(module.work.gradients.f32()).sqrt();
-                module.sample = Some(std::mem::take(&mut module.sampling));
             }
             StepInstr::ProximalGradient { unit, x, gradient } => {
                 self.proximal_gradient::<K>(unit, x, gradient);
@@ -333,6 +332,13 @@ impl<'a> PlanRun<'a> {
         }
     }
 
+    /// Keeps what this step sampled of modules.
+    fn keep_samples(&mut self) {
+        for module in &mut self.memory.units[1..] {
+            module.sample = Some(std::mem::take(&mut module.sampling));
+        }
+    }
+
     fn sample_module<K: KernelSet>(&mut self, unit: UnitIndex, x: TensorId, gradient: TensorId) {
         let [_, output] = self.output_of(unit);
         let x_rms = K::rms(self.host_tensor(x));
@@ -397,6 +403,10 @@ impl<'a> PlanRun<'a> {
     fn check_gradients<K: KernelSet>(&mut self, unit: UnitIndex) {
         let network = &mut self.memory.units[usize::from(unit)];
         if K::sum_squares(network.work.gradients.f32()).is_finite() {
+            // No fault can follow.
+            if unit == HOST && self.variant == Variant::TrainSampled {
+                self.keep_samples();
+            }
             return;
         }
         if unit == HOST {

@@ -89,7 +89,7 @@ pub enum StepInstr {
         /// The task gradient.
         gradient: TensorId,
     },
-    /// Writes the L2 norm of a module's parameter gradient, and ends its sample.
+    /// Writes the L2 norm of a module's parameter gradient.
     SampleGradientNorm {
         /// The module.
         unit: UnitIndex,
@@ -151,7 +151,8 @@ pub enum StepInstr {
         /// The gradient at its port.
         gradient: TensorId,
     },
-    /// Looks whether every gradient is finite. The host's are a fault if not; a module's stop its training.
+    /// Looks whether every gradient is finite. The host's are a fault if not, and what the step sampled of modules is
+    /// kept if they are; a module's stop its training.
     CheckGradients {
         /// The network.
         unit: UnitIndex,

@@ -25,6 +25,8 @@ pub use print::ShownPlan;
 
 use std::{ops::Range, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     module::{Composition, Incubation},
     optim::Optimizer,
@@ -107,7 +109,7 @@ pub struct PlannedUnit {
 }
 
 /// What a module does in a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BindingMode {
     /// It learns beside the host, which does not see it.
     Incubating(Incubation),
@@ -116,7 +118,7 @@ pub enum BindingMode {
 }
 
 /// How a module is bound to its host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Binding {
     /// The place, among the host's sites, of the site that it reads at.
     pub read: u16,
@@ -128,7 +130,7 @@ pub struct Binding {
     pub trains: bool,
 }
 
-/// What does not change while a host lives.
+/// What a step depends on and no step changes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepSettings {
     /// Examples the buffers have room for.
@@ -157,7 +159,7 @@ pub struct InstrList {
 /// What a host and the modules bound to it do in one step.
 #[derive(Clone, Debug)]
 pub struct StepPlan {
-    /// What does not change.
+    /// What no step changes.
     pub settings: StepSettings,
     units: Vec<PlannedUnit>,
     bindings: Vec<Binding>,
@@ -246,6 +248,12 @@ impl StepPlan {
         if std::mem::replace(&mut self.bindings[unit as usize - 1], binding) != binding {
             self.rebuild();
         }
+    }
+
+    /// Replaces the update rule, and the norm that gradients are clipped to.
+    pub fn set_rule(&mut self, optimizer: Optimizer, clip_norm: Option<f64>) {
+        (self.settings.optimizer, self.settings.clip_norm) = (optimizer, clip_norm);
+        self.rebuild();
     }
 
     /// Says at which sites activation and gradient are sampled, one bit each.

@@ -27,8 +27,11 @@ pub(super) fn judge(lifecycle: &mut Lifecycle, seed: &mut Seed, telemetry: &mut 
         let evidence = GateEvidence::G2 { gain: None, scale: None, age_steps };
         return lifecycle.judge(seed, GateVerdict::Failed, evidence, 0);
     }
-    // Where the device failed there is no evidence, and the run ends.
-    let Ok((gain, scale)) = best_gain(lifecycle, seed) else { return };
+    let (gain, scale) = match best_gain(lifecycle, seed) {
+        Ok(found) => found,
+        // There is no evidence.
+        Err(error) => return lifecycle.fail_run(&error),
+    };
     telemetry.counterfactual_gain = Some(gain as f32);
     telemetry.counterfactual_scale = Some(scale);
     let pause = ((train_max_steps - train_min_steps) / CHECKS).max(1);

@@ -27,8 +27,11 @@ const CONFIRMATIONS: u32 = 2;
 
 /// Judges a seed in EVALUATING or FINE_TUNING.
 pub(super) fn judge(lifecycle: &mut Lifecycle, seed: &mut Seed, telemetry: &mut Telemetry) {
-    // Where the device failed there is no evidence, and the run ends.
-    let Ok((gain, gate_gain)) = measure_gain(lifecycle, seed) else { return };
+    let (gain, gate_gain) = match measure_gain(lifecycle, seed) {
+        Ok(found) => found,
+        // There is no evidence.
+        Err(error) => return lifecycle.fail_run(&error),
+    };
     telemetry.gate_gain = Some(gate_gain as f32);
     telemetry.twin_gain = Some(gain.mean as f32);
     telemetry.twin_gain_low = Some(gain.low as f32);
