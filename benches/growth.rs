@@ -6,10 +6,9 @@ mod support;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use esper::engine::{
-    program::Program,
+use esper::{
+    engine::{program::Program, world::kernel::KernelStore},
     scenario::{Adam, Optimizer},
-    world::catalog::KernelStore,
 };
 use support::{
     growth::{cache_of, library_with},
@@ -41,11 +40,15 @@ fn snapshots(criterion: &mut Criterion) {
     let adam = Optimizer::Adam(Adam::default());
     let mut host = Setup::mlp(&[1000, 1000, 10], 16, adam).host();
     take_steps(&mut host, 1);
-    let mut snapshot = host.to_snapshot();
+    let mut snapshot = host.to_snapshot().expect("there is room");
     // Parameters and both moments.
-    group.throughput(Throughput::Bytes(12 * host.program.params_elems()));
-    group.bench_function("take", |bencher| bencher.iter(|| snapshot.copy_state_from(&host)));
-    group.bench_function("go_back", |bencher| bencher.iter(|| host.copy_state_from(&snapshot)));
+    group.throughput(Throughput::Bytes(12 * host.program().params_elems()));
+    group.bench_function("take", |bencher| {
+        bencher.iter(|| host.update_snapshot(&mut snapshot).expect("there is room"))
+    });
+    group.bench_function("go_back", |bencher| {
+        bencher.iter(|| host.restore(&snapshot).expect("there is room"))
+    });
     group.finish();
 }
 

@@ -6,8 +6,8 @@ mod support;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use esper::engine::{
-    runtime::HostRuntime,
+use esper::{
+    engine::runtime::HostRuntime,
     scenario::{Adam, Incubation, Optimizer, Sgd},
 };
 use support::{
@@ -25,14 +25,14 @@ const STEPS_MAX: usize = 500;
 fn time_steps(criterion: &mut Criterion, group: &str, name: &str, host: &mut HostRuntime) {
     let mut group = criterion.benchmark_group(group);
     let flops = flops_of_step(host);
-    let young = host.to_snapshot();
+    let young = host.to_snapshot().expect("there is room");
     group.sample_size(10).throughput(Throughput::Elements(flops as u64));
     group.bench_function(name, |bencher| {
         bencher.iter_custom(|n_steps| {
             let (mut left, mut taken) = (n_steps as usize, 0.0);
             while left > 0 {
                 let n_steps = left.min(STEPS_MAX);
-                host.copy_state_from(&young);
+                host.restore(&young).expect("there is room");
                 taken += seconds(|| take_steps(host, n_steps));
                 left -= n_steps;
             }
@@ -66,8 +66,8 @@ fn steps_with_a_seed(criterion: &mut Criterion) {
     ] {
         for setup in setups() {
             let mut host = setup.host();
-            let site = host.program.site(setup.site).expect("the host has it");
-            let module = fitting(&host.program.sites[site].shape);
+            let site = host.program().site(setup.site).expect("the host has it");
+            let module = fitting(&host.program().sites[site].shape);
             plant(&mut host, site, &module, incubation);
             if is_grafted {
                 graft(&mut host);

@@ -10,14 +10,15 @@ use std::{error::Error, fs, path::Path, sync::Arc};
 
 use esper::{
     engine::{
-        data::SplitData,
-        graph::NetworkGraph,
-        runtime::Runtimes,
-        scenario::{Incubation, Policy},
+        data::SplitData, graph::NetworkGraph, runtime::Runtimes,
         world::components::Runtime as HostNumbers,
     },
     prelude::*,
-    systems::{kasmina::paired_interval, oona::GateJudged},
+    scenario::Incubation,
+    systems::{
+        kasmina::paired_interval,
+        oona::{GateEvidence, GateJudged},
+    },
 };
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -55,7 +56,7 @@ fn keep_verdicts(
     mut judged: bevy_ecs::prelude::MessageReader<GateJudged>,
     mut verdicts: bevy_ecs::prelude::ResMut<Verdicts>,
 ) {
-    verdicts.0.extend(judged.read().filter(|it| it.gate == Gate::G5).cloned());
+    verdicts.0.extend(judged.read().filter(|it| it.evidence.gate() == Gate::G5).cloned());
 }
 
 fn train(
@@ -64,22 +65,23 @@ fn train(
     data: &Arc<SplitData>,
 ) -> Result<Outcome, Failure> {
     use bevy_ecs::prelude::*;
-    let mut builder = RunBuilder::new(scenario.clone()).data(data.clone()).extend(|engine| {
+    let mut options = RunOptions::new(scenario.clone()).data(data.clone()).extend(|engine| {
         engine.world_mut().init_resource::<Verdicts>();
         engine.add_systems(Tick, keep_verdicts.in_set(TickSystems::Record));
         Ok(())
     });
     if let Some(host) = host {
-        builder = builder.host(host);
+        options = options.host(host);
     }
-    let mut run = builder.build().map_err(|error| error.to_string())?;
+    let mut run = Run::start(options).map_err(|error| error.to_string())?;
     let summary = run.finish().map_err(|error| error.to_string())?;
     let world = run.engine_mut().world_mut();
     let handle = world.query::<&HostNumbers>().iter(world).next().expect("a run has a host").0;
     let graph = (*world.resource::<Runtimes>().get(handle).expect("live").graph).clone();
     let verdicts = &world.resource::<Verdicts>().0;
-    let gate_gain = |it: &GateJudged| {
-        it.numbers.iter().find(|(name, _)| name == "gate_gain").map(|(_, gain)| *gain > 0.0)
+    let gate_gain = |it: &GateJudged| match it.evidence {
+        GateEvidence::G5 { gate_gain, .. } => Some(gate_gain > 0.0),
+        _ => None,
     };
     Ok(Outcome {
         summary,
@@ -99,35 +101,35 @@ fn for_seeds<T: Send>(
     (0..n_seeds).into_par_iter().map(job).collect()
 }
 
-fn single(scenario: &Scenario, seed: u64, policy: Policy) -> Scenario {
+fn single(scenario: &Scenario, seed: u64, policy: &str) -> Scenario {
     let mut scenario = scenario.clone();
-    scenario.run.seed = seed;
-    scenario.run.threads = 1;
-    scenario.tamiyo.policy = policy;
+    scenario[RUN].seed = seed;
+    scenario[RUN].threads = 1;
+    scenario[TAMIYO].policy = policy.to_owned();
     scenario
 }
 
 fn load(scenario: &Scenario) -> Result<Arc<SplitData>, Failure> {
-    let config = DataConfig::new(scenario.data.source.clone());
+    let config = DataConfig::new(scenario[DATA].source.clone());
     Ok(Arc::new(data::load(&config, Path::new("."))?))
 }
 
 fn arms(scenario: &Scenario, n_seeds: u64) -> Result<(), Failure> {
     let data = load(scenario)?;
     let runs = for_seeds(n_seeds, |seed| {
-        let heuristic = train(&single(scenario, seed, Policy::Heuristic), None, &data)?;
-        let off = train(&single(scenario, seed, Policy::Off), None, &data)?;
-        let mut direct = single(scenario, seed, Policy::Heuristic);
-        direct.kasmina.incubation = Incubation::None;
+        let heuristic = train(&single(scenario, seed, "heuristic"), None, &data)?;
+        let off = train(&single(scenario, seed, "off"), None, &data)?;
+        let mut direct = single(scenario, seed, "heuristic");
+        direct[KASMINA].incubation = Incubation::None;
         let direct = train(&direct, None, &data)?;
         let graph = heuristic.graph.clone();
-        let fixed = train(&single(scenario, seed, Policy::Off), Some(graph), &data)?;
+        let fixed = train(&single(scenario, seed, "off"), Some(graph), &data)?;
         Ok([heuristic, off, direct, fixed])
     })?;
     let accuracy = |arm: usize| -> Vec<f64> {
         runs.iter().map(|run| run[arm].summary.scores.test_accuracy.unwrap_or(f64::NAN)).collect()
     };
-    println!("{}: {n_seeds} paired seeds", scenario.run.name);
+    println!("{}: {n_seeds} paired seeds", scenario[RUN].name);
     println!(
         "{:<14} {:>9} {:>8} {:>13} {:>10} {:>6} {:>7} {:>10}",
         "arm", "test acc", "sd", "MFLOPs", "params", "kept", "culled", "cancelled"
@@ -164,30 +166,30 @@ fn arms(scenario: &Scenario, n_seeds: u64) -> Result<(), Failure> {
 
 fn controls(scenario: &Scenario, n_seeds: u64) -> Result<(), Failure> {
     let data = load(scenario)?;
-    println!("{}: {n_seeds} seeds, one graft each", scenario.run.name);
+    println!("{}: {n_seeds} seeds, one graft each", scenario[RUN].name);
     println!(
         "{:<20} {:>7} {:>12} {:>12} {:>9}",
         "module", "judged", "passed twin", "gate > 0", "kept"
     );
     for family in ["noop", "frozen_random", "residual_mlp_wide"] {
         let runs = for_seeds(n_seeds, |seed| {
-            let mut scenario = single(scenario, seed, Policy::Fixed);
-            scenario.karn.catalogue = vec![family.to_owned()];
+            let mut scenario = single(scenario, seed, "fixed");
+            scenario[KARN].catalogue = vec![family.to_owned()];
             // Controls learn nothing in TRAINING, and G2 would refuse them before the twin could.
-            scenario.kasmina.incubation = match family {
-                "residual_mlp_wide" => scenario.kasmina.incubation,
+            scenario[KASMINA].incubation = match family {
+                "residual_mlp_wide" => scenario[KASMINA].incubation,
                 _ => Incubation::None,
             };
-            let sites = &scenario.host.sites;
+            let sites = &scenario[HOST].sites;
             let site = sites[sites.len() - 1].clone();
-            let appointment = |epoch, action, blueprint: Option<&str>| scenario::Appointment {
+            let appointment = |epoch, action, blueprint: Option<&str>| scenario::ScheduledAction {
                 epoch,
                 action,
                 site: site.clone(),
                 blueprint: blueprint.map(str::to_owned),
             };
-            let epochs = scenario.run.epochs as f64;
-            scenario.tamiyo.timetable = vec![
+            let epochs = scenario[RUN].epochs as f64;
+            scenario[TAMIYO].timetable = vec![
                 appointment((epochs * 0.1).max(1.0), scenario::Action::Germinate, Some(family)),
                 appointment((epochs * 0.1).max(1.0), scenario::Action::Graft, None),
             ];

@@ -1,14 +1,21 @@
 //! Why a run could not begin or go on.
 
+use std::path::PathBuf;
+
 use esper_engine::{
     data::{DataError, DataFault},
     graph::GraphError,
-    scenario::ScenarioError,
-    world::{plugin::BuildError, run_dir::RunDirError},
+    journal::JournalError,
+    run_dir::{FileError, RunDirError},
+    world::plugin::BuildError,
 };
+use esper_nn::device::DeviceError;
 use esper_systems::{
-    karn::CatalogueError, nissa::NissaError, tolaria::CheckpointError, urza::LibraryError,
+    karn::CatalogueError, nissa::NissaError, tamiyo::PolicyError, tolaria::CheckpointError,
+    urza::LibraryError,
 };
+
+use crate::scenario::ScenarioError;
 
 /// Why a run could not begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +24,23 @@ pub enum RunError {
     /// The scenario is not sound.
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
-    /// The scenario does not fit its data.
+    /// The scenario's file can not be read.
+    #[error("{}: the scenario can not be read: {source}", path.display())]
+    ScenarioText {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: std::io::Error,
+    },
+    /// A path of the scenario can not be made absolute.
+    #[error("{}: {reason}", path.display())]
+    Path {
+        /// The path.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The scenario does not fit its data, or what is present here.
     #[error("{key}: {message}; {help}")]
     Unfit {
         /// The scenario's key.
@@ -30,6 +53,9 @@ pub enum RunError {
     /// The data can not be had.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// The device has no room, or has failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The host is not a network.
     #[error(transparent)]
     Graph(#[from] GraphError),
@@ -42,6 +68,12 @@ pub enum RunError {
     /// The record can not be kept.
     #[error(transparent)]
     Record(#[from] NissaError),
+    /// The journal can not be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A file of the run's folder can not be read or removed.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A checkpoint can not be written or read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -56,7 +88,11 @@ pub enum RunError {
 impl RunError {
     /// Whether what the user wrote is at fault: exit status 2 rather than 1.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Scenario(_) | Self::Graph(_)) || self.scenario_key().is_some()
+        let is_written = matches!(
+            self,
+            Self::Scenario(_) | Self::ScenarioText { .. } | Self::Path { .. } | Self::Graph(_)
+        );
+        is_written || self.scenario_key().is_some()
     }
 
     /// The scenario's key that asks for what can not be had, where it is not the scenario itself that says so.
@@ -66,6 +102,9 @@ impl RunError {
             Self::Data(error) => Some(data_key(&error.fault)),
             Self::Build(BuildError::Plugin { source, .. }) if source.is::<CatalogueError>() => {
                 Some("karn.catalogue")
+            }
+            Self::Build(BuildError::Plugin { source, .. }) if source.is::<PolicyError>() => {
+                Some("tamiyo.policy")
             }
             _ => None,
         }

@@ -4,34 +4,35 @@
 //! the host, graft them in, judge them on held-out data against an exact twin of the host, and keep them or remove them
 //! without a trace.
 //!
-//! This crate is the facade: [`prelude`] for embedding, [`RunBuilder`] to put a run together from a scenario, and the
+//! This crate is the facade: [`prelude`] for embedding, [`Run`] to begin, resume, replay and watch a run, and the
 //! `esper` command. What it is made of lies in [`engine`], [`systems`] and [`kernels`].
 //!
 //! ```
 //! use esper::prelude::*;
 //!
-//! let mut scenario = Scenario::default();
-//! scenario.run.epochs = 3;
-//! scenario.data.source = "digits".into();
-//! scenario.host = scenario::Host::mlp([64, 8, 10]);
-//! scenario.host.sites = vec!["hidden0".into()];
-//! let mut run = RunBuilder::new(scenario).build()?;
-//! let summary = run.finish()?;
+//! let mut scenario = scenario::defaults();
+//! scenario[RUN].epochs = 3;
+//! scenario[DATA].source = "digits".into();
+//! scenario[HOST] = scenario::Host::mlp([64, 8, 10]);
+//! scenario[HOST].sites = vec!["hidden0".into()];
+//! let summary = Run::start(scenario)?.finish()?;
 //! assert!(summary.scores.test_accuracy.unwrap() > 0.5);
 //! # Ok::<(), esper::RunError>(())
 //! ```
 
-mod adoption;
-mod assembly;
+mod devices;
 mod error;
 mod hosts;
-mod plan;
 mod run;
+pub mod scenario;
 
-pub use assembly::{RunBuilder, load_data};
+pub use devices::Devices;
 pub use error::RunError;
-pub use plan::{Layer, Plan};
-pub use run::{Run, Stop, seal_library};
+pub use hosts::HostSpec;
+pub use run::{
+    Command, CommandReceived, Event, HostPlan, Layer, Plan, Replay, Resumed, Run, RunFolder,
+    RunHandle, RunOptions, RunState, read_scenario_text, seal_library,
+};
 
 pub use bevy_ecs;
 pub use esper_engine as engine;
@@ -40,28 +41,39 @@ pub use esper_systems as systems;
 
 /// What almost every user of the library needs.
 pub mod prelude {
-    pub use crate::{Plan, Run, RunBuilder, RunError, Stop};
+    pub use crate::{
+        Command, Devices, Event, HostSpec, Plan, Run, RunError, RunFolder, RunHandle, RunOptions,
+        RunState,
+        scenario::{
+            self, CHECKPOINT, DATA, GOVERNOR, HOST, KARN, KASMINA, Key, Keys, LIMITS, NISSA, RUN,
+            Resolved, Scenario, ScenarioError, Section, Sections, TAMIYO, TEZZERET, TRAIN,
+            URABRASK, URZA,
+        },
+    };
     pub use esper_engine::{
         data::{self, DataConfig, Dataset, SplitData},
         graph::{GraphError, Init, NetworkGraph, Op},
+        journal::{Recorded, RecordedMessage, TextContext},
         runtime::{HostRuntime, Runtimes},
-        scenario::{self, Scenario},
         world::{
-            catalog::Blueprint,
-            components::{Contract, HostRole, Runtime, SeedOf, Site, Telemetry},
+            blueprint::Blueprint,
+            components::{Principal, Runtime, SeedOf, Telemetry},
             gate::{Gate, GateVerdict},
-            ids::{BlueprintId, HostId, Index, SeedId},
+            hosts::{Hosts, HostsMut},
+            ids::{BlueprintId, HostId, Index, SeedId, SiteId},
             plugin::{BuildError, Clock, Engine, Plugin, RunStatus, Tick, TickSystems},
             stage::Stage,
         },
     };
     pub use esper_kernels::cpu::Activation;
+    pub use esper_nn::{contract::Contract, op};
     pub use esper_systems::{
+        EsperPlugins,
         karn::{BlueprintFamily, KarnExt},
         nissa::{ProgressMode, Summary},
         oona::{
             EpochEnded, GateJudged, HostReport, SeedAction, SeedCommand, SeedReport, StageChanged,
         },
-        tamiyo::{DormantSeed, Offer, Policy, View},
+        tamiyo::{Candidate, DormantSeed, Observation, Policy, TamiyoConfig, TamiyoExt},
     };
 }

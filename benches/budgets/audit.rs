@@ -3,12 +3,10 @@
 use std::path::Path;
 
 use esper::{
-    engine::world::{
-        digest::Digest,
-        journal::{self, Journal},
-    },
+    engine::journal::{self, Journal},
     prelude::*,
 };
+use esper_nn::digest::Digest;
 
 use crate::{
     row::Row,
@@ -44,6 +42,7 @@ fn write(path: &Path) {
         let event = StageChanged {
             seed: SeedId(i),
             host: HostId(0),
+            site_id: SiteId(0),
             site: "hidden0".to_owned(),
             from: Stage::Training,
             to: Stage::Grafting,

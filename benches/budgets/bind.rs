@@ -4,15 +4,15 @@ use std::{hint::black_box, sync::Arc};
 
 use esper::engine::{
     program::{CompileOptions, Program},
-    scenario::{Adam, Incubation, Optimizer},
-    world::catalog::{KernelCache, KernelStore},
+    world::{kernel::KernelStore, kernel_cache::KernelCache},
 };
+use esper::scenario::{Adam, Incubation, Optimizer};
 
 use crate::{
     row::Row,
     support::{
         growth::{cache_of, library_with},
-        hosts::{SEED, seed_state},
+        hosts::{SEED, bind},
         modules::residual_mlp,
         setup::Setup,
         timing::{median, seconds, seconds_per_call},
@@ -40,10 +40,8 @@ fn memory_of_a_seed() -> Row {
     let mut host = Setup::mlp(&[64, 32, 10], 64, adamw).host();
     let program = Program::compile(&residual_mlp(&[32], 32), CompileOptions::MODULE);
     let program = Arc::new(program.expect("a module compiles"));
-    let state = seed_state(&host, 1, &program, Incubation::StraightThrough);
     let times = (0..1001).map(|_| {
-        let state = state.clone();
-        let time = seconds(|| host.bind(state, program.clone()));
+        let time = seconds(|| bind(&mut host, 1, &program, Incubation::StraightThrough));
         host.unbind(SEED);
         time
     });

@@ -3,11 +3,9 @@
 use std::{path::Path, sync::Arc};
 
 use esper::{
-    engine::{
-        runtime::{Bucket, Part},
-        scenario::{self, Adam, Optimizer},
-    },
+    engine::runtime::{FlopsAccount, Split},
     prelude::*,
+    scenario::{self, Adam, Optimizer},
 };
 
 use crate::{row::Row, support::timing::Pieces};
@@ -19,13 +17,13 @@ pub fn measure() -> Vec<Row> {
     let data = Arc::new(data.expect("digits ship with Esper"));
     let (mut ticks, mut steps) = (Pieces::default(), Pieces::default());
     for _ in 0..N_ROUNDS {
-        let run = || RunBuilder::new(digits()).data(data.clone()).build().expect("it is sound");
+        let run = || Run::start(RunOptions::new(digits()).data(data.clone())).expect("it is sound");
         let (mut whole, mut bare) = (run(), run());
-        let steps_per_tick = bare.scenario().run.steps_per_tick;
+        let steps_per_tick = bare.scenario()[RUN].steps_per_tick;
         let mut runtimes = bare.engine_mut().world_mut().resource_mut::<Runtimes>();
         let host = runtimes.iter_mut().next().expect("it has one host");
         let mut tick = 0;
-        while whole.is_running() {
+        while whole.state().expect("it goes well") == RunState::Running {
             ticks.time(tick, || whole.engine_mut().tick());
             steps.time(tick, || train(host, steps_per_tick));
             tick += 1;
@@ -51,15 +49,15 @@ pub fn measure() -> Vec<Row> {
 
 /// `scenarios/digits_mlp.toml` without growth.
 fn digits() -> Scenario {
-    let mut digits = Scenario::default();
-    digits.run.epochs = 30;
-    digits.run.threads = 1;
-    digits.data.source = "digits".into();
-    digits.data.batch = 64;
-    digits.host = scenario::Host::mlp([64, 8, 10]);
-    digits.host.sites = vec!["input".into(), "hidden0".into()];
-    digits.train.optimizer = Optimizer::AdamW(Adam { lr: 1e-2, ..Adam::default() });
-    digits.tamiyo.policy = scenario::Policy::Off;
+    let mut digits = scenario::defaults();
+    digits[RUN].epochs = 30;
+    digits[RUN].threads = 1;
+    digits[DATA].source = "digits".into();
+    digits[DATA].batch = 64;
+    digits[HOST] = scenario::Host::mlp([64, 8, 10]);
+    digits[HOST].sites = vec!["input".into(), "hidden0".into()];
+    digits[TRAIN].optimizer = Optimizer::AdamW(Adam { lr: 1e-2, ..Adam::default() });
+    digits[TAMIYO].policy = "off".to_owned();
     digits
 }
 
@@ -67,6 +65,6 @@ fn digits() -> Scenario {
 fn train(host: &mut HostRuntime, steps_per_tick: u64) {
     host.advance(steps_per_tick);
     if host.steps_in_tick > 0 && host.is_at_epoch_end() {
-        host.evaluate(Part::Validation, Bucket::Validation, None, None);
+        host.evaluate(Split::Validation, FlopsAccount::Validation, None, None).expect("no fault");
     }
 }

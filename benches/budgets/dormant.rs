@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use esper::prelude::*;
+use esper::{engine::world::components::Pinned, prelude::*};
 
 use crate::{
     allocated,
@@ -41,12 +41,12 @@ fn of_seeds(n_seeds: u64) -> Vec<Row> {
 struct LooksAtAll;
 
 impl Policy for LooksAtAll {
-    fn decide(&mut self, view: &View<'_>, _: &mut Vec<SeedCommand>) {
+    fn decide(&mut self, view: &Observation<'_>, _: &mut Vec<SeedCommand>) {
         black_box(view.dormant().len());
     }
 }
 
-type Change = Box<dyn FnOnce(RunBuilder) -> RunBuilder>;
+type Change = Box<dyn FnOnce(RunOptions) -> RunOptions>;
 
 fn resting_world(n_seeds: u64) -> (Run, f64) {
     resting_world_with(n_seeds, Box::new(|run| run))
@@ -55,22 +55,22 @@ fn resting_world(n_seeds: u64) -> (Run, f64) {
 /// A world with every subsystem, one host that takes no steps and `n_seeds` dormant seeds more than it has sites;
 /// and the bytes that each of those added.
 fn resting_world_with(n_seeds: u64, change: Change) -> (Run, f64) {
-    let mut scenario = Scenario::default();
-    scenario.run.epochs = 1;
-    scenario.data.source = "digits".into();
-    scenario.host = scenario::Host::mlp([64, 8, 10]);
-    scenario.host.sites = vec!["hidden0".into()];
-    let mut run = change(RunBuilder::new(scenario)).build().expect("the scenario is sound");
+    let mut scenario = scenario::defaults();
+    scenario[RUN].epochs = 1;
+    scenario[DATA].source = "digits".into();
+    scenario[HOST] = scenario::Host::mlp([64, 8, 10]);
+    scenario[HOST].sites = vec!["hidden0".into()];
+    let mut run = Run::start(change(RunOptions::new(scenario))).expect("the scenario is sound");
     let world = run.engine_mut().world_mut();
-    world.resource_mut::<Runtimes>().iter_mut().for_each(|host| host.is_pinned = true);
+    let host = world.resource::<Index<HostId>>().entity(HostId(0)).expect("it has one host");
+    world.entity_mut(host).insert(Pinned);
     // Until the catalogue is compiled the ticks have other work.
     (0..100).for_each(|_| run.engine_mut().tick());
     let world = run.engine_mut().world_mut();
-    let host = world.resource::<Index<HostId>>().entity(HostId(0)).expect("it has one host");
     let first = world.resource::<Index<SeedId>>().last().expect("its site is planted").0 + 1;
     let before = allocated::bytes();
     for id in first..first + n_seeds {
-        world.spawn((SeedId(id), SeedOf(host), Site(0)));
+        world.spawn((SeedId(id), SeedOf(host), SiteId(0)));
     }
     let bytes = allocated::bytes() - before;
     run.engine_mut().tick();

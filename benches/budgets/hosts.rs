@@ -4,10 +4,11 @@ use std::{sync::Arc, thread::available_parallelism};
 
 use esper::{
     engine::{
-        runtime::{Bucket, Part},
-        scenario::{self, Adam, Optimizer},
+        runtime::{FlopsAccount, Split},
+        world::hosts::spawn_host,
     },
     prelude::*,
+    scenario::{self, Adam, Optimizer},
 };
 
 use crate::{
@@ -25,7 +26,7 @@ const N_STEPS: u64 = 400;
 
 pub fn measure() -> Vec<Row> {
     let n_cores = available_parallelism().map_or(1, usize::from);
-    let usual = Scenario::default().run.steps_per_tick;
+    let usual = scenario::defaults()[RUN].steps_per_tick;
     let name = format!("{N_HOSTS} hosts in a world / sum of single speeds");
     vec![
         Row::at_least(format!("{name} x {n_cores} cores"), share(n_cores, usual), "x", 0.9),
@@ -63,20 +64,19 @@ fn hosts() -> Vec<HostRuntime> {
 
 /// A world of every subsystem and the 64 hosts.
 fn world_of(n_threads: usize, steps_per_tick: u64) -> Run {
-    let mut scenario = Scenario::default();
-    scenario.run.epochs = 1_000_000;
-    scenario.run.threads = n_threads;
-    scenario.run.steps_per_tick = steps_per_tick;
-    scenario.data.source = "digits".into();
-    scenario.host = scenario::Host::mlp([64, 8, 10]);
-    scenario.tamiyo.policy = scenario::Policy::Off;
-    let mut run = RunBuilder::new(scenario).build().expect("the scenario is sound");
+    let mut scenario = scenario::defaults();
+    scenario[RUN].epochs = 1_000_000;
+    scenario[RUN].threads = n_threads;
+    scenario[RUN].steps_per_tick = steps_per_tick;
+    scenario[DATA].source = "digits".into();
+    scenario[HOST] = scenario::Host::mlp([64, 8, 10]);
+    scenario[TAMIYO].policy = "off".to_owned();
+    let mut run = Run::start(scenario).expect("the scenario is sound");
     let world = run.engine_mut().world_mut();
     let digits = world.resource::<Index<HostId>>().entity(HostId(0)).expect("it has one host");
     world.despawn(digits);
     for (id, host) in (0..).zip(hosts()) {
-        let handle = world.resource_mut::<Runtimes>().insert(host);
-        world.spawn((HostId(id), HostRole::Principal, Runtime(handle)));
+        spawn_host(world, HostId(id), host);
     }
     run
 }
@@ -85,6 +85,6 @@ fn world_of(n_threads: usize, steps_per_tick: u64) -> Run {
 fn tick(host: &mut HostRuntime, steps_per_tick: u64) {
     host.advance(steps_per_tick);
     if host.is_at_epoch_end() {
-        host.evaluate(Part::Validation, Bucket::Validation, None, None);
+        host.evaluate(Split::Validation, FlopsAccount::Validation, None, None).expect("no fault");
     }
 }

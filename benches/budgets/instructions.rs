@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use esper::engine::program::{Instr, Need, Program};
+use esper::{
+    engine::program::{Backward, Forward, GradMask, Program},
+    kernels::cpu::{Conv2dShape, LinearShape},
+};
 
 use crate::{
     row::Row,
@@ -47,7 +50,7 @@ fn of_host(setup: &Setup) -> Vec<Row> {
     let mut clocked_step = || seconds(|| take_steps(&mut clocked, 1));
     let [time, _, time_per_flop] =
         on_pool(1, || best_in_turns([&mut step, &mut clocked_step, &mut seconds_per_flop]));
-    let mut sums: Vec<(String, Sum)> = by_label(setup, &host.program, &clocked_cpu);
+    let mut sums: Vec<(String, Sum)> = by_label(setup, host.program(), &clocked_cpu);
     let mut all = Sum::default();
     sums.iter().for_each(|(_, sum)| all.add(*sum));
     sums.sort_by(|(_, a), (_, b)| b.seconds.total_cmp(&a.seconds));
@@ -60,15 +63,18 @@ fn of_host(setup: &Setup) -> Vec<Row> {
 
 /// What the instructions of a training step took, those of a kind and shape together.
 fn by_label(setup: &Setup, program: &Program, clocked: &ClockedCpu) -> Vec<(String, Sum)> {
-    let training = Need { params: true, sites: 0 };
+    let training = GradMask { params: true, sites: 0 };
     let [forward, backward] = clocked.best_seconds();
     let forward = program.forward.iter().zip(forward);
+    let forward = forward.map(|(step, seconds)| (label_forward(&step.instr), step.flops, seconds));
     let backward =
-        program.backward.iter().zip(backward).filter(|(step, _)| step.need.is_met_by(training));
+        program.backward.iter().zip(backward).filter(|(step, _)| step.mask.is_met_by(training));
+    let backward =
+        backward.map(|(step, seconds)| (label_backward(&step.instr), step.flops, seconds));
     let mut sums = BTreeMap::<String, Sum>::new();
-    for (step, seconds) in forward.chain(backward) {
-        let flops = (step.flops * setup.batch as u64) as f64;
-        sums.entry(label(&step.instr)).or_default().add(Sum { n: 1, seconds, flops });
+    for (label, flops, seconds) in forward.chain(backward) {
+        let flops = (flops * setup.batch as u64) as f64;
+        sums.entry(label).or_default().add(Sum { n: 1, seconds, flops });
     }
     sums.into_iter().collect()
 }
@@ -84,23 +90,37 @@ fn line(label: &str, sum: Sum, all_seconds: f64, time_per_flop: f64) -> String {
 }
 
 /// The instruction's kind, and the shape of a product.
-fn label(instr: &Instr) -> String {
-    let name = format!("{instr:?}");
-    let kind = name.split(' ').next().unwrap_or_default();
+fn label_forward(instr: &Forward) -> String {
     match instr {
-        Instr::Linear { spec, .. }
-        | Instr::LinearGradWeight { spec, .. }
-        | Instr::LinearGradInput { spec, .. } => {
-            format!("{kind} {} -> {}", spec.inputs, spec.outputs)
-        }
-        Instr::Conv2d { spec, .. }
-        | Instr::Conv2dGradWeight { spec, .. }
-        | Instr::Conv2dGradInput { spec, .. } => {
-            let ([_, side], [_, stride]) = (spec.kernel, spec.stride);
-            let [channels, outputs] = [spec.in_channels, spec.out_channels];
-            let image = format!("{channels}x{}x{}", spec.height, spec.width);
-            format!("{kind} {image} -> {outputs}, {side}x{side} / {stride}")
-        }
-        _ => kind.to_owned(),
+        Forward::Linear(it) => label_linear("Linear", it.shape),
+        Forward::Conv2d(it) => label_conv("Conv2d", it.shape),
+        _ => kind(&format!("{instr:?}")),
     }
+}
+
+/// The instruction's kind, and the shape of a product.
+fn label_backward(instr: &Backward) -> String {
+    match instr {
+        Backward::LinearGradWeight(it) => label_linear("LinearGradWeight", it.shape),
+        Backward::LinearGradInput(it) => label_linear("LinearGradInput", it.shape),
+        Backward::Conv2dGradWeight(it) => label_conv("Conv2dGradWeight", it.shape),
+        Backward::Conv2dGradInput(it) => label_conv("Conv2dGradInput", it.shape),
+        _ => format!("{}Grad", kind(&format!("{instr:?}"))),
+    }
+}
+
+/// The variant's name.
+fn kind(instr: &str) -> String {
+    instr.split('(').next().unwrap_or_default().to_owned()
+}
+
+fn label_linear(kind: &str, shape: LinearShape) -> String {
+    format!("{kind} {} -> {}", shape.inputs, shape.outputs)
+}
+
+fn label_conv(kind: &str, shape: Conv2dShape) -> String {
+    let ([_, side], [_, stride]) = (shape.kernel, shape.stride);
+    let [channels, outputs] = [shape.in_channels, shape.out_channels];
+    let image = format!("{channels}x{}x{}", shape.height, shape.width);
+    format!("{kind} {image} -> {outputs}, {side}x{side} / {stride}")
 }

@@ -25,7 +25,7 @@ struct Timed {
 }
 
 impl Policy for Timed {
-    fn decide(&mut self, view: &View<'_>, commands: &mut Vec<SeedCommand>) {
+    fn decide(&mut self, view: &Observation<'_>, commands: &mut Vec<SeedCommand>) {
         let start = Instant::now();
         self.heuristic.decide(view, commands);
         let taken = start.elapsed().as_secs_f64();
@@ -34,17 +34,19 @@ impl Policy for Timed {
 }
 
 pub fn measure() -> Vec<Row> {
-    let mut scenario = Scenario::default();
-    scenario.run.epochs = 30;
-    scenario.run.replicas = N_HOSTS;
-    scenario.data.source = "digits".into();
-    scenario.host = scenario::Host::mlp([64, 8, 10]);
-    scenario.host.sites = vec!["input".into(), "hidden0".into()];
-    scenario.tamiyo.incubate_max = N_SEEDS / N_HOSTS;
+    let mut scenario = scenario::defaults();
+    scenario[RUN].epochs = 30;
+    scenario[RUN].replicas = N_HOSTS;
+    scenario[DATA].source = "digits".into();
+    scenario[HOST] = scenario::Host::mlp([64, 8, 10]);
+    scenario[HOST].sites = vec!["input".into(), "hidden0".into()];
+    scenario[TAMIYO].incubate_max = N_SEEDS / N_HOSTS;
     let decisions = Decisions::default();
-    let heuristic = Heuristic::new(&TamiyoConfig::new(&scenario, scenario.host.sites.clone()));
+    let sites = [(HostId(0), scenario[HOST].sites.clone().into())].into();
+    let heuristic = Heuristic::new(&TamiyoConfig::new(&scenario, sites));
     let timed = Timed { heuristic, decisions: decisions.clone() };
-    let mut run = RunBuilder::new(scenario).policy(timed).build().expect("the scenario is sound");
+    let mut run =
+        Run::start(RunOptions::new(scenario).policy(timed)).expect("the scenario is sound");
     run.finish().expect("the run ends well");
     let decisions = decisions.lock().expect("nothing panics in it");
     let times: Vec<f64> =

@@ -1,7 +1,7 @@
 //! What a seed adds to a host's step, against the arithmetic it adds.
 
-use esper::engine::{
-    runtime::HostRuntime,
+use esper::{
+    engine::runtime::HostRuntime,
     scenario::{Adam, Incubation, Optimizer},
 };
 
@@ -27,8 +27,8 @@ pub fn measure() -> Vec<Row> {
 /// A module as wide as its site, in the middle of the host.
 fn in_host(setup: &Setup) -> Vec<Row> {
     let mut plain = setup.host();
-    let site = plain.program.site(setup.site).expect("the host has it");
-    let module = fitting(&plain.program.sites[site].shape);
+    let site = plain.program().site(setup.site).expect("the host has it");
+    let module = fitting(&plain.program().sites[site].shape);
     let grown = |incubation, is_grafted| {
         let mut host = setup.host();
         plant(&mut host, site, &module, incubation);
@@ -49,12 +49,13 @@ fn in_host(setup: &Setup) -> Vec<Row> {
 
 fn compare(name: &str, plain: &mut HostRuntime, grown: &mut HostRuntime) -> [Row; 2] {
     // Every round is the same steps: what was learnt changes how fast some arithmetic is.
-    let young = [plain.to_snapshot(), grown.to_snapshot()];
+    let young =
+        [plain.to_snapshot().expect("there is room"), grown.to_snapshot().expect("there is room")];
     let flops = flops_of_step(plain);
     let flops_ratio = flops_of_step(grown) / flops;
     let n_steps = (FLOPS_PER_ROUND / flops).ceil() as usize;
     let round = |host: &mut HostRuntime, young| {
-        host.copy_state_from(young);
+        host.restore(young).expect("there is room");
         seconds(|| take_steps(host, n_steps))
     };
     let [without, with] =

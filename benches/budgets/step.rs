@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use esper::{
-    engine::{
-        device::Cpu,
-        scenario::{Optimizer, Sgd},
-    },
+    engine::device::Cpu,
     kernels::peak::measure_fma_peak_gflops,
+    scenario::{Optimizer, Sgd},
 };
 
 use crate::{

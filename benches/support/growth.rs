@@ -5,17 +5,19 @@ use std::{path::Path, sync::Arc};
 use esper::{
     engine::{
         graph::{NetworkGraph, Op},
+        nn::op::Input,
         program::{CompileOptions, Program},
         world::{
-            catalog::{Blueprint, BlueprintStatus, Kernel, KernelCache, KernelStatus},
-            components::Contract,
-            digest::Digest,
+            blueprint::{Blueprint, BlueprintStatus},
             ids::KernelId,
+            kernel::{Kernel, KernelStatus},
+            kernel_cache::KernelCache,
         },
     },
     kernels::cpu::Activation,
     systems::urza::{Batch, BlueprintRecord, KernelRecord, LibraryStore},
 };
+use esper_nn::{contract::Contract, digest::Digest};
 
 use super::modules::residual_mlp;
 
@@ -48,7 +50,7 @@ pub fn library_with(path: &Path, len_max_bytes: usize) -> (LibraryStore, KernelI
     let blueprint_id = blueprint.id(contract);
     let id = Kernel::id(blueprint_id, "cpu", &kernel.variant);
     let len_bytes = bytes.len();
-    let compiled = BlueprintStatus::Compiled;
+    let compiled = BlueprintStatus::Validated;
     let validated = KernelStatus::Validated;
     let mut batch = Batch::new("bench");
     batch.blueprints.push(BlueprintRecord::new(
@@ -83,7 +85,7 @@ fn largest_chain(len_max_bytes: usize) -> (NetworkGraph, Vec<u8>) {
 
 fn chain(n_layers: usize) -> NetworkGraph {
     let mut graph = NetworkGraph::new();
-    let input = Op::Input { shape: vec![CHAIN_WIDTH] };
+    let input = Op::Input(Input { shape: vec![CHAIN_WIDTH] });
     let mut x = graph.add("x", input, &[]).expect("the chain is sound");
     for layer in 0..n_layers {
         let nodes =

@@ -5,13 +5,10 @@ use std::sync::Arc;
 use esper::engine::{
     graph::NetworkGraph,
     program::{CompileOptions, Program},
-    runtime::{HostRuntime, Ramp, SeedMode, SeedState},
-    scenario::{Curve, Incubation},
-    world::{
-        digest::Digest,
-        ids::{KernelId, SeedId},
-    },
+    runtime::{BoundModule, HostRuntime, ModuleMode, Ramp},
+    world::ids::SeedId,
 };
+use esper::scenario::{Curve, Incubation};
 
 /// The seed that [`plant`] plants.
 pub const SEED: SeedId = SeedId(1);
@@ -19,28 +16,22 @@ pub const SEED: SeedId = SeedId(1);
 /// Binds a seed with `module` at `site`, in TRAINING by `incubation`.
 pub fn plant(host: &mut HostRuntime, site: usize, module: &NetworkGraph, incubation: Incubation) {
     let program = Program::compile(module, CompileOptions::MODULE).expect("a module compiles");
-    let state = seed_state(host, site, &program, incubation);
-    host.watched_sites = 1 << site;
-    host.bind(state, Arc::new(program));
+    host.set_sampled_sites(1 << site);
+    bind(host, site, &Arc::new(program), incubation);
 }
 
-/// A seed of `program` at birth, for `host`.
-pub fn seed_state(
-    host: &HostRuntime,
-    site: usize,
-    program: &Program,
-    incubation: Incubation,
-) -> SeedState {
-    let kernel = KernelId(Digest::of(b"bench"));
-    SeedState::at_birth(host, SEED, site, kernel, program, incubation, true)
+/// Binds a seed of `program` at birth.
+pub fn bind(host: &mut HostRuntime, site: usize, program: &Arc<Program>, incubation: Incubation) {
+    let params = host.draw_module_params(SEED, program);
+    let module = BoundModule::at_birth(SEED, site as u16, incubation, true, host.state.step);
+    host.bind(module, program.clone(), &params).expect("there is room");
 }
 
 /// Moves the seed of `host` to the middle of GRAFTING: half of it acts, and alpha moves too little to matter.
 pub fn graft(host: &mut HostRuntime) {
     let start_step = host.state.step;
     let ramp = Ramp { start_step, n_steps: 1 << 40, from: 0.5, to: 1.0, curve: Curve::Linear };
-    let seed = host.seed_mut(SEED).expect("a seed was planted");
-    seed.state.mode = SeedMode::Blended { ramp, trains: true };
+    assert!(host.set_mode(SEED, ModuleMode::Blended { ramp, trains: true }));
 }
 
 /// Takes `n_steps` steps.

@@ -2,6 +2,7 @@
 
 use esper::{
     engine::graph::{Init, NetworkGraph, Op},
+    engine::nn::op,
     kernels::cpu::Activation,
 };
 
@@ -27,7 +28,7 @@ pub fn conv3x3(shape: &[usize], hidden: usize) -> NetworkGraph {
 
 fn chain(shape: &[usize], first: Op, last: Op) -> NetworkGraph {
     let mut graph = NetworkGraph::new();
-    let input = Op::Input { shape: shape.to_vec() };
+    let input = Op::Input(op::Input { shape: shape.to_vec() });
     let gelu = Op::Activation(Activation::Gelu);
     let mut x = None;
     for (name, op) in [("x", input), ("hidden", first), ("act", gelu), ("out", last)] {

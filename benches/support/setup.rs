@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use esper::engine::{
-    data::SplitData,
+    data::{DeviceData, SplitData},
     device::{Cpu, Device},
     graph::{CnnConfig, CnnForm, Loss, MlpConfig, NetworkGraph, TransformerConfig},
     program::{CompileOptions, Program},
-    runtime::{HostConfig, HostRuntime},
-    scenario::{Adam, Optimizer, Scenario, Sgd},
+    runtime::HostRuntime,
+};
+use esper::{
+    scenario::{self, Adam, DATA, Optimizer, RUN, Sgd, TRAIN},
+    systems::tolaria::host_config,
 };
 
 use super::data::{clusters, noise_text};
@@ -121,13 +124,16 @@ impl Setup {
     /// A host at birth, for `n_threads` of `device`.
     pub fn host_on(&self, device: Arc<dyn Device>, n_threads: usize) -> HostRuntime {
         let program = Program::compile(&self.graph, CompileOptions::HOST);
-        let mut scenario = Scenario::default();
-        scenario.run.epochs = 1_000_000; // Longer than any bench runs: schedules stand still.
-        scenario.run.threads = n_threads;
-        scenario.data.batch = self.batch;
-        scenario.train.optimizer = self.optimizer.clone();
-        let config = HostConfig::new(&scenario, 0, self.data.clone(), device);
+        let mut scenario = scenario::defaults();
+        scenario[RUN].epochs = 1_000_000; // Longer than any bench runs: schedules stand still.
+        scenario[RUN].threads = n_threads;
+        scenario[DATA].batch = self.batch;
+        scenario[TRAIN].optimizer = self.optimizer.clone();
+        let on_device = DeviceData::new(&self.data, &*device).expect("there is room");
+        let on_device = Arc::new(on_device);
+        let config = host_config(&scenario, 0, self.data.clone(), device, on_device);
         let program = Arc::new(program.expect("a host compiles"));
         HostRuntime::new(Arc::new(config), Arc::new(self.graph.clone()), program)
+            .expect("there is room")
     }
 }

@@ -1,9 +1,15 @@
-//! What everything in Esper runs on: graph, program, device, runtime, world, data and scenario.
+//! What everything in Esper runs on: the world, the runtime and the scenario, over networks ([`nn`]) and data
+//! ([`data`]).
 
-pub mod data;
-pub mod device;
-pub mod graph;
-pub mod program;
+#![forbid(unsafe_code)]
+
+pub use esper_data as data;
+pub use esper_nn as nn;
+pub use esper_nn::{device, graph, program};
+
+pub mod forge;
+pub mod journal;
+pub mod run_dir;
 pub mod runtime;
 pub mod scenario;
 pub mod world;

@@ -8,18 +8,20 @@ use std::{
 };
 
 use esper_engine::{
-    data::{DataConfig, load},
+    data::{DataConfig, DeviceData, load},
     device::Cpu,
     graph::{Init, Loss, MlpConfig, NetworkGraph, Op},
+    nn::op::{Input, Linear},
     program::{CompileOptions, Program},
-    runtime::{HostConfig, HostRuntime, Ramp, SeedMode, SeedState},
-    scenario::{Curve, Incubation, Scenario},
-    world::{
-        digest::Digest,
-        ids::{KernelId, SeedId},
-    },
+    runtime::{BoundModule, HostConfig, HostRuntime, ModuleMode, Ramp},
+    world::ids::SeedId,
 };
 use esper_kernels::cpu::Activation;
+use esper_nn::{
+    module::Incubation,
+    optim::{Curve, Train},
+    plan::LossMonitorConfig,
+};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -62,9 +64,16 @@ fn host() -> HostRuntime {
         )
         .unwrap(),
     );
-    let mut scenario = Scenario::default();
-    scenario.run.epochs = 20;
-    scenario.train.clip_norm = Some(1.0);
+    let train = Train { clip_norm: Some(1.0), ..Train::default() };
+    let watch = LossMonitorConfig {
+        is_enabled: true,
+        window_checks: 100,
+        divergence_sd: 6.0,
+        divergence_ratio: 3.0,
+        divergence_checks: 3,
+        collapse_checks: 100,
+        chance_loss: None,
+    };
     let mlp = MlpConfig {
         layers: vec![64, 8, 10],
         activation: Activation::Gelu,
@@ -74,20 +83,22 @@ fn host() -> HostRuntime {
     };
     let graph = NetworkGraph::mlp(&mlp, Loss::CrossEntropy).unwrap();
     let program = Program::compile(&graph, CompileOptions::HOST).unwrap();
-    let config = HostConfig::new(&scenario, 0, data, Arc::new(Cpu));
-    HostRuntime::new(Arc::new(config), Arc::new(graph), Arc::new(program))
+    let device = Arc::new(Cpu);
+    let on_device = Arc::new(DeviceData::new(&data, &*device).unwrap());
+    let config = HostConfig::new(data, 64, 20, train, watch, device, on_device);
+    HostRuntime::new(Arc::new(config), Arc::new(graph), Arc::new(program)).unwrap()
 }
 
 fn bind(host: &mut HostRuntime, id: u64, incubation: Incubation) {
     let mut module = NetworkGraph::new();
-    let x = module.add("x", Op::Input { shape: vec![8] }, &[]).unwrap();
+    let x = module.add("x", Input { shape: vec![8] }, &[]).unwrap();
     let h = module.add("up", Op::linear(16), &[x]).unwrap();
-    let h = module.add("act", Op::Activation(Activation::Gelu), &[h]).unwrap();
-    module.add("down", Op::Linear { outputs: 8, bias: true, init: Init::ZERO }, &[h]).unwrap();
+    let h = module.add("act", Activation::Gelu, &[h]).unwrap();
+    module.add("down", Linear { outputs: 8, bias: true, init: Init::ZERO }, &[h]).unwrap();
     let program = Arc::new(Program::compile(&module, CompileOptions::MODULE).unwrap());
-    let kernel = KernelId(Digest::of(b"test"));
-    let state = SeedState::at_birth(host, SeedId(id), 1, kernel, &program, incubation, true);
-    host.bind(state, program);
+    let params = host.draw_module_params(SeedId(id), &program);
+    let module = BoundModule::at_birth(SeedId(id), 1, incubation, true, host.state.step);
+    host.bind(module, program, &params).unwrap();
 }
 
 #[test]
@@ -104,7 +115,7 @@ fn a_step_allocates_nothing_with_or_without_seeds() {
 
     let start_step = host.state.step;
     let ramp = Ramp { start_step, n_steps: 50, from: 0.0, to: 1.0, curve: Curve::Cosine };
-    host.seed_mut(SeedId(1)).unwrap().state.mode = SeedMode::Blended { ramp, trains: true };
+    assert!(host.set_mode(SeedId(1), ModuleMode::Blended { ramp, trains: true }));
     (0..60).for_each(|_| host.step().unwrap());
     assert_eq!(allocations(|| (0..120).for_each(|_| host.step().unwrap())), 0, "grafted");
     assert!(0 < allocations(|| drop(std::hint::black_box(vec![0_u8; 16]))), "the counter counts");

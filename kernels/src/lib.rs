@@ -24,8 +24,8 @@
 //! `checked` every pointer carries the bounds of its slice, and every step, read and write asserts them:
 //! `cargo test -p esper-kernels --features checked` tests what the `unsafe` blocks promise.
 //!
-//! [`cpu`] has the kernels, [`oracle`] says what they must compute, [`philox`] has the random numbers,
-//! and [`peak`] measures what the machine could do at best.
+//! [`cpu`] has the kernels, [`oracle`] says what they must compute, [`philox`] and [`random`] have the random
+//! numbers, and [`peak`] measures what the machine could do at best.
 
 #![allow(clippy::too_many_arguments, reason = "a kernel's operands are its signature")]
 
@@ -33,3 +33,4 @@ pub mod cpu;
 pub mod oracle;
 pub mod peak;
 pub mod philox;
+pub mod random;

@@ -4,15 +4,14 @@ use std::fmt::Write;
 
 use clap::Args as ClapArgs;
 use esper::{
-    Plan,
-    engine::{
-        data::{Dataset, Targets},
-        world::components::Contract,
-    },
+    HostPlan, Plan,
+    engine::data::{Dataset, Targets},
+    scenario::{DATA, HOST, LIMITS, RUN, TAMIYO},
 };
+use esper_nn::contract::Contract;
 use serde::Serialize;
 
-use super::{failure::Failure, source::ScenarioArgs, voice::Voice};
+use super::{failure::Failure, output::Output, source::ScenarioArgs};
 
 /// Arguments of `esper check`.
 #[derive(ClapArgs)]
@@ -25,9 +24,9 @@ pub struct Args {
 }
 
 /// Checks a scenario.
-pub fn execute(args: &Args, voice: Voice) -> Result<(), Failure> {
-    let plan = args.scenario.load()?.plan;
-    voice.answer("check", &Answer::new(&plan), table(&plan).trim_end());
+pub fn execute(args: &Args, output: Output) -> Result<(), Failure> {
+    let plan = args.scenario.plan()?;
+    output.print_result("check", &Answer::new(&plan), table(&plan).trim_end());
     Ok(())
 }
 
@@ -36,7 +35,7 @@ pub fn execute(args: &Args, voice: Voice) -> Result<(), Failure> {
 struct Answer<'a> {
     scenario: &'a str,
     seed: u64,
-    n_hosts: usize,
+    n_hosts: u64,
     source: &'a str,
     n_train: usize,
     n_validation: usize,
@@ -54,6 +53,7 @@ struct Answer<'a> {
     steps_per_epoch: u64,
     epochs: u64,
     steps: u64,
+    device: &'a str,
     policy: String,
     catalogue: &'a [String],
 }
@@ -68,12 +68,14 @@ struct Site<'a> {
 
 impl<'a> Answer<'a> {
     fn new(plan: &'a Plan) -> Self {
-        let Plan { scenario, data, .. } = plan;
+        let scenario = &plan.scenario;
+        let host = &plan.hosts[0];
+        let data = &host.data;
         Self {
-            scenario: &scenario.run.name,
-            seed: scenario.run.seed,
-            n_hosts: scenario.run.replicas,
-            source: &scenario.data.source,
+            scenario: &scenario[RUN].name,
+            seed: scenario[RUN].seed,
+            n_hosts: host.n_hosts,
+            source: &scenario[DATA].source,
             n_train: data.train.len(),
             n_validation: data.validation.len(),
             n_test: data.test.len(),
@@ -81,16 +83,17 @@ impl<'a> Answer<'a> {
             n_features: data.train.elems(),
             n_outputs: data.train.targets.n_outputs(),
             vocabulary: data.train.vocabulary(),
-            host: scenario.host.kind().to_string(),
-            layers: &plan.layers,
-            sites: plan.sites.iter().map(Site::new).collect(),
-            params: plan.params_elems,
-            flops_per_example: plan.flops_per_example,
-            flops_per_step: plan.flops_per_step,
-            steps_per_epoch: plan.steps_per_epoch,
-            epochs: scenario.run.epochs,
-            steps: plan.total_steps,
-            policy: scenario.tamiyo.policy.to_string(),
+            host: scenario[HOST].kind().to_string(),
+            layers: &host.layers,
+            sites: host.sites.iter().map(Site::new).collect(),
+            params: host.params_elems,
+            flops_per_example: host.flops_per_example,
+            flops_per_step: host.flops_per_step,
+            steps_per_epoch: host.steps_per_epoch,
+            epochs: scenario[RUN].epochs,
+            steps: host.total_steps,
+            device: &plan.device,
+            policy: scenario[TAMIYO].policy.to_string(),
             catalogue: &plan.families,
         }
     }
@@ -103,69 +106,72 @@ impl<'a> Site<'a> {
 }
 
 fn table(plan: &Plan) -> String {
-    let Plan { scenario, data, .. } = plan;
-    let run = &scenario.run;
+    let Plan { scenario, device, .. } = plan;
+    // A scenario alone describes equal hosts.
+    let host = &plan.hosts[0];
+    let (run, data) = (&scenario[RUN], &host.data);
     let mut text = String::new();
     let mut row = |name: &str, value: String| {
         writeln!(text, "{name:<11}{value}").expect("a string takes all");
     };
-    let hosts = if run.replicas == 1 { "1 host".into() } else { format!("{} hosts", run.replicas) };
+    let hosts = if host.n_hosts == 1 { "1 host".into() } else { format!("{} hosts", host.n_hosts) };
     row("scenario", format!("{}, seed {}, {hosts}", run.name, run.seed));
     row(
         "data",
-        data_text(&scenario.data.source, &data.train, data.validation.len(), data.test.len()),
+        data_text(&scenario[DATA].source, &data.train, data.validation.len(), data.test.len()),
     );
-    row("host", scenario.host.kind().to_string());
+    row("host", scenario[HOST].kind().to_string());
     let mut rows = |name: &str, lines: Vec<String>| {
         for (index, line) in lines.into_iter().enumerate() {
             row(if index == 0 { name } else { "" }, line);
         }
     };
-    rows("layers", layer_lines(plan));
-    rows("sites", site_lines(plan));
-    row("params", format!("{} of at most {}", plan.params_elems, scenario.limits.params_max));
+    rows("layers", layer_lines(host));
+    rows("sites", site_lines(host));
+    row("params", format!("{} of at most {}", host.params_elems, scenario[LIMITS].params_max));
     row(
         "work",
         format!(
             "{} steps: {} epochs of {}; {} FLOPs an example, {} a step and host",
-            plan.total_steps,
+            host.total_steps,
             run.epochs,
-            plan.steps_per_epoch,
-            plan.flops_per_example,
-            plan.flops_per_step
+            host.steps_per_epoch,
+            host.flops_per_example,
+            host.flops_per_step
         ),
     );
-    row("policy", scenario.tamiyo.policy.to_string());
+    row("device", device.clone());
+    row("policy", scenario[TAMIYO].policy.to_string());
     let families = or_none(plan.families.join(", "));
     row("catalogue", format!("{} families: {families}", plan.families.len()));
     text
 }
 
 /// A line a layer: name and op, shape, and parameters.
-fn layer_lines(plan: &Plan) -> Vec<String> {
+fn layer_lines(host: &HostPlan) -> Vec<String> {
     let names: Vec<String> =
-        plan.layers.iter().map(|it| format!("{} ({})", it.name, it.op)).collect();
-    let shapes: Vec<String> = plan.layers.iter().map(|it| shape_text(&it.shape)).collect();
+        host.layers.iter().map(|it| format!("{} ({})", it.name, it.op)).collect();
+    let shapes: Vec<String> = host.layers.iter().map(|it| shape_text(&it.shape)).collect();
     let [wide, wider] = [&names, &shapes].map(|it| it.iter().map(String::len).max().unwrap_or(0));
     let params = |n: u64| if n == 0 { String::new() } else { n.to_string() };
     let line = |(layer, (name, shape)): (&esper::Layer, (&String, &String))| {
         let params = params(layer.params_elems);
         format!("{name:<wide$}  {shape:<wider$}  {params:>9}").trim_end().to_owned()
     };
-    plan.layers.iter().zip(names.iter().zip(&shapes)).map(line).collect()
+    host.layers.iter().zip(names.iter().zip(&shapes)).map(line).collect()
 }
 
 /// A line a site: name and contract.
-fn site_lines(plan: &Plan) -> Vec<String> {
-    let wide = plan.sites.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+fn site_lines(host: &HostPlan) -> Vec<String> {
+    let wide = host.sites.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let line = |(name, contract): &(String, Contract)| {
         let causal = if contract.is_causal() { " causal" } else { "" };
         format!("{name:<wide$} {}{causal}", shape_text(&contract.shape()))
     };
-    if plan.sites.is_empty() {
+    if host.sites.is_empty() {
         return vec![or_none(String::new())];
     }
-    plan.sites.iter().map(line).collect()
+    host.sites.iter().map(line).collect()
 }
 
 fn data_text(source: &str, train: &Dataset, n_validation: usize, n_test: usize) -> String {

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, ValueEnum};
 use esper::{
-    engine::world::run_dir::{RunDir, write_atomic},
+    engine::run_dir::{RunDir, write_atomic},
     systems::tolaria::{self, CheckpointError, Exported},
 };
 use serde::Serialize;
 
-use super::{failure::Failure, voice::Voice};
+use super::{failure::Failure, output::Output};
 
 /// Arguments of `esper export`.
 #[derive(ClapArgs)]
@@ -59,19 +59,13 @@ struct Written {
     n_seeds_left_out: usize,
 }
 
-#[derive(Serialize)]
-struct Note<'a> {
-    text: &'a str,
-}
-
 /// Writes the weights of a run's newest checkpoint.
-pub fn execute(args: &Args, voice: Voice) -> Result<(), Failure> {
+pub fn execute(args: &Args, output: Output) -> Result<(), Failure> {
     let dir = RunDir::open(&args.dir)?;
     dir.read_manifest()?;
     let (checkpoint, damaged) = tolaria::latest_checkpoint(&dir.checkpoints())?;
     for error in damaged {
-        let text = format!("a damaged checkpoint is left out: {error}");
-        voice.note("note", &Note { text: &text }, &text);
+        output.print_note(&format!("a damaged checkpoint is left out: {error}"));
     }
     let exported = pick(tolaria::read_weights(&checkpoint)?, args.host)?;
     let file = match &args.out {
@@ -84,7 +78,7 @@ pub fn execute(args: &Args, voice: Voice) -> Result<(), Failure> {
     };
     write_new(&file, &bytes)?;
     let written = Written::new(&exported, file);
-    voice.answer("export", &written, written.text(args.format));
+    output.print_result("export", &written, written.text(args.format));
     Ok(())
 }
 

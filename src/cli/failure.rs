@@ -1,13 +1,11 @@
-//! Why a command did not do what it was asked to, and how that is told.
+//! Why a command failed, and how that is printed.
 
 use std::{error::Error, fmt::Display};
 
 use esper::{
     RunError,
-    engine::{
-        scenario::{Place, Problem, ScenarioError, ScenarioFile},
-        world::run_dir::{FileError, RunDirError},
-    },
+    engine::run_dir::{FileError, RunDirError},
+    scenario::{Place, Problem, ScenarioError, ScenarioFile},
 };
 use serde::Serialize;
 
@@ -64,7 +62,7 @@ impl Failure {
         Self { status: USAGE, message, scenario: Some(error), text: text.to_owned() }
     }
 
-    /// A run of `file` could not begin or go on; what a key asks for and can not be had is told at that key.
+    /// A run of `file` could not begin or go on; what a key asks for and can not be had is reported at that key.
     pub fn run(error: RunError, file: &ScenarioFile) -> Self {
         let Some(key) = error.scenario_key() else { return error.into() };
         let (message, help) = match &error {
@@ -102,6 +100,7 @@ impl Failure {
                 (Some(excerpt), String::new())
             }
             Place::Override { key } => (None, format!("--set {key}: ")),
+            Place::Made => (None, String::new()),
         };
         let heading = if key.is_empty() { heading } else { format!("{heading}{key}: ") };
         told_with_help(&format!("{heading}{message}"), excerpt.as_ref(), help.as_deref(), colors)

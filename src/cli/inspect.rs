@@ -4,12 +4,12 @@ use std::{fmt::Write, path::PathBuf};
 
 use clap::Args as ClapArgs;
 use esper::{
-    engine::world::run_dir::{Manifest, RunDir},
+    engine::run_dir::{Manifest, RunDir},
     systems::nissa::{Inspection, Summary},
 };
 use serde::Serialize;
 
-use super::{failure::Failure, voice::Voice};
+use super::{failure::Failure, output::Output};
 
 /// Arguments of `esper inspect`.
 #[derive(ClapArgs)]
@@ -29,15 +29,15 @@ struct Answer<'a> {
     inspection: &'a Inspection,
 }
 
-/// Shows what a run's audit chain tells of its seeds.
-pub fn execute(args: &Args, voice: Voice) -> Result<(), Failure> {
+/// Shows what a run's audit chain records of its seeds.
+pub fn execute(args: &Args, output: Output) -> Result<(), Failure> {
     let dir = RunDir::open(&args.dir)?;
     let manifest = dir.read_manifest()?;
     let summary = Summary::read(&dir).map_err(Failure::failed)?;
     let inspection = Inspection::read(&dir.events()).map_err(Failure::failed)?;
     let text = describe(&manifest, summary.as_ref(), &inspection);
     let answer = Answer { manifest: &manifest, summary: summary.as_ref(), inspection: &inspection };
-    voice.answer("inspection", &answer, text.trim_end());
+    output.print_result("inspection", &answer, text.trim_end());
     Ok(())
 }
 

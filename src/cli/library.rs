@@ -8,7 +8,7 @@ use std::{
 
 use clap::{Args as ClapArgs, Subcommand};
 use esper::{
-    engine::world::{components::Contract, digest::Digest, run_dir::RunDir},
+    engine::run_dir::RunDir,
     seal_library,
     systems::{
         nissa::table,
@@ -18,8 +18,9 @@ use esper::{
         },
     },
 };
+use esper_nn::{contract::Contract, digest::Digest};
 
-use super::{failure::Failure, voice::Voice};
+use super::{failure::Failure, output::Output};
 
 /// Arguments of `esper library`.
 #[derive(ClapArgs)]
@@ -41,7 +42,7 @@ enum Verb {
         #[arg(long = "tag", value_name = "TAG")]
         tags: Vec<String>,
     },
-    /// Tell all there is to know of one blueprint or kernel.
+    /// Show all that is known of one blueprint or kernel.
     Show {
         #[command(flatten)]
         library: LibraryArg,
@@ -88,39 +89,41 @@ struct Place {
 }
 
 /// Does what is asked of a library.
-pub fn execute(args: &Args, voice: Voice) -> Result<(), Failure> {
+pub fn execute(args: &Args, output: Output) -> Result<(), Failure> {
     match &args.verb {
         Verb::Ls { library, tags } => {
             let required_tags: BTreeSet<String> = tags.iter().cloned().collect();
             let query = KernelQuery { required_tags, ..KernelQuery::default() };
             let listing = urza::ls(library.place()?.file, &query)?;
-            voice.answer("library", &listing, list_text(&listing).trim_end());
+            output.print_result("library", &listing, list_text(&listing).trim_end());
         }
         Verb::Show { library, id } => {
             let details = urza::show(library.place()?.file, id)?;
             match &details {
                 Details::Blueprint(it) => {
-                    voice.answer("blueprint", it, blueprint_text(it).trim_end())
+                    output.print_result("blueprint", it, blueprint_text(it).trim_end())
                 }
-                Details::Kernel(it) => voice.answer("kernel", it, kernel_text(it).trim_end()),
+                Details::Kernel(it) => {
+                    output.print_result("kernel", it, kernel_text(it).trim_end())
+                }
             }
         }
         Verb::Gc { library, keep_runs } => {
             let place = library.place()?;
             let report = urza::gc(&place.file, GcOptions { keep_runs: *keep_runs })?;
             place.was_changed()?;
-            voice.answer("gc", &report, gc_text(&report));
+            output.print_result("gc", &report, gc_text(&report));
         }
         Verb::Export { library, file, ids } => {
             let from = library.place()?.file;
             let done = urza::export(&from, file, &resolve(&from, ids)?)?;
-            voice.answer("export", &done, moved_text("wrote", &done, file));
+            output.print_result("export", &done, moved_text("wrote", &done, file));
         }
         Verb::Import { library, file } => {
             let place = library.place()?;
             let done = urza::import(&place.file, file)?;
             place.was_changed()?;
-            voice.answer("import", &done, moved_text("added", &done, &place.file));
+            output.print_result("import", &done, moved_text("added", &done, &place.file));
         }
     }
     Ok(())
@@ -140,7 +143,7 @@ impl LibraryArg {
 }
 
 impl Place {
-    /// Tells the run that its library is another file now.
+    /// Updates the library's digest in the summary of the run that owns it.
     fn was_changed(&self) -> Result<(), Failure> {
         self.owner.as_ref().map_or(Ok(()), seal_library).map_err(Failure::from)
     }
@@ -232,8 +235,6 @@ fn blueprint_text(details: &BlueprintDetails) -> String {
         row("basis", &it.basis);
         row("params", &it.params_elems.to_string());
         row("FLOPs", &format!("{} an example, forward", it.flops_per_example));
-        let parents: Vec<String> = it.lineage.iter().map(Digest::short).collect();
-        row("lineage", &or_dash((!parents.is_empty()).then(|| parents.join(", "))));
         row("run", &it.run);
     }
     for (index, node) in details.nodes.iter().enumerate() {

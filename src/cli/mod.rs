@@ -3,28 +3,26 @@
 //! Exit status: 0 done, 1 the run failed, 2 what the user wrote is at fault, 101 a bug.
 
 mod check;
-mod drive;
 mod excerpt;
 mod export;
 mod failure;
+mod finish;
 mod inspect;
 mod interrupt;
 mod library;
-mod manifest;
+mod output;
 mod panics;
 mod replay;
 mod resume;
 mod run;
-mod run_folder;
 mod source;
 mod verify;
-mod voice;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use self::{failure::Failure, voice::Voice};
+use self::{failure::Failure, output::Output};
 
 /// Trains neural networks that grow while they train.
 #[derive(Parser)]
@@ -57,44 +55,44 @@ enum Command {
 /// Does what the arguments ask for.
 pub fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
-    let voice = command.voice();
-    match panics::caught(|| command.execute(voice)) {
+    let output = command.output();
+    match panics::caught(|| command.execute(output)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => {
-            voice.fail(&failure);
+            output.print_error(&failure);
             ExitCode::from(failure.status)
         }
         Err(bug) => {
-            voice.fail(&bug);
+            output.print_error(&bug);
             ExitCode::from(bug.status)
         }
     }
 }
 
 impl Command {
-    fn voice(&self) -> Voice {
+    fn output(&self) -> Output {
         match self {
-            Self::Run(args) => args.output.voice(),
-            Self::Check(args) => Voice::new(args.json),
-            Self::Resume(args) => args.output.voice(),
-            Self::Replay(args) => Voice::new(args.json),
-            Self::Inspect(args) => Voice::new(args.json),
-            Self::Verify(args) => Voice::new(args.json),
-            Self::Export(args) => Voice::new(args.json),
-            Self::Library(args) => Voice::new(args.json),
+            Self::Run(args) => args.output.output(),
+            Self::Check(args) => Output::new(args.json),
+            Self::Resume(args) => args.output.output(),
+            Self::Replay(args) => Output::new(args.json),
+            Self::Inspect(args) => Output::new(args.json),
+            Self::Verify(args) => Output::new(args.json),
+            Self::Export(args) => Output::new(args.json),
+            Self::Library(args) => Output::new(args.json),
         }
     }
 
-    fn execute(self, voice: Voice) -> Result<(), Failure> {
+    fn execute(self, output: Output) -> Result<(), Failure> {
         match self {
-            Self::Run(args) => run::execute(&args, voice),
-            Self::Check(args) => check::execute(&args, voice),
-            Self::Resume(args) => resume::execute(&args, voice),
-            Self::Replay(args) => replay::execute(&args, voice),
-            Self::Inspect(args) => inspect::execute(&args, voice),
-            Self::Verify(args) => verify::execute(&args, voice),
-            Self::Export(args) => export::execute(&args, voice),
-            Self::Library(args) => library::execute(&args, voice),
+            Self::Run(args) => run::execute(&args, output),
+            Self::Check(args) => check::execute(&args, output),
+            Self::Resume(args) => resume::execute(&args, output),
+            Self::Replay(args) => replay::execute(&args, output),
+            Self::Inspect(args) => inspect::execute(&args, output),
+            Self::Verify(args) => verify::execute(&args, output),
+            Self::Export(args) => export::execute(&args, output),
+            Self::Library(args) => library::execute(&args, output),
         }
     }
 }

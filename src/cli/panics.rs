@@ -8,7 +8,7 @@ use std::{
 use super::failure::Failure;
 
 /// Where the last panic was and what it said. A worker's panic is caught by its forge and becomes an event of the run; it
-/// is only told if nobody catches it.
+/// is reported only if nothing catches it.
 static LAST: Mutex<Option<String>> = Mutex::new(None);
 
 /// Runs `f`; a panic that comes through is a [`Failure`] that asks to be reported.

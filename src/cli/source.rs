@@ -1,26 +1,18 @@
 //! A scenario as it is given to a command: a file, overrides, and what they come to.
 
 use std::{
-    fs::{self, File},
-    io::{self, Read},
+    fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use clap::Args;
 use esper::{
-    Plan, RunBuilder,
-    engine::{
-        data::{BUNDLED, SplitData},
-        scenario::{Network, Override, Scenario, ScenarioFile, nearest},
-    },
-    load_data,
+    Plan, RunError, RunFolder, RunOptions, read_scenario_text,
+    scenario::{self, Override, ScenarioFile},
 };
+use esper_nn::suggest::nearest;
 
 use super::failure::Failure;
-
-/// As much of a file as is looked at; the scenario's own limit is below that.
-const LEN_MAX_BYTES: u64 = 2 << 20;
 
 /// Which scenario, with which keys changed.
 #[derive(Args)]
@@ -38,20 +30,16 @@ pub struct ScenarioArgs {
     device: Option<String>,
 }
 
-/// A scenario, resolved, with the data and the plan of a run.
+/// A scenario as written, and what it comes to.
 pub struct Source {
     /// The file with its overrides: where things are written.
     pub file: ScenarioFile,
-    /// What it comes to. Its paths are absolute: a run can be resumed from any folder.
-    pub scenario: Scenario,
-    /// The data it names.
-    pub data: Arc<SplitData>,
-    /// What a run of it will be.
-    pub plan: Plan,
+    /// The run it describes.
+    pub options: RunOptions,
 }
 
 impl ScenarioArgs {
-    /// Reads and checks everything there is to check before a run.
+    /// Reads the scenario and gives every key its value.
     pub fn load(&self) -> Result<Source, Failure> {
         let text = read_text(&self.scenario)?;
         let name = self.scenario.to_string_lossy();
@@ -60,13 +48,15 @@ impl ScenarioArgs {
         for item in self.overrides()? {
             file.set(&item).map_err(refuse)?;
         }
-        let mut scenario = file.resolve().map_err(refuse)?;
+        let scenario = file.resolve(&scenario::sections()).map_err(refuse)?;
         let base_dir = self.scenario.parent().unwrap_or(Path::new(""));
-        let data = load_data(&scenario, base_dir).map_err(|error| Failure::run(error, &file))?;
-        fix_paths(&mut scenario, base_dir)?;
-        let plan = RunBuilder::new(scenario.clone()).data(data.clone()).plan();
-        let plan = plan.map_err(|error| Failure::run(error, &file))?;
-        Ok(Source { file, scenario, data, plan })
+        Ok(Source { file, options: RunOptions::new(scenario).base_dir(base_dir) })
+    }
+
+    /// What a run of the scenario would be.
+    pub fn plan(&self) -> Result<Plan, Failure> {
+        let Source { file, options } = self.load()?;
+        Plan::new(options).map_err(|error| Failure::run(error, &file))
     }
 
     fn overrides(&self) -> Result<Vec<Override>, Failure> {
@@ -80,50 +70,30 @@ impl ScenarioArgs {
     }
 }
 
-/// Makes the paths of `scenario` absolute: those of data, graph and weights start at the scenario's folder, the
-/// library's at the working directory.
-fn fix_paths(scenario: &mut Scenario, base_dir: &Path) -> Result<(), Failure> {
-    let source = &mut scenario.data.source;
-    if !BUNDLED.contains(&source.as_str()) {
-        *source = absolute(&base_dir.join(&source))?;
-    }
-    if let Network::Graph(graph) = &mut scenario.host.network {
-        graph.file = absolute(&base_dir.join(&graph.file))?;
-    }
-    if let Some(path) = &mut scenario.host.init {
-        *path = absolute(&base_dir.join(&path))?;
-    }
-    if let Some(path) = &mut scenario.urza.path {
-        *path = absolute(Path::new(path))?;
-    }
-    Ok(())
-}
-
-fn absolute(path: &Path) -> Result<String, Failure> {
-    let refuse = |why: String| Failure::usage(format!("{}: {why}", path.display()));
-    let absolute = std::path::absolute(path).map_err(|error| refuse(error.to_string()))?;
-    absolute.into_os_string().into_string().map_err(|_| {
-        refuse("its full path is not Unicode, which a scenario has to be; move it".to_owned())
+/// Opens the folder of a run that was made before.
+pub fn open_folder(root: &Path) -> Result<RunFolder, Failure> {
+    RunFolder::open(root).map_err(|error| match error {
+        RunError::Scenario(error) => {
+            let path = root.join("scenario.toml");
+            Failure::scenario(error, &fs::read_to_string(path).unwrap_or_default())
+        }
+        error => error.into(),
     })
 }
 
 /// The text of a scenario.
-pub fn read_text(path: &Path) -> Result<String, Failure> {
-    let refuse = |why: &dyn std::fmt::Display| Failure::usage(format!("{}: {why}", path.display()));
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(LEN_MAX_BYTES).read_to_end(&mut bytes));
-    if let Err(error) = read {
-        let help = match error.kind() {
+fn read_text(path: &Path) -> Result<String, Failure> {
+    read_scenario_text(path).map_err(|error| {
+        let kind = match &error {
+            RunError::ScenarioText { source, .. } => source.kind(),
+            _ => io::ErrorKind::Other,
+        };
+        let help = match kind {
             io::ErrorKind::NotFound => did_you_mean(path),
             io::ErrorKind::IsADirectory => "; name a .toml file in it".to_owned(),
             _ => String::new(),
         };
-        return Err(refuse(&format!("the scenario can not be read: {error}{help}")));
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        refuse(&format!("line {line} is not UTF-8; save the scenario in that encoding"))
+        Failure::usage(format!("{error}{help}"))
     })
 }
 

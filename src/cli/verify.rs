@@ -4,19 +4,19 @@ use std::{fmt::Display, fs, path::PathBuf};
 
 use clap::Args as ClapArgs;
 use esper::{
-    engine::world::{
-        digest::Digest,
-        journal,
+    engine::{
+        journal::{self, Recorded},
         run_dir::{Manifest, RunDir},
     },
     systems::{
-        nissa::{Recorded, RunEnded, Summary},
+        nissa::{RunEnded, Summary},
         tolaria, urza,
     },
 };
+use esper_nn::digest::Digest;
 use serde::Serialize;
 
-use super::{failure::Failure, voice::Voice};
+use super::{failure::Failure, output::Output};
 
 /// Arguments of `esper verify`.
 #[derive(ClapArgs)]
@@ -40,7 +40,7 @@ struct Check {
 }
 
 /// Checks a run's files.
-pub fn execute(args: &Args, voice: Voice) -> Result<(), Failure> {
+pub fn execute(args: &Args, output: Output) -> Result<(), Failure> {
     let dir = RunDir::open(&args.dir)?;
     let mut checks = Checks::default();
     checks.scenario(&dir);
@@ -51,7 +51,7 @@ pub fn execute(args: &Args, voice: Voice) -> Result<(), Failure> {
     let checks = checks.0;
     for check in &checks {
         let word = if check.is_sound { "ok   " } else { "WRONG" };
-        voice.answer("check", check, format!("{word}  {}: {}", check.place, check.found));
+        output.print_result("check", check, format!("{word}  {}: {}", check.place, check.found));
     }
     let n_wrong = checks.iter().filter(|check| !check.is_sound).count();
     match n_wrong {

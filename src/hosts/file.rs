@@ -8,10 +8,12 @@ use std::{
 
 use esper_engine::{
     graph::{FILE_LEN_MAX_BYTES, GraphFormat, Loss, NetworkGraph, Node, Op},
+    nn::op::{Attention, Embedding, Input},
+    run_dir::FileError,
     runtime::{ExchangeError, StateDict},
-    scenario::nearest,
-    world::run_dir::FileError,
 };
+
+use esper_nn::suggest::nearest;
 
 use super::examples::Examples;
 use crate::RunError;
@@ -62,7 +64,7 @@ pub(super) fn check_graph(
 fn fault_of(node: &Node, shapes: &[&[usize]], examples: &Examples<'_>) -> Option<(String, String)> {
     let name = &node.name;
     match (&node.op, examples.vocabulary) {
-        (Op::Input { shape }, _) if !accepts(shape, examples) => {
+        (Op::Input(Input { shape }), _) if !accepts(shape, examples) => {
             let wanted = examples.image().map_or_else(|| examples.shape.to_vec(), Vec::from);
             let message = format!("its input `{name}` has shape {shape:?}, and {examples}");
             Some((message, format!("write `shape = {wanted:?}`")))
@@ -79,18 +81,20 @@ fn fault_of(node: &Node, shapes: &[&[usize]], examples: &Examples<'_>) -> Option
             );
             Some((message, format!("end in `outputs = {}`", examples.n_outputs)))
         }
-        (Op::Attention { is_causal: false, .. }, Some(_)) => {
+        (Op::Attention(Attention { is_causal: false, .. }), Some(_)) => {
             let message = format!(
                 "its attention `{name}` shows each position those after it, which it has to predict: {examples}"
             );
             Some((message, "write `causal = true`".to_owned()))
         }
-        (Op::Embedding { vocabulary, .. }, Some(n_tokens)) if *vocabulary != n_tokens => {
+        (Op::Embedding(Embedding { vocabulary, .. }), Some(n_tokens))
+            if *vocabulary != n_tokens =>
+        {
             let message =
                 format!("its embedding `{name}` knows {vocabulary} tokens, and {examples}");
             Some((message, format!("write `vocabulary = {n_tokens}`")))
         }
-        (Op::Embedding { .. }, None) => {
+        (Op::Embedding(_), None) => {
             let message = format!("its embedding `{name}` reads tokens, and {examples}");
             Some((message, "an embedding is for a text as `data.source`".to_owned()))
         }

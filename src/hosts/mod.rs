@@ -1,43 +1,95 @@
-//! The host that a scenario asks for, for the data it names; and whether the two fit.
+//! The hosts that a scenario asks for, for the data it names; and whether the two fit.
 
 mod examples;
 mod file;
+mod spec;
 
-use std::{path::Path, sync::Arc};
+pub use spec::HostSpec;
+
+use std::{ops::Range, path::Path, sync::Arc};
 
 use esper_engine::{
     data::SplitData,
     graph::{CnnConfig, GraphError, NetworkGraph},
     program::{CompileOptions, Program},
     runtime::StateDict,
-    scenario::{self, Cnn, Limits, Mlp, Network, Scenario, Transformer, TransformerForm},
 };
+use esper_nn::suggest;
 
 use self::{
     examples::Examples,
     file::{check_graph, read_graph, read_init, unfit},
 };
-use crate::RunError;
+use crate::{
+    RunError,
+    scenario::RUN,
+    scenario::{
+        Cnn, DATA, HOST, KASMINA, LIMITS, Limits, Mlp, Network, Scenario, TAMIYO, Transformer,
+        TransformerForm,
+    },
+};
 
-/// A host that fits its data and its limits.
-pub(crate) struct Built {
+/// Equal hosts that fit their data and their limits.
+pub(crate) struct HostGroup {
+    /// Their names, which are also their random streams.
+    pub ids: Range<u64>,
     pub graph: Arc<NetworkGraph>,
     pub program: Arc<Program>,
+    pub data: Arc<SplitData>,
+    /// Whether the data was given in place of what the scenario names.
+    pub has_own_data: bool,
+    /// What they begin with; drawn from their streams where there is none.
+    pub init: Option<StateDict>,
 }
 
-/// The host of `scenario`, or `given` in its place, for `data`. Relative paths start at `base_dir`.
+/// The most hosts of a run; `run.replicas` has the same limit.
+const HOSTS_MAX: u64 = 4096;
+
+/// The hosts of a run: those of `specs`, one after the other or, where there are none, those of `scenario`. `data` is
+/// what the scenario names, needed by specifications without their own, and relative paths start at `base_dir`. Weights
+/// to begin with are read if the run `is_new`.
 ///
 /// # Errors
 ///
 /// Fails at the scenario's key that does not fit: a network for other data, an image too small for its stages, a file
 /// that is not there or holds another host, a host beyond a limit.
-pub(crate) fn build(
+pub(crate) fn build_all(
+    scenario: &Scenario,
+    specs: Vec<HostSpec>,
+    data: Option<&Arc<SplitData>>,
+    base_dir: &Path,
+    is_new: bool,
+) -> Result<Vec<HostGroup>, RunError> {
+    let specs = if specs.is_empty() { vec![HostSpec::new()] } else { specs };
+    let mut groups = Vec::with_capacity(specs.len());
+    let mut n_hosts = 0;
+    for HostSpec { graph, data: own_data, init, replicas } in specs {
+        let has_own_data = own_data.is_some();
+        let data = own_data.or_else(|| data.cloned()).expect("the scenario's data was loaded");
+        let (graph, program) = build(scenario, graph, &data, base_dir)?;
+        let init = match is_new {
+            true => find_init(scenario, base_dir, init, (&graph, &program))?,
+            false => None,
+        };
+        let ids = n_hosts..n_hosts + replicas.unwrap_or(scenario[RUN].replicas) as u64;
+        n_hosts = ids.end;
+        groups.push(HostGroup { ids, graph, program, data, has_own_data, init });
+    }
+    if !(1..=HOSTS_MAX).contains(&n_hosts) {
+        let message = format!("a run has 1 to {HOSTS_MAX} hosts, and this one {n_hosts}");
+        return Err(unfit("run.replicas", message, "give its hosts other numbers of replicas"));
+    }
+    Ok(groups)
+}
+
+/// The network of `scenario`, or `given` in its place, for `data`.
+fn build(
     scenario: &Scenario,
     given: Option<NetworkGraph>,
     data: &SplitData,
     base_dir: &Path,
-) -> Result<Built, RunError> {
-    let examples = Examples::new(&scenario.data.source, &data.train);
+) -> Result<(Arc<NetworkGraph>, Arc<Program>), RunError> {
+    let examples = Examples::new(&scenario[DATA].source, &data.train);
     let is_given = given.is_some();
     let graph = match given {
         Some(graph) => {
@@ -46,7 +98,7 @@ pub(crate) fn build(
         }
         None => build_network(scenario, &examples, base_dir)?,
     };
-    let key = match &scenario.host.network {
+    let key = match &scenario[HOST].network {
         _ if is_given => "host",
         Network::Graph(_) => "host.file",
         _ => "host.sites",
@@ -54,28 +106,28 @@ pub(crate) fn build(
     let program = Program::compile(&graph, CompileOptions::HOST).map_err(|error| {
         unfit(key, error.to_string(), "place sites elsewhere, or leave them out")
     })?;
-    if let (Network::Graph(_), false) = (&scenario.host.network, is_given) {
+    if let (Network::Graph(_), false) = (&scenario[HOST].network, is_given) {
         check_sites(scenario, &program)?;
     }
     check_limits(scenario, &program)?;
-    Ok(Built { graph: Arc::new(graph), program: Arc::new(program) })
+    Ok((Arc::new(graph), Arc::new(program)))
 }
 
-/// What a new host begins with, where `host.init` names a file of weights.
-///
-/// # Errors
-///
-/// Fails at `host.init` when it can not be read, or holds the weights of another network than was `built`.
-pub(crate) fn load_init(
+/// What new hosts begin with: the weights `given`, or those in the file that `host.init` names.
+fn find_init(
     scenario: &Scenario,
     base_dir: &Path,
-    built: &Built,
+    given: Option<StateDict>,
+    (graph, program): (&NetworkGraph, &Program),
 ) -> Result<Option<StateDict>, RunError> {
-    let Some(name) = scenario.host.init.as_deref() else { return Ok(None) };
-    let weights = read_init(name, base_dir)?;
-    weights.check(&built.graph, &built.program).map_err(|mismatch| {
+    let (name, weights) = match (given, scenario[HOST].init.as_deref()) {
+        (Some(weights), _) => ("the weights given".to_owned(), weights),
+        (None, Some(name)) => (format!("`{name}`"), read_init(name, base_dir)?),
+        (None, None) => return Ok(None),
+    };
+    weights.check(graph, program).map_err(|mismatch| {
         let help = "PYTORCH.md has the names and shapes of every host";
-        unfit("host.init", format!("`{name}`: {mismatch}"), help)
+        unfit("host.init", format!("{name}: {mismatch}"), help)
     })?;
     Ok(Some(weights))
 }
@@ -85,8 +137,8 @@ fn build_network(
     examples: &Examples<'_>,
     base_dir: &Path,
 ) -> Result<NetworkGraph, RunError> {
-    let sites = &scenario.host.sites;
-    match &scenario.host.network {
+    let sites = &scenario[HOST].sites;
+    match &scenario[HOST].network {
         Network::Mlp(mlp) => build_mlp(mlp, examples, sites),
         Network::Cnn(cnn) => build_cnn(cnn, examples, sites),
         Network::Transformer(transformer) => build_transformer(transformer, examples, sites),
@@ -224,8 +276,8 @@ fn out_of_range(error: GraphError) -> RunError {
 /// A graph's sites come from its file, so that what the scenario says of them is checked here.
 fn check_sites(scenario: &Scenario, program: &Program) -> Result<(), RunError> {
     let sites: Vec<&str> = program.sites.iter().map(|site| site.name.as_str()).collect();
-    let policy = scenario.tamiyo.policy;
-    if sites.is_empty() && policy != scenario::Policy::Off {
+    let policy = &scenario[TAMIYO].policy;
+    if sites.is_empty() && !scenario[TAMIYO].is_off() {
         let message = format!("it has no site for policy \"{policy}\" to grow at");
         return Err(unfit(
             "host.file",
@@ -233,11 +285,11 @@ fn check_sites(scenario: &Scenario, program: &Program) -> Result<(), RunError> {
             "add a node with `op = \"site\"` to it, or write `policy = \"off\"`",
         ));
     }
-    for (index, entry) in scenario.tamiyo.timetable.iter().enumerate() {
+    for (index, entry) in scenario[TAMIYO].timetable.iter().enumerate() {
         if !sites.contains(&entry.site.as_str()) {
             let key = format!("tamiyo.timetable[{index}].site");
-            let nearest = scenario::nearest(&entry.site, sites.iter().copied());
-            let nearest = nearest.map_or_else(String::new, |it| format!("did you mean `{it}`? "));
+            let nearest = suggest::nearest(&entry.site, sites.iter().copied());
+            let nearest = suggest::before_list(nearest);
             let message = format!("the graph has no site \"{}\"", entry.site);
             return Err(unfit(&key, message, format!("{nearest}sites: {}", sites.join(", "))));
         }
@@ -246,10 +298,10 @@ fn check_sites(scenario: &Scenario, program: &Program) -> Result<(), RunError> {
 }
 
 fn check_limits(scenario: &Scenario, program: &Program) -> Result<(), RunError> {
-    let limits = &scenario.limits;
+    let limits = &scenario[LIMITS];
     let n_params = program.params_elems();
     if limits.params_max < n_params {
-        // A limit that nobody wrote is none that anybody would look at.
+        // A limit that is not written in the scenario can not be pointed at.
         let is_default = limits.params_max == Limits::default().params_max;
         let key = if is_default { "host" } else { "limits.params_max" };
         let message = format!(
@@ -259,7 +311,7 @@ fn check_limits(scenario: &Scenario, program: &Program) -> Result<(), RunError> 
         let help = format!("for example `params_max = {}`, or a smaller host", 2 * n_params);
         return Err(unfit(key, message, help));
     }
-    let n_seeds = program.sites.len() * scenario.kasmina.seeds_per_site;
+    let n_seeds = program.sites.len() * scenario[KASMINA].seeds_per_site;
     if limits.seeds_max < n_seeds {
         let message =
             format!("must be at least the {n_seeds} seeds of a new host, is {}", limits.seeds_max);

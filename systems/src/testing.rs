@@ -1,12 +1,23 @@
 //! What the subsystems' own tests share.
 
-use esper_engine::{
-    device::{Cpu, Device, NoSeeds, Pass, Tensors},
-    program::{INPUT_GRADIENT, Need, Program},
-    runtime::{Batch, Targets},
-    world::rng::Purpose,
-};
+use std::sync::Arc;
+
+use esper_engine::scenario::{Resolved, Scenario};
 use esper_kernels::philox::fill_normal;
+use esper_nn::{
+    device::Cpu,
+    optim::{Optimizer, Sgd},
+    program::Program,
+    rng::Purpose,
+    session::Session,
+};
+
+/// A scenario of the subsystems' sections as `change` leaves it, which requires nothing to be written.
+pub fn scenario(change: impl FnOnce(&mut Scenario)) -> Resolved {
+    let mut scenario = crate::sections().scenario();
+    change(&mut scenario);
+    scenario.resolve().expect("the scenario is sound")
+}
 
 /// What a module computes on inputs and output gradients of unit variance.
 pub struct Bench {
@@ -20,36 +31,17 @@ impl Bench {
     /// One pass forward and back with the parameters of birth.
     pub fn birth(program: &Program, rows: usize) -> Self {
         let params = program.draw_params(7, Purpose::SeedInit, 3);
-        let mut gradients = vec![0.0; program.params_len_elems];
-        let mut workspace = vec![0.0; program.workspace_len_elems(rows)];
-        let mut buffers = program.initial_buffers();
-        let mut scratch = vec![0.0; program.scratch_len_elems(rows)];
-        let mut tensors = Tensors {
-            params: &params,
-            buffers: &mut buffers,
-            gradients: &mut gradients,
-            workspace: &mut workspace,
-            scratch: &mut scratch,
-            losses: &mut [],
-            parts_max: 1,
-            batch_max: rows,
+        let program = Arc::new(program.clone());
+        let values = |shape: &[usize], stream| {
+            let mut values = vec![0.0; rows * shape.iter().product::<usize>()];
+            fill_normal(1, stream, 0.0, 1.0, &mut values);
+            values
         };
-        let pass = Pass {
-            batch: Batch { rows, targets: Targets::None },
-            is_training: true,
-            updates_buffers: true,
-            dropout_key: 0,
-            step: 0,
-            wanted: Need { params: true, sites: INPUT_GRADIENT },
-        };
-        let x = tensors.range(program, program.input, rows);
-        fill_normal(1, 0, 0.0, 1.0, &mut tensors.workspace[x]);
-        Cpu.forward(program, 0, &mut tensors, pass, &mut NoSeeds);
-        let output = tensors.workspace[tensors.range(program, program.output, rows)].to_vec();
-        let dy = program.output_gradient.expect("a module has an output gradient");
-        let dy = tensors.range(program, dy, rows);
-        fill_normal(1, 1, 0.0, 1.0, &mut tensors.workspace[dy]);
-        Cpu.backward(program, program.backward.len(), &mut tensors, pass, &mut NoSeeds);
-        Self { output, gradients }
+        let (x, dy) = (values(&program.input_shape, 0), values(&program.output_shape, 1));
+        let sgd = Optimizer::Sgd(Sgd::default());
+        let mut session = Session::new(Arc::new(Cpu), program, &params, rows, sgd).unwrap();
+        let output = session.forward(x.as_slice()).unwrap();
+        session.backward(&dy).unwrap();
+        Self { output, gradients: session.gradients() }
     }
 }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use esper::{engine::scenario::Policy, prelude::*};
+use esper::prelude::*;
 use serde_json::Value;
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
 /// [`brief_of`] with a library beside it.
 fn sharing(family: Family) -> Scenario {
     let mut scenario = brief_of(family);
-    scenario.urza.path = Some("shared.redb".to_owned());
+    scenario[URZA].path = Some("shared.redb".to_owned());
     scenario
 }
 
@@ -127,16 +127,16 @@ fn a_verdict_by_other_limits_is_not_adopted_and_neither_is_one_that_nobody_needs
         let library = format!("{name}.redb");
         fs::copy(desk.path("shared.redb"), desk.path(&library)).expect("room for a copy");
         let mut scenario = brief();
-        scenario.urza.path = Some(library);
-        scenario.run.epochs = 2;
+        scenario[URZA].path = Some(library);
+        scenario[RUN].epochs = 2;
         change(&mut scenario);
         events(&desk.run(&scenario, name))
     };
     let same = run("same", |_| ());
     assert!(!of_kind(&same, "kernel_adopted").is_empty());
-    let strict = run("strict", |scenario| scenario.urabrask.flops_max = 1);
-    let batch = run("batch", |scenario| scenario.data.batch = 32);
-    let off = run("off", |scenario| scenario.tamiyo.policy = Policy::Off);
+    let strict = run("strict", |scenario| scenario[URABRASK].flops_max = 1);
+    let batch = run("batch", |scenario| scenario[DATA].batch = 32);
+    let off = run("off", |scenario| scenario[TAMIYO].policy = "off".to_owned());
     for events in [&strict, &batch, &off] {
         assert_eq!(of_kind(events, "kernel_adopted"), Vec::<&Value>::new());
     }

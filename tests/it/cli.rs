@@ -1,5 +1,6 @@
 //! What the command says, where it says it, and how it ends.
 
+use esper::scenario::URZA;
 use std::{fs, path::Path};
 
 use super::{
@@ -204,7 +205,7 @@ fn a_library_moves_from_one_run_to_another_and_two_runs_share_one() {
     assert_eq!(n_kernels, Some(kernels.len()));
 
     let mut scenario = brief();
-    scenario.urza.path = Some("shared.redb".to_owned());
+    scenario[URZA].path = Some("shared.redb".to_owned());
     let shared = desk.run(&scenario, "sharing");
     assert_eq!(summary(&shared)["weights_digest"], summary(&run)["weights_digest"]);
     desk.done(["verify", "sharing"]);

@@ -1,9 +1,9 @@
 //! What must not pass the twin test, and what should.
 
 use esper::{
-    engine::scenario::{Action, Appointment, Incubation, Policy},
     prelude::*,
-    systems::oona::GateJudged,
+    scenario::{Action, Incubation, ScheduledAction},
+    systems::oona::{GateEvidence, GateJudged},
 };
 
 use crate::support::{Family, brief_of};
@@ -11,10 +11,10 @@ use crate::support::{Family, brief_of};
 /// What the modules are put into: the under-sized perceptron on MNIST-1D, or the brief run of another family.
 fn arena(host: Family) -> Scenario {
     let mut scenario = brief_of(host);
-    scenario.kasmina.confidence = Scenario::default().kasmina.confidence;
+    scenario[KASMINA].confidence = scenario::defaults()[KASMINA].confidence;
     if host == Family::Mlp {
-        scenario.data.source = "mnist1d".to_owned();
-        scenario.host = scenario::Host::mlp([40, 12, 10]);
+        scenario[DATA].source = "mnist1d".to_owned();
+        scenario[HOST] = scenario::Host::mlp([40, 12, 10]);
     }
     scenario
 }
@@ -28,49 +28,48 @@ fn judge(host: Family, blueprint: &str, seed: u64) -> (bool, f64) {
     struct Verdicts(Vec<GateJudged>);
 
     fn keep(mut judged: MessageReader<GateJudged>, mut verdicts: ResMut<Verdicts>) {
-        verdicts.0.extend(judged.read().filter(|it| it.gate == Gate::G5).cloned());
+        verdicts.0.extend(judged.read().filter(|it| it.evidence.gate() == Gate::G5).cloned());
     }
 
     let mut scenario = arena(host);
-    let site = scenario.host.sites[0].clone();
-    scenario.run.seed = seed;
-    scenario.run.epochs = 20;
-    scenario.tamiyo.policy = Policy::Fixed;
-    scenario.karn.catalogue = vec![blueprint.to_owned()];
+    let site = scenario[HOST].sites[0].clone();
+    scenario[RUN].seed = seed;
+    scenario[RUN].epochs = 20;
+    scenario[TAMIYO].policy = "fixed".to_owned();
+    scenario[KARN].catalogue = vec![blueprint.to_owned()];
     // A control learns nothing, so that G2 would refuse it before the twin could.
     let is_control = ["frozen_random", "noop"].contains(&blueprint);
-    scenario.kasmina.incubation =
+    scenario[KASMINA].incubation =
         if is_control { Incubation::None } else { Incubation::StraightThrough };
-    scenario.kasmina.verdict_after_steps = 140;
-    scenario.kasmina.verdict_extend_steps = 100;
-    scenario.kasmina.verdict_max_steps = 400;
-    scenario.kasmina.train_min_steps = 200;
-    scenario.kasmina.train_max_steps = 400;
-    scenario.kasmina.graft_steps = 50;
-    scenario.kasmina.stabilize_steps = 25;
-    let appointment = |action, blueprint: Option<&str>| Appointment {
+    scenario[KASMINA].verdict_after_steps = 140;
+    scenario[KASMINA].verdict_extend_steps = 100;
+    scenario[KASMINA].verdict_max_steps = 400;
+    scenario[KASMINA].train_min_steps = 200;
+    scenario[KASMINA].train_max_steps = 400;
+    scenario[KASMINA].graft_steps = 50;
+    scenario[KASMINA].stabilize_steps = 25;
+    let appointment = |action, blueprint: Option<&str>| ScheduledAction {
         epoch: 2.0,
         action,
         site: site.clone(),
         blueprint: blueprint.map(str::to_owned),
     };
-    scenario.tamiyo.timetable =
+    scenario[TAMIYO].timetable =
         vec![appointment(Action::Germinate, Some(blueprint)), appointment(Action::Graft, None)];
-    let mut run = RunBuilder::new(scenario)
-        .extend(|engine| {
-            engine.world_mut().init_resource::<Verdicts>();
-            engine.add_systems(Tick, keep.in_set(TickSystems::Record));
-            Ok(())
-        })
-        .build()
-        .unwrap();
+    let mut run = Run::start(RunOptions::new(scenario).extend(|engine| {
+        engine.world_mut().init_resource::<Verdicts>();
+        engine.add_systems(Tick, keep.in_set(TickSystems::Record));
+        Ok(())
+    }))
+    .unwrap();
     run.finish().unwrap();
     let verdicts = &run.engine().world().resource::<Verdicts>().0;
     assert!(!verdicts.is_empty(), "{host:?} {blueprint} {seed}: judged");
     let passed = verdicts.iter().any(|it| it.verdict == GateVerdict::Passed);
-    let gate =
-        verdicts.first().and_then(|it| it.numbers.iter().find(|(name, _)| name == "gate_gain"));
-    (passed, gate.map_or(0.0, |(_, gain)| *gain))
+    let GateEvidence::G5 { gate_gain, .. } = verdicts[0].evidence else {
+        panic!("only what G5 saw was kept")
+    };
+    (passed, gate_gain)
 }
 
 fn shares(host: Family, blueprint: &str, n_seeds: u64) -> (f64, f64) {

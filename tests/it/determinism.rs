@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bevy_ecs::schedule::{ScheduleBuildSettings, Schedules};
 use esper::{
-    engine::world::forge::{Handicap, Ticket},
+    engine::forge::{InjectedDelay, Ticket},
     prelude::*,
 };
 
@@ -27,9 +27,9 @@ fn a_brief_run_has_a_whole_life_in_it() {
 fn the_number_of_threads_changes_nothing() {
     for family in Family::ALL {
         let mut scenario = brief_of(family);
-        scenario.run.replicas = 3;
+        scenario[RUN].replicas = 3;
         let alone = run(&scenario);
-        scenario.run.threads = 2;
+        scenario[RUN].threads = 2;
         // The scenario's digest is in the chain, so the weights alone are compared.
         assert_eq!(alone.weights_digest, run(&scenario).weights_digest, "{family:?}");
     }
@@ -48,7 +48,7 @@ fn the_order_of_systems_within_a_phase_changes_nothing() {
                 tick.set_build_settings(ScheduleBuildSettings { shuffle_seed, ..settings });
                 Ok(())
             };
-            let mut run = RunBuilder::new(brief_of(family)).extend(shuffle).build().unwrap();
+            let mut run = Run::start(RunOptions::new(brief_of(family)).extend(shuffle)).unwrap();
             let found = bits(&run.finish().unwrap());
             assert_eq!(found, expected, "{family:?} shuffle seed {seed}");
         }
@@ -60,13 +60,11 @@ fn slow_workers_change_nothing() {
     for family in Family::ALL {
         let expected = bits(&run(&brief_of(family)));
         let handicap = |_: &str, Ticket(ticket): Ticket| Duration::from_millis(ticket * 7 % 11);
-        let mut run = RunBuilder::new(brief_of(family))
-            .prepare(move |engine| {
-                engine.world_mut().insert_resource(Handicap(handicap));
-                Ok(())
-            })
-            .build()
-            .unwrap();
+        let mut run = Run::start(RunOptions::new(brief_of(family)).prepare(move |engine| {
+            engine.world_mut().insert_resource(InjectedDelay(handicap));
+            Ok(())
+        }))
+        .unwrap();
         let summary = run.finish().unwrap();
         assert_eq!(bits(&summary), expected, "{family:?}");
         assert!(summary.n_late > 0, "{family:?}: the workers were slow enough to be waited for");

@@ -78,7 +78,7 @@ fn what_can_not_be_exported_is_wrong_usage() {
 
 /// The weights of the hosts of `scenario` before their first step.
 fn at_birth(scenario: &Scenario) -> Vec<StateDict> {
-    let run = RunBuilder::new(scenario.clone()).build().expect("it begins");
+    let run = Run::start(scenario.clone()).expect("it begins");
     run.engine().world().resource::<Runtimes>().iter().map(HostRuntime::state_dict).collect()
 }
 
@@ -86,13 +86,13 @@ fn at_birth(scenario: &Scenario) -> Vec<StateDict> {
 fn every_host_of_a_run_begins_with_the_weights_that_init_names() {
     let desk = Desk::new();
     let mut scenario = brief();
-    scenario.run.seed = 1;
+    scenario[RUN].seed = 1;
     let weights = at_birth(&scenario).remove(0);
     let file = desk.write("w.safetensors", weights.to_bytes());
-    scenario.run.seed = 0;
-    scenario.run.replicas = 2;
+    scenario[RUN].seed = 0;
+    scenario[RUN].replicas = 2;
     let drawn = at_birth(&scenario);
-    scenario.host.init = Some(file.display().to_string());
+    scenario[HOST].init = Some(file.display().to_string());
     let begun = at_birth(&scenario);
     assert_eq!(begun, [weights.clone(), weights.clone()]);
     assert!(!drawn.contains(&weights), "otherwise they are drawn");
@@ -132,7 +132,7 @@ fn weights_that_are_not_the_hosts_are_refused_at_their_key() {
     let mut scenario = brief();
     desk.write("w.safetensors", at_birth(&scenario).remove(0).to_bytes());
     desk.write("none.safetensors", "hello");
-    scenario.host.init = Some("w.safetensors".to_owned());
+    scenario[HOST].init = Some("w.safetensors".to_owned());
     desk.write("same.toml", scenario.to_toml());
     desk.done(["check", "same.toml"]);
     for (from, to, words) in [

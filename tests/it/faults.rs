@@ -5,7 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use esper::{prelude::scenario, systems::tolaria};
+use esper::{
+    prelude::scenario,
+    scenario::{DATA, HOST},
+    systems::tolaria,
+};
 
 use super::{
     command::{Desk, Told, assert_same_run, summary, undisturbed},
@@ -142,8 +146,8 @@ fn a_run_is_not_resumed_on_other_data() {
     };
     desk.write("data/table.csv", format!("a,b,class\n{}", rows(60)));
     let mut scenario = brief();
-    scenario.data.source = "data/table.csv".to_owned();
-    scenario.host = scenario::Host::mlp([2, 4, 2]);
+    scenario[DATA].source = "data/table.csv".to_owned();
+    scenario[HOST] = scenario::Host::mlp([2, 4, 2]);
     desk.write("brief.toml", scenario.to_toml());
     desk.done(["run", "brief.toml", "--quiet", "--out", "r", "--stop-at-tick", "1"]);
     // From another folder: the run knows where its data lies.
@@ -169,7 +173,7 @@ fn a_run_is_not_resumed_on_another_graph() {
     desk.write("net.toml", &graph);
     let mut scenario = brief();
     let file = scenario::GraphFile { file: "net.toml".to_owned() };
-    scenario.host = scenario::Host::new(scenario::Network::Graph(file));
+    scenario[HOST] = scenario::Host::new(scenario::Network::Graph(file));
     desk.write("brief.toml", scenario.to_toml());
     desk.done(["run", "brief.toml", "--quiet", "--out", "r", "--stop-at-tick", "1"]);
     desk.done(["resume", "r", "--stop-at-tick", "2"]);

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use bevy_ecs::prelude::*;
 use esper::{
-    engine::{
-        scenario::{Composition, Counterfactual, Incubation},
-        world::{digest::Digest, ids::HostId},
-    },
+    engine::world::components::TwinOf,
     prelude::*,
+    scenario::{Composition, Counterfactual, Incubation},
 };
+use esper_nn::digest::Digest;
 use proptest::prelude::*;
 
 use crate::support::{Family, brief, brief_of, run, state_digest};
@@ -23,45 +22,40 @@ struct Trace(BTreeMap<u64, Digest>);
 struct Stages(Vec<StageChanged>);
 
 fn trace_hosts(
-    hosts: Query<(&HostId, &HostRole, &Runtime)>,
-    runtimes: Res<Runtimes>,
+    hosts: Hosts,
     mut changes: MessageReader<StageChanged>,
     mut trace: ResMut<Trace>,
     mut stages: ResMut<Stages>,
 ) {
-    for (_, role, Runtime(handle)) in &hosts {
-        if *role == HostRole::Principal {
-            let host = runtimes.get(*handle).unwrap();
-            trace.0.insert(host.state.step, state_digest(host));
-        }
+    for (_, host) in hosts.principals() {
+        let host = hosts.runtime(host);
+        trace.0.insert(host.state.step, state_digest(host));
     }
     stages.0.extend(changes.read().cloned());
 }
 
-fn traced(builder: RunBuilder) -> Run {
-    builder
-        .extend(|engine| {
-            engine.world_mut().init_resource::<Trace>();
-            engine.world_mut().init_resource::<Stages>();
-            engine.add_systems(Tick, trace_hosts.in_set(TickSystems::Record));
-            Ok(())
-        })
-        .build()
-        .expect("it begins")
+fn traced(options: RunOptions) -> Run {
+    let options = options.extend(|engine| {
+        engine.world_mut().init_resource::<Trace>();
+        engine.world_mut().init_resource::<Stages>();
+        engine.add_systems(Tick, trace_hosts.in_set(TickSystems::Record));
+        Ok(())
+    });
+    Run::start(options).expect("it begins")
 }
 
 /// [`brief_of`], with time for every stage.
 fn long(family: Family) -> Scenario {
     let mut scenario = brief_of(family);
-    scenario.run.epochs = 14;
+    scenario[RUN].epochs = 14;
     scenario
 }
 
 /// What the host of [`long`] does when nothing grows in it.
 fn off(family: Family) -> BTreeMap<u64, Digest> {
     let mut scenario = long(family);
-    scenario.tamiyo.policy = scenario::Policy::Off;
-    let mut run = traced(RunBuilder::new(scenario));
+    scenario[TAMIYO].policy = "off".to_owned();
+    let mut run = traced(RunOptions::new(scenario));
     run.finish().unwrap();
     run.engine_mut().world_mut().resource::<Trace>().0.clone()
 }
@@ -80,19 +74,19 @@ impl CullIn {
 }
 
 impl Policy for CullIn {
-    fn decide(&mut self, view: &View<'_>, commands: &mut Vec<SeedCommand>) {
+    fn decide(&mut self, view: &Observation<'_>, commands: &mut Vec<SeedCommand>) {
         if self.is_done {
             return;
         }
         let Some(seed) = view.seeds.first() else {
-            let dormant = view.dormant().iter().find(|seed| seed.site == 1);
-            let offer = view.offers().iter().find(|offer| {
-                offer.is_ready
-                    && offer.family == self.blueprint
-                    && dormant.is_some_and(|seed| seed.contract == offer.contract)
+            let dormant = view.dormant().iter().find(|seed| seed.site == SiteId(1));
+            let candidate = view.candidates().iter().find(|candidate| {
+                candidate.is_ready
+                    && candidate.family == self.blueprint
+                    && dormant.is_some_and(|seed| seed.contract == candidate.contract)
             });
-            if let (Some(seed), Some(offer)) = (dormant, offer) {
-                let action = SeedAction::Germinate { blueprint: offer.blueprint };
+            if let (Some(seed), Some(candidate)) = (dormant, candidate) {
+                let action = SeedAction::Germinate { blueprint: candidate.blueprint };
                 commands.push(SeedCommand { seed: seed.seed, action });
             }
             return;
@@ -102,7 +96,7 @@ impl Policy for CullIn {
             SeedAction::Cull
         } else if seed.stage == Stage::Training {
             SeedAction::Graft
-        } else if seed.stage == Stage::Evaluating && seed.judgement.has_passed(Gate::G5) {
+        } else if seed.stage == Stage::Evaluating && seed.gate_state.has_passed(Gate::G5) {
             SeedAction::FineTune
         } else {
             return;
@@ -118,12 +112,12 @@ fn a_seed_in_training_leaves_the_host_as_if_it_were_not_there() {
         for incubation in [Incubation::StraightThrough, Incubation::Shadow] {
             for composition in Composition::ALL {
                 let mut scenario = brief_of(family);
-                scenario.kasmina.incubation = incubation;
-                scenario.kasmina.composition = *composition;
+                scenario[KASMINA].incubation = incubation;
+                scenario[KASMINA].composition = *composition;
                 // Never grafted: the seed trains to the end of the run.
-                scenario.kasmina.train_max_steps = 10_000;
-                scenario.limits.grafts_max = 0;
-                let mut run = traced(RunBuilder::new(scenario));
+                scenario[KASMINA].train_max_steps = 10_000;
+                scenario[LIMITS].grafts_max = 0;
+                let mut run = traced(RunOptions::new(scenario));
                 let summary = run.finish().unwrap();
                 assert!(summary.seeds.germinated > 0 && summary.flops.seeds > 0, "{family:?}");
                 let trace = &run.engine().world().resource::<Trace>().0;
@@ -152,10 +146,10 @@ fn cull_in(family: Family, stage: Stage, alone: &BTreeMap<u64, Digest>) {
     let context = format!("{family:?} {stage}");
     let mut scenario = long(family);
     // Any gain passes, and there are many looks for one, so that FINE_TUNING is reached.
-    scenario.kasmina.confidence = 0.5;
-    scenario.kasmina.verdict_extend_steps = 8;
-    scenario.kasmina.verdict_max_steps = 400;
-    let mut run = traced(RunBuilder::new(scenario).policy(CullIn::new(family, stage)));
+    scenario[KASMINA].confidence = 0.5;
+    scenario[KASMINA].verdict_extend_steps = 8;
+    scenario[KASMINA].verdict_max_steps = 400;
+    let mut run = traced(RunOptions::new(scenario).policy(CullIn::new(family, stage)));
     let summary = run.finish().unwrap();
     let world = run.engine().world();
     let changes = &world.resource::<Stages>().0;
@@ -179,9 +173,9 @@ fn cull_in(family: Family, stage: Stage, alone: &BTreeMap<u64, Digest>) {
 fn without_a_twin_a_cull_ramps_back_and_says_so() {
     for family in Family::ALL {
         let mut scenario = brief_of(family);
-        scenario.kasmina.counterfactual = Counterfactual::Gate;
+        scenario[KASMINA].counterfactual = Counterfactual::Gate;
         let policy = CullIn::new(family, Stage::Evaluating);
-        let mut run = traced(RunBuilder::new(scenario).policy(policy));
+        let mut run = traced(RunOptions::new(scenario).policy(policy));
         let summary = run.finish().unwrap();
         assert_eq!(summary.counterfactual, "gate");
         let changes = &run.engine().world().resource::<Stages>().0;
@@ -195,8 +189,8 @@ fn without_a_twin_a_cull_ramps_back_and_says_so() {
 fn direct_insertion_trains_its_module_with_the_host() {
     for family in Family::ALL {
         let mut scenario = brief_of(family);
-        scenario.kasmina.incubation = Incubation::None;
-        let mut run = traced(RunBuilder::new(scenario));
+        scenario[KASMINA].incubation = Incubation::None;
+        let mut run = traced(RunOptions::new(scenario));
         let summary = run.finish().unwrap();
         let changes = &run.engine().world().resource::<Stages>().0;
         let is_judged = changes.iter().any(|change| change.to == Stage::Evaluating);
@@ -209,8 +203,8 @@ fn direct_insertion_trains_its_module_with_the_host() {
 struct Storm(Vec<(u8, u8, u8)>);
 
 impl Policy for Storm {
-    fn decide(&mut self, view: &View<'_>, commands: &mut Vec<SeedCommand>) {
-        let offers = view.offers();
+    fn decide(&mut self, view: &Observation<'_>, commands: &mut Vec<SeedCommand>) {
+        let candidates = view.candidates();
         for _ in 0..2 {
             let Some((seed, what, which)) = self.0.pop() else { return };
             let living: Vec<SeedId> = view.seeds.iter().map(|seed| seed.seed).collect();
@@ -218,8 +212,8 @@ impl Policy for Storm {
             let any = [living, dormant, vec![SeedId(u64::from(seed))]].concat();
             let seed = any[seed as usize % any.len()];
             let action = match what % 8 {
-                0 | 1 if !offers.is_empty() => {
-                    let blueprint = offers[which as usize % offers.len()].blueprint;
+                0 | 1 if !candidates.is_empty() => {
+                    let blueprint = candidates[which as usize % candidates.len()].blueprint;
                     SeedAction::Germinate { blueprint }
                 }
                 2 | 3 => SeedAction::Graft,
@@ -244,15 +238,14 @@ proptest! {
         seeds_per_site in 1_usize..4,
     ) {
         let mut scenario = brief_of(family);
-        scenario.run.epochs = 8;
-        scenario.kasmina.seeds_per_site = seeds_per_site;
-        scenario.kasmina.embargo_epochs = 0.1;
-        scenario.kasmina.train_min_steps = 8;
-        scenario.kasmina.counterfactual =
+        scenario[RUN].epochs = 8;
+        scenario[KASMINA].seeds_per_site = seeds_per_site;
+        scenario[KASMINA].embargo_epochs = 0.1;
+        scenario[KASMINA].train_min_steps = 8;
+        scenario[KASMINA].counterfactual =
             if is_twin { Counterfactual::Twin } else { Counterfactual::Gate };
-        let mut run = traced(RunBuilder::new(scenario).policy(Storm(commands)));
-        while run.is_running() {
-            run.engine_mut().tick();
+        let mut run = traced(RunOptions::new(scenario).policy(Storm(commands)));
+        while run.tick().unwrap() == RunState::Running {
             check_world(run.engine_mut().world_mut());
         }
         run.finish().unwrap();
@@ -261,10 +254,10 @@ proptest! {
         for change in changes {
             prop_assert!(change.from.may_become(change.to), "{change:?}");
         }
-        // Nothing is left but the host: no fork, no bound seed, no number of theirs.
+        // Nothing is left but the host: no twin, no bound seed, no number of theirs.
         prop_assert_eq!(world.resource::<Runtimes>().len(), 1);
         let host = world.resource::<Runtimes>().iter().next().unwrap();
-        prop_assert!(host.seeds.is_empty());
+        prop_assert!(host.modules().is_empty());
     }
 }
 
@@ -274,25 +267,26 @@ fn check_world(world: &mut World) {
     let stages: BTreeMap<SeedId, Stage> =
         seeds.iter(world).map(|(id, stage)| (*id, *stage)).collect();
     let n_grafted = stages.values().filter(|stage| stage.is_grafted()).count();
-    let mut hosts = world.query::<(&HostRole, &Runtime)>();
-    let n_forks = hosts.iter(world).filter(|(role, _)| **role != HostRole::Principal).count();
+    let mut hosts = world.query::<(Has<Principal>, Has<TwinOf>, &Runtime)>();
+    let n_twins = hosts.iter(world).filter(|(_, is_twin, _)| *is_twin).count();
     assert!(n_grafted <= 1, "one graft at a time");
-    assert_eq!(n_forks, n_grafted, "a fork lives exactly as long as its graft");
-    for (role, Runtime(handle)) in hosts.iter(world) {
+    assert_eq!(n_twins, n_grafted, "a twin lives exactly as long as its graft");
+    for (is_principal, is_twin, Runtime(handle)) in hosts.iter(world) {
         let host = world.resource::<Runtimes>().get(*handle).expect("the handle is live");
-        for seed in &host.seeds {
-            let stage = stages[&seed.state.id];
+        for module in host.modules() {
+            let stage = stages[&module.seed];
             let is_alive =
                 stage == Stage::Training || stage.is_grafted() || stage == Stage::Fossilized;
-            assert!(is_alive, "{} is bound in {stage}", seed.state.id);
-            if *role != HostRole::Principal {
-                assert!(!stage.is_grafted(), "a fork is without the grafted seed");
+            assert!(is_alive, "{} is bound in {stage}", module.seed);
+            if is_twin {
+                assert!(!stage.is_grafted(), "a twin is without the grafted seed");
             }
         }
         let n_training = stages.values().filter(|stage| **stage == Stage::Training).count();
         let n_bound_training =
-            host.seeds.iter().filter(|seed| stages[&seed.state.id] == Stage::Training).count();
-        if *role == HostRole::Principal {
+            host.modules().iter().filter(|it| stages[&it.seed] == Stage::Training).count();
+        assert_ne!(is_principal, is_twin);
+        if is_principal {
             assert_eq!(n_bound_training, n_training, "every training seed is bound");
         }
     }
@@ -301,9 +295,9 @@ fn check_world(world: &mut World) {
 #[test]
 fn a_seed_that_is_kept_makes_the_host_grow() {
     let mut scenario = brief();
-    scenario.data.source = "mnist1d".to_owned();
-    scenario.host = scenario::Host::mlp([40, 8, 10]);
-    scenario.kasmina.confidence = 0.8;
+    scenario[DATA].source = "mnist1d".to_owned();
+    scenario[HOST] = scenario::Host::mlp([40, 8, 10]);
+    scenario[KASMINA].confidence = 0.8;
     let summary = run(&scenario);
     assert!(summary.seeds.fossilized > 0, "{:?}", summary.seeds);
     assert!(summary.params_final > summary.params_initial);

@@ -4,17 +4,19 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use esper::systems::tolaria::host_config;
 use esper::{
     engine::{
-        data::{Augment, ExampleNames, Features, Scaling, Targets, Windows},
-        device::{Cpu, Device, NoSeeds, Pass, Tensors},
+        data::{Augment, DeviceData, ExampleNames, Features, Scaling, Targets, Windows},
+        device::Cpu,
         graph::{CnnConfig, CnnForm, ImageNorm, Loss, MlpConfig, TransformerConfig, VitConfig},
-        program::{CompileOptions, Need, Program},
-        runtime::{Batch, HostConfig, StateDict, Targets as BatchTargets, learning_rate},
-        scenario::{Adam, Course, Optimizer, Schedule, Sgd, Train},
+        program::{CompileOptions, Program},
+        runtime::{HostConfig, StateDict, learning_rate},
     },
     prelude::*,
+    scenario::{Adam, Course, Optimizer, Schedule, Sgd, Train},
 };
+use esper_nn::session::Session;
 use safetensors::{Dtype, SafeTensors};
 
 /// Steps that PyTorch took.
@@ -144,11 +146,11 @@ fn host_of(
 fn host_with(model: &str, weights: &str, train: Train) -> (HostRuntime, Vec<Arc<HostConfig>>) {
     let graph = Arc::new(graph_of(model));
     let program = Arc::new(Program::compile(&graph, CompileOptions::HOST).expect("it compiles"));
-    let mut scenario = Scenario::default();
-    scenario.run.epochs = STEPS as u64;
-    scenario.data.batch = ROWS;
-    scenario.governor.enabled = false;
-    scenario.train = train;
+    let mut scenario = scenario::defaults();
+    scenario[RUN].epochs = STEPS as u64;
+    scenario[DATA].batch = ROWS;
+    scenario[GOVERNOR].enabled = false;
+    scenario[TRAIN] = train;
     let record = Record::read(&format!("{model}_record"));
     let config = |batch: Dataset| {
         let data = SplitData {
@@ -160,11 +162,13 @@ fn host_with(model: &str, weights: &str, train: Train) -> (HostRuntime, Vec<Arc<
             augment: Augment::default(),
             digest: [0; 32],
         };
-        Arc::new(HostConfig::new(&scenario, 0, Arc::new(data), Arc::new(Cpu)))
+        let (data, device) = (Arc::new(data), Arc::new(Cpu));
+        let on_device = Arc::new(DeviceData::new(&data, &*device).expect("there is room"));
+        Arc::new(host_config(&scenario, 0, data, device, on_device))
     };
     let batches = record.batches(&program.input_shape);
     let configs: Vec<Arc<HostConfig>> = batches.into_iter().map(config).collect();
-    let mut host = HostRuntime::new(configs[0].clone(), graph, program);
+    let mut host = HostRuntime::new(configs[0].clone(), graph, program).expect("there is room");
     let weights = StateDict::read(&path_of(weights)).expect("PyTorch wrote it");
     host.load_state_dict(&weights).expect("its names are ours");
     (host, configs)
@@ -183,41 +187,20 @@ fn train(host: &mut HostRuntime, configs: &[Arc<HostConfig>]) -> Vec<f64> {
 
 /// The logits of the first batch, in evaluation.
 fn logits(host: &HostRuntime) -> Vec<f64> {
-    let program = &host.program;
+    let program = host.program();
     let examples = &host.config.data.train;
     let mut x = vec![0.0; ROWS * examples.elems()];
     match &examples.features {
         Features::Dense(values) => x.copy_from_slice(values),
         Features::Windows(windows) => {
-            x.iter_mut().zip(windows.tokens()).for_each(|(x, token)| *x = *token as f32);
+            x.iter_mut().zip(windows.tokens()).for_each(|(x, token)| *x = f32::from_bits(*token));
         }
     }
-    let labels = vec![0; ROWS * examples.labels_per_example()];
-    let mut buffers = host.state.buffers.clone();
-    let mut workspace = vec![0.0; program.workspace_len_elems(ROWS)];
-    let mut tensors = Tensors {
-        params: &host.state.params,
-        gradients: &mut [],
-        buffers: &mut buffers,
-        workspace: &mut workspace,
-        scratch: &mut vec![0.0; program.scratch_len_elems(ROWS)],
-        parts_max: 1,
-        losses: &mut [0.0; ROWS],
-        batch_max: ROWS,
-    };
-    let input = tensors.range(program, program.input, ROWS);
-    tensors.workspace[input].copy_from_slice(&x);
-    let pass = Pass {
-        batch: Batch { rows: ROWS, targets: BatchTargets::Classes(&labels) },
-        is_training: false,
-        updates_buffers: false,
-        dropout_key: 0,
-        step: 0,
-        wanted: Need::default(),
-    };
-    Cpu.forward(program, 0, &mut tensors, pass, &mut NoSeeds);
-    let output = tensors.range(program, program.output, ROWS);
-    tensors.workspace[output].iter().map(|it| f64::from(*it)).collect()
+    let [params, buffers] = host.weights();
+    let sgd = Optimizer::Sgd(Sgd::default());
+    let mut session = Session::new(Arc::new(Cpu), program.clone(), &params, ROWS, sgd).unwrap();
+    session.set_buffers(&buffers);
+    session.infer(x.as_slice()).unwrap().into_iter().map(f64::from).collect()
 }
 
 #[track_caller]
@@ -271,7 +254,9 @@ fn every_optimizer_follows_pytorchs_formula_and_defaults() {
             "run = {{ epochs = 1 }}\ndata = {{ source = \"digits\" }}\nhost = {{ layers = [64, 8, 10] }}\n\
              train = {{ optimizer = {{ kind = \"{kind}\" }} }}\n"
         );
-        scenario::parse(&text, "defaults.toml", &[]).expect("a sound scenario").train.optimizer
+        scenario::parse(&text, "defaults.toml", &[]).expect("a sound scenario")[TRAIN]
+            .optimizer
+            .clone()
     };
     let rows = [
         ("sgd", Optimizer::Sgd(plain.clone()), None),
@@ -347,5 +332,15 @@ fn weights_of_another_network_are_refused_and_change_nothing() {
             assert!(text.contains(words), "{words}: {text}");
         }
         assert_eq!(host.state_dict(), before, "{other}");
+    }
+}
+
+#[test]
+fn the_table_of_ops_is_complete() {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/PYTORCH.md")).unwrap();
+    let (_, table) = text.split_once("## Ops").expect("PYTORCH.md has a table of ops");
+    for (word, torch) in Op::IN_PYTORCH {
+        let row = format!("| `{word}` | {torch} |");
+        assert!(table.contains(&row), "PYTORCH.md lacks: {row}");
     }
 }

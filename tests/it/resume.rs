@@ -8,10 +8,8 @@ use std::{
 };
 
 use esper::{
-    engine::{
-        scenario::{Mode, Scenario},
-        world::stage::Stage,
-    },
+    engine::world::stage::Stage,
+    scenario::{CHECKPOINT, Mode, RUN, Scenario, TEZZERET},
     systems::tolaria,
 };
 use serde_json::Value;
@@ -24,8 +22,8 @@ use super::{
 /// [`brief_of`] with a checkpoint every epoch and a tick every step: as many moments as there can be.
 fn finely_divided(family: Family) -> Scenario {
     let mut scenario = brief_of(family);
-    scenario.run.steps_per_tick = 1;
-    scenario.checkpoint.every_epochs = 1;
+    scenario[RUN].steps_per_tick = 1;
+    scenario[CHECKPOINT].every_epochs = 1;
     scenario
 }
 
@@ -176,10 +174,29 @@ fn a_run_whose_checkpoints_were_removed_is_not_begun_anew() {
 }
 
 #[test]
+fn a_run_that_an_older_esper_wrote_is_refused_and_left_as_it_was() {
+    let desk = Desk::new();
+    desk.write("brief.toml", brief().to_toml());
+    desk.done(["run", "brief.toml", "--quiet", "--out", "r", "--stop-at-tick", "0"]);
+    let info = desk.path("r/checkpoints/tick-0000000000/checkpoint.json");
+    let mut fields: Value = serde_json::from_slice(&fs::read(&info).expect("it was written"))
+        .expect("a checkpoint says what it is in JSON");
+    // The first form had no number.
+    fields.as_object_mut().expect("an object").remove("format").expect("it has a number now");
+    fs::write(&info, fields.to_string()).expect("it is ours");
+    let events = fs::read(desk.path("r/events.jsonl")).expect("it was written");
+    let resumed = desk.esper(["resume", "r"]);
+    assert_eq!(resumed.status, Some(1), "{resumed:?}");
+    let sentence = "it has format 1 and this Esper reads format 2; go on with the Esper that began";
+    assert!(resumed.err.replace('\n', " ").contains(sentence), "{resumed:?}");
+    assert_eq!(fs::read(desk.path("r/events.jsonl")).expect("it is there"), events);
+}
+
+#[test]
 fn ctrl_c_saves_the_run_and_ends_well() {
     let desk = Desk::new();
     let mut scenario = brief();
-    scenario.run.epochs = 2000;
+    scenario[RUN].epochs = 2000;
     desk.write("brief.toml", scenario.to_toml());
     let mut child = desk.start(["run", "brief.toml", "--out", "r"]);
     let is_under_way = || tolaria::list_checkpoints(&desk.path("r/checkpoints")).len() > 1;
@@ -210,7 +227,7 @@ fn a_replay_of_a_free_run_gives_the_same_bits_and_so_does_that_of_a_part_of_it()
     for family in Family::ALL {
         let desk = Desk::new();
         let mut scenario = brief_of(family);
-        scenario.tezzeret.mode = Mode::Free;
+        scenario[TEZZERET].mode = Mode::Free;
         let dir = desk.run(&scenario, "free");
         let told = desk.done(["replay", "free", "--json"]);
         let replayed = &told.objects()[0];
@@ -240,9 +257,9 @@ fn the_number_of_threads_changes_no_bit() {
     for family in Family::ALL {
         let desk = Desk::new();
         let mut scenario = brief_of(family);
-        (scenario.run.replicas, scenario.run.epochs) = (3, 8);
+        (scenario[RUN].replicas, scenario[RUN].epochs) = (3, 8);
         let dirs = [1, 2].map(|threads| {
-            scenario.run.threads = threads;
+            scenario[RUN].threads = threads;
             desk.run(&scenario, &format!("with-{threads}"))
         });
         let [one, two] = dirs.each_ref().map(|dir| bare_events(dir));

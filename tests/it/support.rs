@@ -1,13 +1,11 @@
 //! Short runs that the tests share: one of each family of hosts.
 
 use esper::{
-    engine::{
-        data::Augment,
-        scenario::{Adam, Cnn, Host, Network, Optimizer, Standardize, Transformer},
-        world::digest::Digest,
-    },
+    engine::data::Augment,
     prelude::*,
+    scenario::{Adam, Cnn, Host, Network, Optimizer, Standardize, Transformer},
 };
+use esper_nn::digest::Digest;
 
 /// What people train.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,10 +45,10 @@ pub fn brief_of(family: Family) -> Scenario {
             ["residual_mlp", "low_rank", "squeeze_excite", "norm"],
         ),
         Family::Cnn => {
-            scenario.run.epochs = 8;
-            scenario.kasmina.confidence = KEEPING;
-            scenario.data.standardize = Standardize::PerChannel;
-            scenario.data.augment = Augment { crop_padding: 1, ..Augment::default() };
+            scenario[RUN].epochs = 8;
+            scenario[KASMINA].confidence = KEEPING;
+            scenario[DATA].standardize = Standardize::PerChannel;
+            scenario[DATA].augment = Augment { crop_padding: 1, ..Augment::default() };
             let cnn = Cnn { channels: vec![3, 4], dropout: 0.1, ..Cnn::default() };
             (
                 Host::new(Network::Cnn(cnn)),
@@ -59,13 +57,13 @@ pub fn brief_of(family: Family) -> Scenario {
             )
         }
         Family::Transformer => {
-            scenario.kasmina.confidence = KEEPING;
-            scenario.data.source = "hamlet".to_owned();
+            scenario[KASMINA].confidence = KEEPING;
+            scenario[DATA].source = "hamlet".to_owned();
             // An epoch is 34 batches, and what is left for the test is read once.
-            scenario.data.context = 16;
-            scenario.data.batch = 32;
-            scenario.data.validation_share = 0.04;
-            scenario.data.test_share = 0.86;
+            scenario[DATA].context = 16;
+            scenario[DATA].batch = 32;
+            scenario[DATA].validation_share = 0.04;
+            scenario[DATA].test_share = 0.86;
             let transformer = Transformer {
                 layers: 2,
                 width: 12,
@@ -81,9 +79,9 @@ pub fn brief_of(family: Family) -> Scenario {
             )
         }
     };
-    scenario.host = host;
-    scenario.host.sites = sites.map(str::to_owned).to_vec();
-    scenario.karn.catalogue = catalogue.map(str::to_owned).to_vec();
+    scenario[HOST] = host;
+    scenario[HOST].sites = sites.map(str::to_owned).to_vec();
+    scenario[KARN].catalogue = catalogue.map(str::to_owned).to_vec();
     scenario
 }
 
@@ -92,33 +90,33 @@ const KEEPING: f64 = 0.8;
 
 /// What the three have in common: every part of a seed's life is short.
 fn brief_life() -> Scenario {
-    let mut scenario = Scenario::default();
-    scenario.run.name = "brief".to_owned();
-    scenario.run.epochs = 14;
-    scenario.run.steps_per_tick = 4;
-    scenario.run.threads = 1;
-    scenario.data.source = "digits".to_owned();
-    scenario.data.batch = 64;
-    scenario.train.optimizer = Optimizer::AdamW(Adam { lr: 1e-2, ..Adam::default() });
-    scenario.kasmina.train_min_steps = 60;
-    scenario.kasmina.train_max_steps = 120;
-    scenario.kasmina.graft_steps = 20;
-    scenario.kasmina.stabilize_steps = 10;
-    scenario.kasmina.verdict_after_steps = 50;
-    scenario.kasmina.verdict_extend_steps = 40;
-    scenario.kasmina.verdict_max_steps = 130;
-    scenario.kasmina.fine_tune_steps = 40;
-    scenario.tamiyo.germinate_share = 0.1;
-    scenario.tamiyo.germinate_until_share = 0.6;
-    scenario.tezzeret.latency_ticks = 3;
-    scenario.urabrask.latency_ticks = 3;
-    scenario.urabrask.bench_repeats = 3;
+    let mut scenario = scenario::defaults();
+    scenario[RUN].name = "brief".to_owned();
+    scenario[RUN].epochs = 14;
+    scenario[RUN].steps_per_tick = 4;
+    scenario[RUN].threads = 1;
+    scenario[DATA].source = "digits".to_owned();
+    scenario[DATA].batch = 64;
+    scenario[TRAIN].optimizer = Optimizer::AdamW(Adam { lr: 1e-2, ..Adam::default() });
+    scenario[KASMINA].train_min_steps = 60;
+    scenario[KASMINA].train_max_steps = 120;
+    scenario[KASMINA].graft_steps = 20;
+    scenario[KASMINA].stabilize_steps = 10;
+    scenario[KASMINA].verdict_after_steps = 50;
+    scenario[KASMINA].verdict_extend_steps = 40;
+    scenario[KASMINA].verdict_max_steps = 130;
+    scenario[KASMINA].fine_tune_steps = 40;
+    scenario[TAMIYO].germinate_share = 0.1;
+    scenario[TAMIYO].germinate_until_share = 0.6;
+    scenario[TEZZERET].latency_ticks = 3;
+    scenario[URABRASK].latency_ticks = 3;
+    scenario[URABRASK].bench_repeats = 3;
     scenario
 }
 
 /// Runs `scenario` to its end.
 pub fn run(scenario: &Scenario) -> Summary {
-    RunBuilder::new(scenario.clone()).build().expect("it begins").finish().expect("it ends")
+    Run::start(scenario.clone()).expect("it begins").finish().expect("it ends")
 }
 
 /// Weights and journal: everything two equal runs share.
@@ -130,9 +128,10 @@ pub fn bits(summary: &Summary) -> (String, String) {
 /// dropout and varied images are drawn from the cursor.
 pub fn state_digest(host: &HostRuntime) -> Digest {
     let state = &host.state;
-    let numbers = [&state.params, &state.buffers, &state.m, &state.v];
+    let [params, buffers] = host.weights();
+    let [m, v] = host.moments();
     Digest::of_value(&(
-        numbers.map(|block| Digest::of_f32(block)),
+        [params, buffers, m, v].map(|block| Digest::of_f32(&block)),
         state.step,
         state.epoch,
         state.position,

@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use super::watch::WatchConfig;
-use crate::{
-    data::{SplitData, Targets},
-    device::Device,
-    program::Program,
-    scenario::{Composition, Scenario, Train},
+use esper_data::{DeviceData, SplitData, Targets};
+use esper_nn::{
+    device::Device, module::Composition, optim::Train, plan::LossMonitorConfig, program::Program,
 };
 
 /// The fixed side of a host, shared with its twins.
@@ -27,10 +24,12 @@ pub struct HostConfig {
     pub total_steps: u64,
     /// Where the examples are.
     pub data: Arc<SplitData>,
-    /// Where programs run.
+    /// Where plans run.
     pub device: Arc<dyn Device>,
+    /// The examples on that device.
+    pub on_device: Arc<DeviceData>,
     /// When a loss is a fault.
-    pub watch: WatchConfig,
+    pub monitor: LossMonitorConfig,
     /// Root-mean-square output a seed is held to in TRAINING, as a share of its input's.
     pub rho: f32,
     /// How a seed's output joins the host.
@@ -48,16 +47,19 @@ pub struct HostConfig {
 const SPLIT_MIN_FLOPS: u64 = 8_000_000;
 
 impl HostConfig {
-    /// What `scenario` says of replica `stream`, on `data` and `device`.
+    /// A host that takes `epochs` over `data` in batches of `batch`; streams are those of run seed 0, and seeds are held
+    /// to what Kasmina's section says by default. `monitor` is told the loss of guessing where there is one.
     pub fn new(
-        scenario: &Scenario,
-        stream: u64,
         data: Arc<SplitData>,
+        batch: usize,
+        epochs: u64,
+        train: Train,
+        monitor: LossMonitorConfig,
         device: Arc<dyn Device>,
+        on_device: Arc<DeviceData>,
     ) -> Self {
-        let batch = scenario.data.batch.min(data.train.len());
-        let steps_per_epoch = crate::data::steps_per_epoch(data.train.len(), batch) as u64;
-        let governor = &scenario.governor;
+        let batch = batch.min(data.train.len());
+        let steps_per_epoch = esper_data::steps_per_epoch(data.train.len(), batch) as u64;
         let chance_loss = match &data.train.targets {
             Targets::Classes { .. } | Targets::NextTokens(_) => {
                 Some((data.train.targets.n_outputs() as f32).ln())
@@ -65,31 +67,21 @@ impl HostConfig {
             Targets::Values { .. } => None,
         };
         Self {
-            run_seed: scenario.run.seed,
-            stream,
+            run_seed: 0,
+            stream: 0,
             batch,
-            train: scenario.train.clone(),
+            train,
             steps_per_epoch,
-            total_steps: steps_per_epoch * scenario.run.epochs,
+            total_steps: steps_per_epoch * epochs,
             data,
             device,
-            watch: WatchConfig {
-                is_enabled: governor.enabled,
-                window_checks: governor.window_checks,
-                divergence_sd: governor.divergence_sd as f32,
-                divergence_ratio: governor.divergence_ratio as f32,
-                divergence_checks: governor.divergence_checks,
-                collapse_checks: governor.collapse_checks,
-                chance_loss,
-            },
-            rho: scenario.kasmina.rho as f32,
-            composition: scenario.kasmina.composition,
-            seed_lr_scale: scenario.kasmina.seed_lr_scale,
-            telemetry_every_steps: scenario.kasmina.telemetry_every_steps,
-            threads: match scenario.run.threads {
-                0 => std::thread::available_parallelism().map_or(1, usize::from),
-                threads => threads,
-            },
+            on_device,
+            monitor: LossMonitorConfig { chance_loss, ..monitor },
+            rho: 0.2,
+            composition: Composition::Residual,
+            seed_lr_scale: 1.0,
+            telemetry_every_steps: 20,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }
 

@@ -1,15 +1,17 @@
 //! Passes that train nothing: validation, counterfactuals, verdicts, the test.
 
-use super::{host::HostRuntime, visit::Visit};
-use crate::{
-    data::{Dataset, Targets},
-    program::Need,
-    world::ids::SeedId,
+use esper_data::{Draw, Targets};
+use esper_nn::{
+    device::DeviceError,
+    plan::{StepArgs, UnitIndex, Variant},
 };
+
+use super::host::HostRuntime;
+use crate::world::ids::SeedId;
 
 /// Which examples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum Split {
     /// What gradients are computed on.
     Train,
     /// What decisions are made on.
@@ -18,9 +20,9 @@ pub enum Part {
     Test,
 }
 
-/// Which purse the arithmetic is paid from.
+/// Which account the arithmetic is counted in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bucket {
+pub enum FlopsAccount {
     /// `flops.validation`.
     Validation,
     /// `flops.evaluation`.
@@ -39,49 +41,89 @@ pub struct Evaluation {
 }
 
 impl HostRuntime {
-    /// Evaluates the host as it stands, its blended seeds included.
+    /// Evaluates the host as it stands, its blended modules included.
     ///
-    /// `forced` lets one seed act at a scale of its own: an incubating seed as if it were grafted, a blended one as
-    /// if it were not. `losses` receives each example's loss, in order.
+    /// `tried` lets one module act at a scale of its own: an incubating one as if it were grafted, a blended one as if it
+    /// were not. `losses` receives each example's loss, in order.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the device does; the error is kept in [`HostRuntime::device_error`] too.
+    ///
+    /// # Panics
+    ///
+    /// If the module that is tried is not bound.
     pub fn evaluate(
         &mut self,
-        part: Part,
-        bucket: Bucket,
-        forced: Option<(SeedId, f32)>,
+        split: Split,
+        account: FlopsAccount,
+        tried: Option<(SeedId, f32)>,
+        losses: Option<&mut Vec<f32>>,
+    ) -> Result<Evaluation, DeviceError> {
+        let found = self.try_evaluate(split, account, tried, losses);
+        self.noting(found)
+    }
+
+    fn try_evaluate(
+        &mut self,
+        split: Split,
+        account: FlopsAccount,
+        tried: Option<(SeedId, f32)>,
         mut losses: Option<&mut Vec<f32>>,
-    ) -> Evaluation {
+    ) -> Result<Evaluation, DeviceError> {
         let config = self.config.clone();
-        let program = self.program.clone();
-        let examples = match part {
-            Part::Train => &config.data.train,
-            Part::Validation => &config.data.validation,
-            Part::Test => &config.data.test,
+        let (examples, on_device) = match split {
+            Split::Train => (&config.data.train, &config.on_device.train),
+            Split::Validation => (&config.data.validation, &config.on_device.validation),
+            Split::Test => (&config.data.test, &config.on_device.test),
         };
         if let Some(losses) = losses.as_deref_mut() {
             losses.clear();
         }
-        let spent = self.state.flops;
-        let (mut loss_sum, mut n_correct, mut start) = (0.0, 0, 0);
-        while start < examples.len() {
-            let rows = config.batch.min(examples.len() - start);
-            self.load_rows(examples, start, rows);
-            let (mut tensors, mut visitor, pass) =
-                self.borrow_for(rows, Visit::Evaluate { forced }, Need::default());
-            n_correct += config.device.forward(&program, 0, &mut tensors, pass, &mut visitor);
-            let batch_losses = &self.losses[..rows];
-            loss_sum += batch_losses.iter().map(|loss| f64::from(*loss)).sum::<f64>();
-            if let Some(losses) = losses.as_deref_mut() {
-                losses.extend_from_slice(batch_losses);
+        // Between steps a blend stands where the last step left it.
+        self.fill_args(self.state.step.saturating_sub(1));
+        let variant = match tried {
+            None => Variant::Evaluate,
+            Some((seed, alpha)) => {
+                let unit = self.place_of(seed).expect("a module that is tried is bound") + 1;
+                self.plan.rebuild_trial(unit as UnitIndex);
+                config.device.prepare(&self.plan)?;
+                self.args.units[unit].alpha = alpha;
+                Variant::Trial
             }
-            start += rows;
+        };
+        let draw = Draw {
+            run_seed: config.run_seed,
+            stream: config.stream,
+            epoch: self.state.epoch,
+            is_training: false,
+        };
+        let (mut loss_sum, mut n_correct) = (0.0, 0);
+        let mut indices = std::mem::take(&mut self.args.indices);
+        for start in (0..examples.len()).step_by(config.batch) {
+            let rows = config.batch.min(examples.len() - start);
+            indices.clear();
+            indices.extend(start as u32..(start + rows) as u32);
+            let args = StepArgs {
+                step: self.state.step,
+                batch: examples.batch(&indices, draw),
+                units: &self.args.units,
+                groups: &self.args.groups,
+            };
+            let memory = &mut self.memory;
+            let outcome = config.device.run(&self.plan, variant, memory, Some(on_device), &args)?;
+            loss_sum += outcome.loss_sum;
+            n_correct += outcome.n_correct;
+            if let Some(losses) = losses.as_deref_mut() {
+                losses.resize(start + rows, 0.0);
+                config.device.download_f32(self.memory.losses(), 0, &mut losses[start..]);
+            }
         }
-        // What blended seeds spent was counted as evaluation while the passes ran.
-        let seeds = self.state.flops.evaluation - spent.evaluation;
-        self.state.flops = spent;
-        let flops = program.flops_forward() * examples.len() as u64 + seeds;
-        match bucket {
-            Bucket::Validation => self.state.flops.validation += flops,
-            Bucket::Evaluation => self.state.flops.evaluation += flops,
+        self.args.indices = indices;
+        let flops = self.plan.list(variant).flops.total(examples.len());
+        match account {
+            FlopsAccount::Validation => self.state.flops.validation += flops,
+            FlopsAccount::Evaluation => self.state.flops.evaluation += flops,
         }
         let accuracy = match examples.targets {
             Targets::Classes { .. } | Targets::NextTokens(_) => {
@@ -89,23 +131,7 @@ impl HostRuntime {
             }
             Targets::Values { .. } => None,
         };
-        Evaluation { loss: loss_sum / examples.len() as f64, accuracy, n_examples: examples.len() }
-    }
-
-    fn load_rows(&mut self, examples: &Dataset, start: usize, rows: usize) {
-        let elems = examples.elems();
-        let input = self.program.regions[self.program.input.0 as usize];
-        let offset = input.offset * self.config.batch;
-        examples.load(start, rows, &mut self.workspace[offset..offset + rows * elems]);
-        match &examples.targets {
-            Targets::Classes { .. } | Targets::NextTokens(_) => {
-                let n_labels = rows * examples.labels_per_example();
-                examples.load_labels(start, rows, &mut self.labels[..n_labels]);
-            }
-            Targets::Values { values, width } => {
-                self.values[..rows * width]
-                    .copy_from_slice(&values[start * width..(start + rows) * width]);
-            }
-        }
+        let loss = loss_sum / examples.len() as f64;
+        Ok(Evaluation { loss, accuracy, n_examples: examples.len() })
     }
 }

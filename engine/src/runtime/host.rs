@@ -1,192 +1,147 @@
-//! A host: its numbers, and the step that trains them.
+//! A host: its numbers, its plan, and the steps that train them.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
-use esper_kernels::cpu;
-use serde::{Deserialize, Serialize};
+use esper_data::{Draw, Order};
+use esper_nn::{
+    device::{DeviceError, SiteSample, StepMemory, UnitState},
+    digest::Digest,
+    graph::NetworkGraph,
+    plan::{
+        Fault, GroupArgs, HOST, PlannedGroup, PlannedUnit, StepArgs, StepPlan, StepSettings,
+        UnitArgs, Variant,
+    },
+    program::{PARAM_ALIGN_ELEMS, Program},
+    rng::{Purpose, stream_key},
+};
 
 use super::{
-    Batch, Targets,
     config::HostConfig,
     evaluate::Evaluation,
-    flops::Flops,
-    optimizer::{self, GroupSchedule, ParamGroup, update_flops_per_param},
+    module::BoundModule,
+    progress::{GroupSchedule, ParamGroup, Progress},
     schedule::{learning_rate, seed_learning_rate},
-    seed::{SeedMode, SeedRuntime, SeedSample, SeedState, SiteSample},
-    visit::{SeedVisitor, Visit, split},
-    watch::Watch,
 };
-use crate::{
-    data::{self, Draw, Order},
-    device::{Pass, Tensors},
-    graph::NetworkGraph,
-    program::{Need, Program, Region},
-    scenario::Incubation,
-    world::{
-        digest::Digest,
-        fault::Fault,
-        ids::SeedId,
-        rng::{Purpose, stream_key},
-    },
-};
-
-/// What of a host a snapshot restores, seeds apart.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
-pub struct HostState {
-    /// Optimizer steps taken.
-    pub step: u64,
-    /// The data cursor: epoch.
-    pub epoch: u64,
-    /// The data cursor: examples of the epoch that were visited.
-    pub position: usize,
-    /// Groups of parameters; the host's own is the first.
-    pub groups: Vec<ParamGroup>,
-    /// The governor's running statistics.
-    pub watch: Watch,
-    /// Factor on every learning rate: below 1 after a rollback.
-    pub lr_scale: f64,
-    /// Sum of the training losses of the epoch so far, an example each.
-    pub epoch_loss_sum: f64,
-    /// Examples in that sum.
-    pub epoch_examples: u64,
-    /// Training labels said right in the epoch so far.
-    pub epoch_correct: u64,
-    /// Where the arithmetic went.
-    pub flops: Flops,
-    /// `f32[params_len_elems]`.
-    #[serde(skip)]
-    pub params: Vec<f32>,
-    /// Running statistics: `f32[buffers_len_elems]`.
-    #[serde(skip)]
-    pub buffers: Vec<f32>,
-    /// First moments: `f32[params_len_elems]`.
-    #[serde(skip)]
-    pub m: Vec<f32>,
-    /// Second moments: `f32[params_len_elems]`; empty for SGD.
-    #[serde(skip)]
-    pub v: Vec<f32>,
-}
 
 /// A host ready to step.
-#[derive(Clone)]
 pub struct HostRuntime {
     /// What no step changes.
     pub config: Arc<HostConfig>,
     /// The network.
     pub graph: Arc<NetworkGraph>,
-    /// The network, compiled.
-    pub program: Arc<Program>,
-    /// What a snapshot restores.
-    pub state: HostState,
-    /// Bound seeds, by name.
-    pub seeds: Vec<SeedRuntime>,
-    /// Sites whose activation and gradient are sampled, one bit each: those with a seed planted.
-    pub watched_sites: u64,
-    /// The last sample at each site, where there is one.
-    pub site_samples: Vec<Option<SiteSample>>,
+    /// How far it has come.
+    pub state: Progress,
     /// What the last validation found.
     pub last_validation: Option<Evaluation>,
     /// Steps it took in this tick.
     pub steps_in_tick: u64,
-    /// Whether it takes no steps: a fork that is kept as it was.
-    pub is_pinned: bool,
     /// What stopped it, until Tolaria has decided what follows.
     pub fault: Option<Fault>,
+    /// Why its device failed, once it has: the host takes no further step, and the run ends.
+    pub device_error: Option<DeviceError>,
+    pub(super) modules: Vec<BoundModule>,
+    pub(super) plan: StepPlan,
+    pub(super) memory: StepMemory,
     pub(super) order: Order,
-    pub(super) gradients: Vec<f32>,
-    pub(super) workspace: Vec<f32>,
-    pub(super) scratch: Vec<f32>,
-    /// Into how many parts its instructions may be cut.
-    pub(super) parts_max: usize,
-    pub(super) losses: Vec<f32>,
-    pub(super) labels: Vec<u32>,
-    pub(super) values: Vec<f32>,
-    /// Parameter ranges and their group, in the order of the block.
-    pub(super) segments: Vec<(std::ops::Range<usize>, usize)>,
-    /// What a shadow pass needs of the workspace, for each site.
-    pub(super) live_at_sites: Vec<Vec<Region>>,
+    pub(super) args: ArgsRoom,
+}
+
+/// Why a step did not update anything.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum StepError {
+    /// The network ran into something.
+    #[error("the step met `{}`", .0.name())]
+    Fault(Fault),
+    /// The device failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+}
+
+impl From<Fault> for StepError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// Room for what a step is given: nothing is allocated in it.
+#[derive(Default)]
+pub(super) struct ArgsRoom {
+    pub units: Vec<UnitArgs>,
+    pub groups: Vec<GroupArgs>,
+    pub indices: Vec<u32>,
 }
 
 impl HostRuntime {
     /// A host at birth: parameters drawn, moments zero, data cursor at the start.
-    pub fn new(config: Arc<HostConfig>, graph: Arc<NetworkGraph>, program: Arc<Program>) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// Fails when the device has no room.
+    pub fn new(
+        config: Arc<HostConfig>,
+        graph: Arc<NetworkGraph>,
+        program: Arc<Program>,
+    ) -> Result<Self, DeviceError> {
         let params = program.draw_params(config.run_seed, Purpose::HostInit, config.stream);
-        let n = params.len();
-        let has_second = optimizer::has_second_moment(&config.train.optimizer);
-        let state = HostState {
-            step: 0,
-            epoch: 0,
-            position: 0,
-            groups: vec![ParamGroup {
-                prefix: String::new(),
-                schedule: GroupSchedule::Host,
-                n_updates: 0,
-                is_trainable: true,
-            }],
-            watch: Watch::default(),
-            lr_scale: 1.0,
-            epoch_loss_sum: 0.0,
-            epoch_examples: 0,
-            epoch_correct: 0,
-            flops: Flops::default(),
-            params,
-            buffers: program.initial_buffers(),
-            m: vec![0.0; n],
-            v: if has_second { vec![0.0; n] } else { Vec::new() },
-        };
-        Self::from_state(config, graph, program, state, Vec::new())
+        let has_second = config.train.optimizer.has_second_moment();
+        let numbers = UnitState::at_birth(&*config.device, &program, &params, has_second)?;
+        Self::from_state(config, graph, program, Progress::at_birth(), numbers)
     }
 
-    /// A host as `state` left it, with its seeds.
+    /// A host without modules that has come as far as `state`, with these numbers.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the device has no room.
     ///
     /// # Panics
     ///
-    /// If the parameters are not the program's, or the cursor is not the data set's.
+    /// If the numbers are not the program's, or the cursor is not the data set's.
     pub fn from_state(
         config: Arc<HostConfig>,
         graph: Arc<NetworkGraph>,
         program: Arc<Program>,
-        state: HostState,
-        seeds: Vec<SeedRuntime>,
-    ) -> Self {
-        assert_eq!(state.params.len(), program.params_len_elems, "parameters are the program's");
-        assert_eq!(state.buffers.len(), program.buffers_len_elems, "buffers are the program's");
-        let batch = config.batch;
-        let n_outputs = config.data.train.targets.n_outputs();
-        let parts_max = config.parts_max(&program);
+        state: Progress,
+        numbers: UnitState,
+    ) -> Result<Self, DeviceError> {
         let mut order = Order::new(config.run_seed, config.stream, config.data.train.len());
         order.reseek(state.epoch, state.position).expect("the cursor is the data set's");
-        let mut host = Self {
-            gradients: vec![0.0; program.params_len_elems],
-            workspace: vec![0.0; program.workspace_len_elems(batch)],
-            scratch: vec![0.0; parts_max * program.scratch_len_elems(batch)],
-            parts_max,
-            losses: vec![0.0; batch],
-            labels: vec![0; batch * config.data.train.labels_per_example()],
-            values: vec![0.0; batch * n_outputs],
-            segments: Vec::new(),
-            live_at_sites: Vec::new(),
-            fault: None,
-            last_validation: None,
-            steps_in_tick: 0,
-            is_pinned: false,
-            watched_sites: 0,
-            site_samples: vec![None; program.sites.len()],
+        let settings = config.step_settings();
+        let host = planned_host(&config, program, &state.groups);
+        let train = &config.on_device.train;
+        let targets = [train.labels_per_example(), train.values_per_example()];
+        let memory = StepMemory::new(&*config.device, &host, &settings, numbers, targets)?;
+        let plan = StepPlan::new(host, settings);
+        config.device.prepare(&plan)?;
+        Ok(Self {
             config,
             graph,
-            program,
             state,
-            seeds,
+            last_validation: None,
+            steps_in_tick: 0,
+            fault: None,
+            device_error: None,
+            modules: Vec::new(),
+            plan,
+            memory,
             order,
-        };
-        host.index_segments();
-        host.index_sites();
-        host
+            args: ArgsRoom::default(),
+        })
+    }
+
+    /// The network, compiled.
+    pub fn program(&self) -> &Arc<Program> {
+        &self.plan.units()[usize::from(HOST)].program
+    }
+
+    /// What it does in a step.
+    pub fn plan(&self) -> &StepPlan {
+        &self.plan
     }
 
     /// Whether its steps are worth more than one thread.
     pub fn is_split(&self) -> bool {
-        self.parts_max > 1
+        self.plan.units()[usize::from(HOST)].parts_max > 1
     }
 
     /// Whether it has taken all its steps.
@@ -204,402 +159,216 @@ impl HostRuntime {
         self.state.step / self.config.steps_per_epoch
     }
 
-    /// The bound seed of that name.
-    pub fn seed(&self, id: SeedId) -> Option<&SeedRuntime> {
-        self.seeds.iter().find(|seed| seed.state.id == id)
+    /// Says at which sites activation and gradient are sampled, one bit each.
+    pub fn set_sampled_sites(&mut self, sites: u64) {
+        self.plan.set_sampled_sites(sites);
     }
 
-    /// The bound seed of that name, for writing.
-    pub fn seed_mut(&mut self, id: SeedId) -> Option<&mut SeedRuntime> {
-        self.seeds.iter_mut().find(|seed| seed.state.id == id)
-    }
-
-    /// Binds a seed to its site, from the next step on.
-    ///
-    /// # Panics
-    ///
-    /// If a seed of that name is bound already.
-    pub fn bind(&mut self, state: SeedState, program: Arc<Program>) {
-        let place = self.seeds.binary_search_by_key(&state.id, |seed| seed.state.id);
-        let place = place.expect_err("a seed is bound once");
-        self.seeds.insert(place, SeedRuntime::new(state, program, &self.config));
-    }
-
-    /// Takes a seed off its site, and reports whether it was bound.
-    pub fn unbind(&mut self, id: SeedId) -> bool {
-        let n_before = self.seeds.len();
-        self.seeds.retain(|seed| seed.state.id != id);
-        self.seeds.len() < n_before
-    }
-
-    /// A copy, bit for bit, without seed `without`: its twin. The twin's arithmetic counts from zero.
-    pub fn fork(&self, without: SeedId) -> Self {
-        let mut twin = self.clone();
-        twin.unbind(without);
-        twin.state.flops = Flops::default();
-        twin
+    /// The last sample at a site, where there is one.
+    pub fn site_sample(&self, site: u16) -> Option<SiteSample> {
+        self.memory.site_samples[usize::from(site)]
     }
 
     /// Takes up to `n_steps` steps, fewer where the run ends, an epoch ends or a fault strikes.
     pub fn advance(&mut self, n_steps: u64) {
         self.steps_in_tick = 0;
-        if self.is_pinned {
-            return;
-        }
-        while self.steps_in_tick < n_steps && !self.is_done() && self.fault.is_none() {
-            if self.step().is_ok() {
-                self.steps_in_tick += 1;
-                if self.is_at_epoch_end() {
-                    break;
-                }
+        let is_well = |host: &Self| host.fault.is_none() && host.device_error.is_none();
+        while self.steps_in_tick < n_steps && !self.is_done() && is_well(self) {
+            match self.step() {
+                Ok(()) => self.steps_in_tick += 1,
+                Err(StepError::Fault(_)) => {}
+                Err(StepError::Device(error)) => self.device_error = Some(error),
+            }
+            if self.is_at_epoch_end() {
+                break;
             }
         }
     }
 
-    /// What a snapshot keeps: everything but the memory that carries nothing from one step to the next.
-    pub fn to_snapshot(&self) -> Self {
-        Self {
-            config: self.config.clone(),
-            graph: self.graph.clone(),
-            program: self.program.clone(),
-            state: self.state.clone(),
-            seeds: self.seeds.clone(),
-            watched_sites: self.watched_sites,
-            site_samples: self.site_samples.clone(),
-            last_validation: None,
-            steps_in_tick: 0,
-            is_pinned: true,
-            fault: None,
-            order: self.order.clone(),
-            gradients: Vec::new(),
-            workspace: Vec::new(),
-            scratch: Vec::new(),
-            parts_max: 1,
-            losses: Vec::new(),
-            labels: Vec::new(),
-            values: Vec::new(),
-            segments: Vec::new(),
-            live_at_sites: Vec::new(),
+    /// Keeps an error of the device, which ends the run.
+    pub fn noting<T>(&mut self, result: Result<T, DeviceError>) -> Result<T, DeviceError> {
+        if let Err(error) = &result {
+            self.device_error = Some(error.clone());
         }
-    }
-
-    /// BLAKE3 of the host's own parameters and of every fossilised module's, in the order of the block, and of their
-    /// running statistics.
-    pub fn weights_digest(&self) -> Digest {
-        if self.state.buffers.is_empty() {
-            return Digest::of_f32(&self.state.params);
-        }
-        let parts = [&self.state.params, &self.state.buffers].map(|part| Digest::of_f32(part).0);
-        Digest::of(parts.as_flattened())
+        result
     }
 
     /// Takes one optimizer step. Nothing is allocated.
     ///
     /// # Errors
     ///
-    /// Returns the fault that stopped it before the update, and keeps it in [`HostRuntime::fault`].
-    pub fn step(&mut self) -> Result<(), Fault> {
-        let result = self.try_step();
-        self.fault = result.err().or(self.fault);
-        result
-    }
-
-    fn try_step(&mut self) -> Result<(), Fault> {
+    /// Returns the fault that stopped it before the update, which is kept in [`HostRuntime::fault`] too, or why the
+    /// device failed.
+    pub fn step(&mut self) -> Result<(), StepError> {
         if self.is_at_epoch_end() || self.state.step == 0 {
-            self.state.epoch_loss_sum = 0.0;
-            self.state.epoch_examples = 0;
-            self.state.epoch_correct = 0;
+            self.state.begin_epoch();
         }
-        let rows = self.load_batch();
-        let n_correct = self.run_passes(rows);
-        let loss_sum: f64 = self.losses[..rows].iter().map(|loss| f64::from(*loss)).sum();
-        let loss = (loss_sum / rows as f64) as f32;
-        self.state.watch.observe(&self.config.watch, loss)?;
-        self.run_shadows(rows);
-        self.update_host()?;
-        self.update_seeds();
-        self.state.epoch_loss_sum += loss_sum;
+        let rows = self.order.next_batch(self.config.batch).len();
+        (self.state.epoch, self.state.position) = (self.order.epoch(), self.order.position());
+        let is_sampled = self.state.step.is_multiple_of(self.config.telemetry_every_steps);
+        let variant = if is_sampled { Variant::TrainSampled } else { Variant::Train };
+        self.fill_args(self.state.step);
+        self.memory.monitor = self.state.monitor;
+        let draw = Draw {
+            run_seed: self.config.run_seed,
+            stream: self.config.stream,
+            epoch: self.order.epoch(),
+            is_training: true,
+        };
+        let args = StepArgs {
+            step: self.state.step,
+            batch: self.config.data.train.batch(self.order.last(rows), draw),
+            units: &self.args.units,
+            groups: &self.args.groups,
+        };
+        let examples = Some(&self.config.on_device.train);
+        let device = &self.config.device;
+        let outcome = device.run(&self.plan, variant, &mut self.memory, examples, &args)?;
+        self.state.monitor = self.memory.monitor;
+        let flops = self.plan.list(variant).flops;
+        if let Some(fault) = outcome.fault {
+            self.fault = Some(fault);
+            self.state.flops.host += flops.host_per_example * rows as u64;
+            self.state.flops.seeds += flops.modules_per_example * rows as u64;
+            return Err(fault.into());
+        }
+        self.state.flops.host += flops.host(rows);
+        self.state.flops.seeds += flops.modules(rows);
+        self.count_updates(is_sampled);
+        self.state.epoch_loss_sum += outcome.loss_sum;
         self.state.epoch_examples += rows as u64;
-        self.state.epoch_correct += n_correct as u64;
+        self.state.epoch_correct += outcome.n_correct;
         self.state.step += 1;
         Ok(())
     }
 
-    fn load_batch(&mut self) -> usize {
-        let Self { order, config, workspace, program, labels, values, state, .. } = self;
-        let rows = order.next_batch(config.batch).len();
-        let indices = order.last(rows);
-        let data::SplitData { train, augment, .. } = &*config.data;
-        let draw = Draw {
-            run_seed: config.run_seed,
-            stream: config.stream,
-            epoch: order.epoch(),
-            is_training: true,
-        };
-        let input = program.regions[program.input.0 as usize];
-        let start = input.offset * config.batch;
-        let features = &mut workspace[start..start + input.elems * rows];
-        train.gather_features(indices, draw, augment, features);
-        match &train.targets {
-            data::Targets::Classes { .. } | data::Targets::NextTokens(_) => {
-                let n_labels = rows * train.labels_per_example();
-                train.gather_labels(indices, draw, &mut labels[..n_labels]);
-            }
-            data::Targets::Values { width, .. } => {
-                train.targets.gather_values(indices, &mut values[..rows * width]);
-            }
-        }
-        (state.epoch, state.position) = (order.epoch(), order.position());
-        rows
-    }
-
-    fn run_passes(&mut self, rows: usize) -> usize {
-        let is_sampled = self.state.step.is_multiple_of(self.config.telemetry_every_steps);
-        let watched = if is_sampled { self.watched_sites } else { 0 };
-        let sites = self.seeds.iter().fold(watched, |mask, seed| mask | 1 << seed.state.site);
-        let wanted = Need { params: true, sites };
-        let program = self.program.clone();
-        let device = self.config.device.clone();
-        let (mut tensors, mut visitor, pass) =
-            self.borrow_for(rows, Visit::Train { is_sampled }, wanted);
-        let n_correct = device.forward(&program, 0, &mut tensors, pass, &mut visitor);
-        let until = program.backward.len();
-        device.backward(&program, until, &mut tensors, pass, &mut visitor);
-        let plain = program.flops_backward(Need { params: true, sites: 0 });
-        let all = program.flops_backward(wanted);
-        let flops = &mut self.state.flops;
-        flops.host += (program.flops_forward() + plain) * rows as u64;
-        flops.seeds += (all - plain) * rows as u64;
-        if is_sampled {
-            for seed in &mut self.seeds {
-                seed.sampling.gradient_norm = cpu::sum_squares(&seed.gradients).sqrt();
-                seed.sample = Some(seed.sampling);
-                seed.sampling = SeedSample::default();
-            }
-        }
-        n_correct
-    }
-
-    /// Everything a pass over this host borrows.
-    pub(super) fn borrow_for(
-        &mut self,
-        rows: usize,
-        visit: Visit,
-        wanted: Need,
-    ) -> (Tensors<'_>, SeedVisitor<'_>, Pass<'_>) {
-        let config = &*self.config;
-        let train = &config.data.train;
-        let targets = match &train.targets {
-            data::Targets::Classes { .. } | data::Targets::NextTokens(_) => {
-                Targets::Classes(&self.labels[..rows * train.labels_per_example()])
-            }
-            data::Targets::Values { width, .. } => Targets::Values(&self.values[..rows * width]),
-        };
-        let pass = Pass {
-            batch: Batch { rows, targets },
-            is_training: !matches!(visit, Visit::Evaluate { .. }),
-            updates_buffers: matches!(visit, Visit::Train { .. }),
-            dropout_key: stream_key(config.run_seed, Purpose::Dropout, config.stream),
-            step: self.state.step,
-            wanted,
-        };
-        let tensors = Tensors {
-            params: &self.state.params,
-            buffers: &mut self.state.buffers,
-            gradients: &mut self.gradients,
-            workspace: &mut self.workspace,
-            scratch: &mut self.scratch,
-            parts_max: self.parts_max,
-            losses: &mut self.losses,
-            batch_max: config.batch,
-        };
-        let visitor = SeedVisitor {
-            device: &*config.device,
-            seeds: &mut self.seeds,
-            visit,
-            run_seed: config.run_seed,
-            step: self.state.step,
-            rows,
-            rho: config.rho,
-            composition: config.composition,
-            flops: &mut self.state.flops,
-            watched_sites: self.watched_sites,
-            site_samples: &mut self.site_samples,
-            live_at_sites: &self.live_at_sites,
-        };
-        (tensors, visitor, pass)
-    }
-
-    /// The second pass of the tail for each seed that incubates in shadow: `x + f(x)` from its site on.
-    fn run_shadows(&mut self, rows: usize) {
-        for i in 0..self.seeds.len() {
-            let seed = &self.seeds[i];
-            if seed.state.mode == SeedMode::Incubating(Incubation::Shadow) && seed.trains() {
-                self.run_shadow(i, rows);
-            }
-        }
-    }
-
-    fn run_shadow(&mut self, i: usize, rows: usize) {
-        let program = self.program.clone();
-        let device = self.config.device.clone();
-        let site = &program.sites[self.seeds[i].state.site];
-        let mut shadow = std::mem::take(&mut self.seeds[i].shadow);
-        // The batch's losses are the host's; the shadow's are nobody's.
-        let batch = self.config.batch;
-        let (workspace, losses) = shadow.split_at_mut(self.workspace.len());
-        let wanted = Need { params: false, sites: 1 << self.seeds[i].state.site };
-        let x = site_range(&program, site.x, batch, rows);
-        let gradient = site_range(&program, site.gradient, batch, rows);
-        let (_, f) = split(&mut self.seeds[i], rows);
-        cpu::residual_assign(&mut workspace[x], f, 1.0);
-        let (mut tensors, mut visitor, pass) = self.borrow_for(rows, Visit::Shadow, wanted);
-        tensors.workspace = workspace;
-        tensors.losses = losses;
-        device.forward(&program, site.forward_step + 1, &mut tensors, pass, &mut visitor);
-        device.backward(&program, site.backward_step, &mut tensors, pass, &mut visitor);
-        let (output_gradient, _) = split(&mut visitor.seeds[i], rows);
-        output_gradient.copy_from_slice(&workspace[gradient]);
-        visitor.run_backward(i);
-        let tail_forward: u64 =
-            program.forward[site.forward_step + 1..].iter().map(|step| step.flops).sum();
-        let tail_backward: u64 = program.backward[..site.backward_step]
-            .iter()
-            .filter(|step| step.need.is_met_by(wanted))
-            .map(|step| step.flops)
-            .sum();
-        self.state.flops.seeds += (tail_forward + tail_backward) * rows as u64;
-        self.seeds[i].shadow = shadow;
-    }
-
-    fn update_host(&mut self) -> Result<(), Fault> {
-        if !cpu::sum_squares(&self.gradients).is_finite() {
-            return Err(Fault::NonFiniteGradient);
-        }
-        let config = self.config.clone();
-        for group in 0..self.state.groups.len() {
-            if !self.state.groups[group].is_trainable {
-                continue;
-            }
-            let lr = self.group_rate(&self.state.groups[group]);
-            let scale = match config.train.clip_norm {
-                None => 1.0,
-                clip => optimizer::clip_scale(self.group_norm(group), clip),
-            };
-            let n_updates = self.state.groups[group].n_updates;
-            let mut n_params = 0;
-            for (range, _) in self.segments.iter().filter(|(_, of)| *of == group) {
-                let HostState { params, m, v, .. } = &mut self.state;
-                let v = if v.is_empty() { &mut v[..] } else { &mut v[range.clone()] };
-                optimizer::update(
-                    &config.train.optimizer,
-                    lr,
-                    n_updates,
-                    scale,
-                    &mut params[range.clone()],
-                    &self.gradients[range.clone()],
-                    &mut m[range.clone()],
-                    v,
-                );
-                n_params += range.len() as u64;
-            }
-            self.state.groups[group].n_updates += 1;
-            self.state.flops.host += n_params * update_flops_per_param(&config.train.optimizer);
-        }
-        Ok(())
-    }
-
-    fn group_rate(&self, group: &ParamGroup) -> f64 {
-        let (config, step) = (&*self.config, self.state.step);
-        let base = config.train.optimizer.lr();
-        let rate = match group.schedule {
-            GroupSchedule::Host => learning_rate(
-                base,
-                &config.train.schedule,
-                step,
-                config.steps_per_epoch,
-                config.total_steps,
-            ),
-            GroupSchedule::Seed { birth_step } => seed_learning_rate(
-                base * config.seed_lr_scale,
-                birth_step,
-                step,
-                config.total_steps,
-            ),
-        };
-        rate * self.state.lr_scale
-    }
-
-    /// The L2 norm of a group's gradient: parameter by parameter, then over parameters, as PyTorch sums it.
-    fn group_norm(&self, group: usize) -> f64 {
-        let prefix = &self.state.groups[group].prefix;
-        let own = |name: &str| match group {
-            0 => !self.state.groups[1..].iter().any(|other| name.starts_with(&other.prefix)),
-            _ => name.starts_with(prefix),
-        };
-        let squares = self.program.params.iter().filter(|param| own(&param.spec.name));
-        squares
-            .map(|param| f64::from(cpu::sum_squares(&self.gradients[param.range()])))
-            .sum::<f64>()
-            .sqrt()
-    }
-
-    fn update_seeds(&mut self) {
-        let config = self.config.clone();
-        for i in 0..self.seeds.len() {
-            if !self.seeds[i].trains() {
-                continue;
-            }
-            let lr = self.group_rate(&self.seeds[i].state.group);
-            let seed = &mut self.seeds[i];
-            if !cpu::sum_squares(&seed.gradients).is_finite() {
-                seed.state.is_finite = false;
-                continue;
-            }
-            let params = seed.program.params.iter();
-            let norm = params
-                .map(|param| f64::from(cpu::sum_squares(&seed.gradients[param.range()])))
-                .sum::<f64>()
-                .sqrt();
-            let scale = optimizer::clip_scale(norm, config.train.clip_norm);
-            let SeedState { params, m, v, group, .. } = &mut seed.state;
-            let rule = &config.train.optimizer;
-            optimizer::update(rule, lr, group.n_updates, scale, params, &seed.gradients, m, v);
+    fn count_updates(&mut self, is_sampled: bool) {
+        for group in self.state.groups.iter_mut().filter(|group| group.is_trainable) {
             group.n_updates += 1;
-            self.state.flops.seeds += params.len() as u64 * update_flops_per_param(rule);
         }
-    }
-
-    /// Finds which stretch of the block belongs to which group. Fossilised modules carry their group's prefix.
-    pub(super) fn index_segments(&mut self) {
-        self.segments.clear();
-        let groups = &self.state.groups;
-        for param in &self.program.params {
-            let name = &param.spec.name;
-            let place = groups[1..].iter().position(|group| name.starts_with(&group.prefix));
-            let group = place.map_or(0, |place| place + 1);
-            let len = param.spec.len_elems().next_multiple_of(crate::program::PARAM_ALIGN_ELEMS);
-            let range = param.offset..param.offset + len;
-            match self.segments.last_mut() {
-                Some((last, of)) if *of == group && last.end == range.start => last.end = range.end,
-                _ => self.segments.push((range, group)),
+        for place in 0..self.modules.len() {
+            let (module, memory) = (&mut self.modules[place], &self.memory.units[place + 1]);
+            if is_sampled {
+                module.sample = memory.sample;
+            }
+            if module.trains() {
+                module.is_finite = memory.is_finite;
+                if memory.is_finite {
+                    module.group.n_updates += 1;
+                } else {
+                    self.rebind(place);
+                }
             }
         }
     }
 
-    /// Finds what shadow passes need of the workspace.
-    pub(super) fn index_sites(&mut self) {
-        let sites = self.program.sites.iter();
-        self.live_at_sites = sites.map(|site| self.program.live_at(site)).collect();
+    /// What networks and groups of parameters are given in a pass at `step`.
+    pub(super) fn fill_args(&mut self, step: u64) {
+        let (run_seed, stream) = (self.config.run_seed, self.config.stream);
+        let dropout_key = stream_key(run_seed, Purpose::Dropout, stream);
+        self.args.units.clear();
+        self.args.units.push(UnitArgs { dropout_key, alpha: 0.0 });
+        for module in &self.modules {
+            let dropout_key = stream_key(run_seed, Purpose::SeedDropout, module.seed.0);
+            self.args.units.push(UnitArgs { dropout_key, alpha: module.alpha(step) });
+        }
+        self.args.groups.clear();
+        let modules = self.modules.iter().map(|module| &module.group);
+        for group in self.state.groups.iter().chain(modules) {
+            let lr = group_rate(&self.config, &self.state, group);
+            self.args.groups.push(GroupArgs { lr, n_updates: group.n_updates });
+        }
+    }
+
+    /// BLAKE3 of the host's own parameters and of every fossilised module's, in the order of the block, and of their
+    /// running statistics.
+    pub fn weights_digest(&self) -> Digest {
+        let [params, buffers] = self.weights();
+        if buffers.is_empty() {
+            return Digest::of_f32(&params);
+        }
+        let parts = [&params, &buffers].map(|part| Digest::of_f32(part).0);
+        Digest::of(parts.as_flattened())
+    }
+
+    /// Parameters and running statistics: `f32[params_len_elems]`, `f32[buffers_len_elems]`.
+    pub fn weights(&self) -> [Vec<f32>; 2] {
+        let state = self.numbers();
+        [&state.params, &state.buffers].map(|buffer| self.config.device.to_vec(buffer))
+    }
+
+    /// First and second moments: `f32[params_len_elems]`; the second is empty for SGD.
+    pub fn moments(&self) -> [Vec<f32>; 2] {
+        let state = self.numbers();
+        [&state.m, &state.v].map(|buffer| self.config.device.to_vec(buffer))
+    }
+
+    pub(super) fn numbers(&self) -> &UnitState {
+        &self.memory.units[usize::from(HOST)].state
+    }
+
+    pub(super) fn numbers_mut(&mut self) -> &mut UnitState {
+        &mut self.memory.units[usize::from(HOST)].state
     }
 }
 
-fn site_range(
-    program: &Program,
-    id: crate::program::TensorId,
-    batch: usize,
-    rows: usize,
-) -> std::ops::Range<usize> {
-    let region = program.regions[id.0 as usize];
-    region.offset * batch..region.offset * batch + region.elems * rows
+fn group_rate(config: &HostConfig, state: &Progress, group: &ParamGroup) -> f64 {
+    let (step, base) = (state.step, config.train.optimizer.lr());
+    let rate = match group.schedule {
+        GroupSchedule::Host => learning_rate(
+            base,
+            &config.train.schedule,
+            step,
+            config.steps_per_epoch,
+            config.total_steps,
+        ),
+        GroupSchedule::Seed { birth_step } => {
+            seed_learning_rate(base * config.seed_lr_scale, birth_step, step, config.total_steps)
+        }
+    };
+    rate * state.lr_scale
+}
+
+/// The host's place in a plan: which stretch of its block belongs to which group. Fossilised modules carry their
+/// group's prefix.
+pub(super) fn planned_host(
+    config: &HostConfig,
+    program: Arc<Program>,
+    groups: &[ParamGroup],
+) -> PlannedUnit {
+    let plan_group = |group: &ParamGroup| PlannedGroup {
+        is_trainable: group.is_trainable,
+        ..PlannedGroup::default()
+    };
+    let mut planned: Vec<PlannedGroup> = groups.iter().map(plan_group).collect();
+    for param in &program.params {
+        let name = &param.spec.name;
+        let place = groups[1..].iter().position(|group| name.starts_with(&group.prefix));
+        let group = &mut planned[place.map_or(0, |place| place + 1)];
+        group.params.push(param.range());
+        let len = param.spec.len_elems().next_multiple_of(PARAM_ALIGN_ELEMS);
+        extend(&mut group.segments, param.offset..param.offset + len);
+    }
+    let parts_max = config.parts_max(&program);
+    PlannedUnit { program, groups: planned, parts_max }
+}
+
+fn extend(segments: &mut Vec<Range<usize>>, range: Range<usize>) {
+    match segments.last_mut() {
+        Some(last) if last.end == range.start => last.end = range.end,
+        _ => segments.push(range),
+    }
+}
+
+impl HostConfig {
+    fn step_settings(&self) -> StepSettings {
+        StepSettings {
+            batch_max: self.batch,
+            optimizer: self.train.optimizer.clone(),
+            clip_norm: self.train.clip_norm,
+            monitor: self.monitor,
+            composition: self.composition,
+            rho: self.rho,
+        }
+    }
 }

@@ -1,52 +1,31 @@
-//! Where numbers live: hosts, their seeds' modules, and what a step does with them.
+//! Where numbers live: hosts, the modules bound to them, and their plans.
 
-mod adopt;
 mod config;
 mod evaluate;
 mod exchange;
 mod flops;
+mod fork;
 mod host;
-mod optimizer;
+mod merge;
+mod module;
+mod progress;
 mod saved;
 mod schedule;
-mod seed;
-mod visit;
-mod watch;
 
 use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
-pub use adopt::module_prefix;
 pub use config::HostConfig;
-pub use evaluate::{Bucket, Evaluation, Part};
+pub use evaluate::{Evaluation, FlopsAccount, Split};
 pub use exchange::{ExchangeError, Mismatch, StateDict, StateTensor, Unfit, WEIGHTS_LEN_MAX_BYTES};
 pub use flops::Flops;
-pub use host::{HostRuntime, HostState};
-pub use optimizer::{GroupSchedule, ParamGroup, has_second_moment};
-pub use saved::{LoadHostError, SavedHost, TensorBook};
+pub use fork::{HostSnapshot, ModuleSnapshot};
+pub use host::{HostRuntime, StepError};
+pub use merge::module_prefix;
+pub use module::{BoundModule, ModuleMode};
+pub use progress::{GroupSchedule, ParamGroup, Progress};
+pub use saved::{LoadHostError, SavedHost, TensorMap};
 pub use schedule::{Ramp, learning_rate, seed_learning_rate};
-pub use seed::{SeedMode, SeedRuntime, SeedSample, SeedState, SiteSample};
-pub use watch::{Watch, WatchConfig};
-
-/// Examples of one pass.
-#[derive(Clone, Copy, Debug)]
-pub struct Batch<'a> {
-    /// How many.
-    pub rows: usize,
-    /// What they should give.
-    pub targets: Targets<'a>,
-}
-
-/// Targets of one pass.
-#[derive(Clone, Copy, Debug)]
-pub enum Targets<'a> {
-    /// A module's pass has none.
-    None,
-    /// `u32[rows]`.
-    Classes(&'a [u32]),
-    /// `f32[rows, width]`.
-    Values(&'a [f32]),
-}
 
 /// Names a host's numbers; stale once they are dropped.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,41 +2,45 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use bevy_ecs::prelude::Resource;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    config::HostConfig,
-    exchange::StateDict,
-    host::{HostRuntime, HostState},
-    seed::{SeedRuntime, SeedSample, SeedState, SiteSample},
-};
-use crate::{
+use esper_data::Order;
+use esper_nn::{
+    device::{DeviceError, SiteSample, UnitState},
     graph::{GraphError, NetworkGraph},
     program::{CompileOptions, PARAM_ALIGN_ELEMS, PlacedParam, Program},
 };
 
-/// Named `f32` tensors; what a safetensors file holds.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct TensorBook(BTreeMap<String, (Vec<usize>, Vec<f32>)>);
+use super::{
+    config::HostConfig,
+    exchange::StateDict,
+    fork::{HostSnapshot, ModuleSnapshot},
+    host::HostRuntime,
+    module::BoundModule,
+    progress::Progress,
+};
+
+/// Named `f32` tensors; what a safetensors file holds. It is a resource while a checkpoint is saved or loaded.
+#[derive(Resource, Clone, Debug, Default, PartialEq)]
+pub struct TensorMap(BTreeMap<String, (Vec<usize>, Vec<f32>)>);
 
 /// Everything of a host but its tensors.
 #[derive(Serialize, Deserialize, Clone, Debug)]
 pub struct SavedHost {
     stream: u64,
-    state: HostState,
+    state: Progress,
     graph: NetworkGraph,
-    seeds: Vec<SavedSeed>,
-    watched_sites: u64,
+    modules: Vec<SavedModule>,
+    sampled_sites: u64,
     site_samples: Vec<Option<SiteSample>>,
-    is_pinned: bool,
 }
 
 #[derive(Serialize, Deserialize, Clone, Debug)]
-struct SavedSeed {
-    state: SeedState,
+struct SavedModule {
+    module: BoundModule,
     program: Program,
-    sample: Option<SeedSample>,
 }
 
 /// Why a saved host can not be had back.
@@ -59,10 +63,13 @@ pub enum LoadHostError {
     Graph(#[from] GraphError),
     /// The cursor does not fit the data.
     #[error("the data is not what this run began with: {0}")]
-    Data(#[from] crate::data::PositionError),
+    Data(#[from] esper_data::PositionError),
+    /// The device has no room.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
 
-impl TensorBook {
+impl TensorMap {
     /// The tensors as the bytes of a safetensors file.
     pub fn to_bytes(&self) -> Vec<u8> {
         let views = self.0.iter().map(|(name, (shape, values))| {
@@ -80,15 +87,15 @@ impl TensorBook {
     /// Fails when they are damaged or a tensor is not `f32`.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, LoadHostError> {
         let file = SafeTensors::deserialize(bytes)?;
-        let mut book = BTreeMap::new();
+        let mut tensors = BTreeMap::new();
         for (name, view) in file.tensors() {
             if view.dtype() != Dtype::F32 {
                 return Err(LoadHostError::Tensor { name, shape: view.shape().to_vec() });
             }
             let values = view.data().as_chunks::<4>().0.iter().map(|it| f32::from_le_bytes(*it));
-            book.insert(name, (view.shape().to_vec(), values.collect()));
+            tensors.insert(name, (view.shape().to_vec(), values.collect()));
         }
-        Ok(Self(book))
+        Ok(Self(tensors))
     }
 
     /// How many tensors there are.
@@ -137,15 +144,8 @@ impl TensorBook {
         Ok(block)
     }
 
-    fn put_all(
-        &mut self,
-        program: &Program,
-        owner: &str,
-        params: &[f32],
-        buffers: &[f32],
-        m: &[f32],
-        v: &[f32],
-    ) {
+    fn put_all(&mut self, program: &Program, owner: &str, blocks: &[Vec<f32>; 4]) {
+        let [params, buffers, m, v] = blocks;
         self.put(&program.params, params, owner, "");
         self.put(&program.buffers, buffers, owner, "");
         self.put(&program.params, m, owner, FIRST);
@@ -157,12 +157,14 @@ impl TensorBook {
         &self,
         program: &Program,
         owner: &str,
-        has_second: bool,
-    ) -> Result<[Vec<f32>; 4], LoadHostError> {
+        config: &HostConfig,
+    ) -> Result<UnitState, LoadHostError> {
         let take = |suffix| self.take(&program.params, program.params_len_elems, owner, suffix);
         let buffers = self.take(&program.buffers, program.buffers_len_elems, owner, "")?;
+        let has_second = config.train.optimizer.has_second_moment();
         let second = if has_second { take(SECOND)? } else { Vec::new() };
-        Ok([take("")?, buffers, take(FIRST)?, second])
+        let (params, first) = (take("")?, take(FIRST)?);
+        Ok(UnitState::of_values(&*config.device, &params, &buffers, &first, &second)?)
     }
 }
 
@@ -171,28 +173,24 @@ const FIRST: &str = ".exp_avg";
 const SECOND: &str = ".exp_avg_sq";
 
 impl HostRuntime {
-    /// The host as plain data; its tensors go into `book` under `owner`.
-    pub fn save(&self, owner: &str, book: &mut TensorBook) -> SavedHost {
-        let state = &self.state;
-        book.put_all(&self.program, owner, &state.params, &state.buffers, &state.m, &state.v);
-        let seeds = self.seeds.iter().map(|seed| {
-            let owner = format!("{owner}{}/", seed.state.id);
-            let state = &seed.state;
-            book.put_all(&seed.program, &owner, &state.params, &state.buffers, &state.m, &state.v);
-            SavedSeed {
-                state: seed.state.clone(),
-                program: (*seed.program).clone(),
-                sample: seed.sample,
-            }
+    /// The host as plain data; its tensors go into `tensors` under `owner`.
+    pub fn save(&self, owner: &str, tensors: &mut TensorMap) -> SavedHost {
+        let device = &*self.config.device;
+        let read = |state: &UnitState| state.all().map(|buffer| device.to_vec(buffer));
+        tensors.put_all(self.program(), owner, &read(self.numbers()));
+        let modules = self.modules.iter().enumerate().map(|(place, module)| {
+            let program = &self.plan.units()[place + 1].program;
+            let numbers = &self.memory.units[place + 1].state;
+            tensors.put_all(program, &module_owner(owner, module), &read(numbers));
+            SavedModule { module: module.clone(), program: (**program).clone() }
         });
         SavedHost {
             stream: self.config.stream,
-            seeds: seeds.collect(),
+            modules: modules.collect(),
             state: self.state.clone(),
             graph: (*self.graph).clone(),
-            watched_sites: self.watched_sites,
-            site_samples: self.site_samples.clone(),
-            is_pinned: self.is_pinned,
+            sampled_sites: self.plan.sampled_sites(),
+            site_samples: self.memory.site_samples.clone(),
         }
     }
 
@@ -200,37 +198,53 @@ impl HostRuntime {
     ///
     /// # Errors
     ///
-    /// Fails when tensors are missing or the graph does not compile.
+    /// Fails when tensors are missing, the graph does not compile or the device has no room.
     pub fn load(
         config: Arc<HostConfig>,
         saved: SavedHost,
         owner: &str,
-        book: &TensorBook,
+        tensors: &TensorMap,
     ) -> Result<Self, LoadHostError> {
-        let program = Program::compile(&saved.graph, CompileOptions::HOST)?;
-        let has_second = super::has_second_moment(&config.train.optimizer);
-        let mut state = saved.state;
-        [state.params, state.buffers, state.m, state.v] =
-            book.take_all(&program, owner, has_second)?;
-        let mut seeds = Vec::with_capacity(saved.seeds.len());
-        for SavedSeed { mut state, program, sample } in saved.seeds {
-            let owner = format!("{owner}{}/", state.id);
-            [state.params, state.buffers, state.m, state.v] =
-                book.take_all(&program, &owner, has_second)?;
-            let mut seed = SeedRuntime::new(state, Arc::new(program), &config);
-            seed.sample = sample;
-            seeds.push(seed);
+        let program = Arc::new(Program::compile(&saved.graph, CompileOptions::HOST)?);
+        let numbers = tensors.take_all(&program, owner, &config)?;
+        let mut order = Order::new(config.run_seed, config.stream, config.data.train.len());
+        order.reseek(saved.state.epoch, saved.state.position)?;
+        let graph = Arc::new(saved.graph);
+        let mut host = Self::from_state(config.clone(), graph, program, saved.state, numbers)?;
+        for SavedModule { module, program } in saved.modules {
+            let numbers = tensors.take_all(&program, &module_owner(owner, &module), &config)?;
+            host.bind_state(module, Arc::new(program), numbers)?;
         }
-        let (run_seed, stream) = (config.run_seed, config.stream);
-        let mut order = crate::data::Order::new(run_seed, stream, config.data.train.len());
-        order.reseek(state.epoch, state.position)?;
-        let mut host =
-            Self::from_state(config, Arc::new(saved.graph), Arc::new(program), state, seeds);
-        host.watched_sites = saved.watched_sites;
-        host.site_samples = saved.site_samples;
-        host.is_pinned = saved.is_pinned;
+        host.plan.set_sampled_sites(saved.sampled_sites);
+        host.memory.site_samples = saved.site_samples;
         Ok(host)
     }
+}
+
+impl HostSnapshot {
+    /// The snapshot as plain data; its tensors go into `tensors` under `owner`.
+    pub fn save(&self, config: &HostConfig, owner: &str, tensors: &mut TensorMap) -> SavedHost {
+        let device = &*config.device;
+        let read = |state: &UnitState| state.all().map(|buffer| device.to_vec(buffer));
+        tensors.put_all(&self.program, owner, &read(&self.numbers));
+        let modules = self.modules.iter().map(|ModuleSnapshot { module, program, numbers }| {
+            tensors.put_all(program, &module_owner(owner, module), &read(numbers));
+            SavedModule { module: module.clone(), program: (**program).clone() }
+        });
+        SavedHost {
+            stream: config.stream,
+            modules: modules.collect(),
+            state: self.state.clone(),
+            graph: (*self.graph).clone(),
+            sampled_sites: self.sampled_sites,
+            site_samples: self.site_samples.clone(),
+        }
+    }
+}
+
+/// What the names of a bound module's tensors begin with.
+fn module_owner(owner: &str, module: &BoundModule) -> String {
+    format!("{owner}{}/", module.seed)
 }
 
 impl SavedHost {
@@ -251,18 +265,18 @@ impl SavedHost {
 
     /// Seeds that are bound to it and not part of it yet.
     pub const fn n_seeds(&self) -> usize {
-        self.seeds.len()
+        self.modules.len()
     }
 
-    /// What [`HostRuntime::state_dict`] gave when the host was saved; its tensors lie in `book` under `owner`.
+    /// What [`HostRuntime::state_dict`] gave when the host was saved; its tensors lie in `tensors` under `owner`.
     ///
     /// # Errors
     ///
     /// Fails when tensors are missing or the graph does not compile.
-    pub fn state_dict(&self, owner: &str, book: &TensorBook) -> Result<StateDict, LoadHostError> {
+    pub fn state_dict(&self, owner: &str, tensors: &TensorMap) -> Result<StateDict, LoadHostError> {
         let program = Program::compile(&self.graph, CompileOptions::HOST)?;
-        let params = book.take(&program.params, program.params_len_elems, owner, "")?;
-        let buffers = book.take(&program.buffers, program.buffers_len_elems, owner, "")?;
+        let params = tensors.take(&program.params, program.params_len_elems, owner, "")?;
+        let buffers = tensors.take(&program.buffers, program.buffers_len_elems, owner, "")?;
         Ok(StateDict::of(&self.graph, &program, &params, &buffers))
     }
 }

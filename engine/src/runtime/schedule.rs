@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 
 use serde::{Deserialize, Serialize};
 
-use crate::scenario::{Course, Curve, Schedule};
+use esper_nn::optim::{Course, Curve, Schedule};
 
 /// The host's learning rate at `step`, where `total_steps` end the run.
 ///
@@ -72,11 +72,6 @@ impl Ramp {
         let t = done as f64 / self.n_steps as f64;
         self.from + (self.to - self.from) * rise(self.curve, t) as f32
     }
-
-    /// Whether every later step sees `to`.
-    pub fn is_done_before(&self, step: u64) -> bool {
-        step >= self.start_step + self.n_steps
-    }
 }
 
 /// How far a curve has risen at `t` of its way, from 0 at 0 to 1 at 1.
@@ -105,7 +100,6 @@ mod tests {
             assert!(alphas.is_sorted(), "{curve:?}");
             assert_eq!(alphas[49], 0.8);
             assert!(alphas[48] < 0.8);
-            assert!(ramp.is_done_before(57) && !ramp.is_done_before(56));
         }
     }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 /// A scenario that can not be run, and everything that is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 pub struct ScenarioError {
-    /// The file's name, as it was given to [`parse`](super::parse).
+    /// The file's name, as it was given to [`Sections::parse`](super::Sections::parse); empty where there was none.
     pub file: String,
     /// What is wrong, one or more, in the order of the file; overrides come last.
     pub problems: Vec<Problem>,
@@ -44,6 +44,8 @@ pub enum Place {
         /// The override's key, as written.
         key: String,
     },
+    /// Nowhere: the scenario was made in Rust.
+    Made,
 }
 
 impl Place {
@@ -59,7 +61,7 @@ impl Place {
     pub(super) fn order(&self) -> usize {
         match self {
             Self::Text { span, .. } => span.start,
-            Self::Override { .. } => usize::MAX,
+            Self::Override { .. } | Self::Made => usize::MAX,
         }
     }
 }
@@ -73,6 +75,7 @@ impl fmt::Display for ScenarioError {
             match &problem.place {
                 Place::Text { line, column, .. } => write!(f, "{}:{line}:{column}: ", self.file)?,
                 Place::Override { key } => write!(f, "--set {key}: ")?,
+                Place::Made => {}
             }
             write!(f, "{problem}")?;
         }
@@ -90,5 +93,11 @@ impl fmt::Display for Problem {
             Some(help) => write!(f, "\n  help: {help}"),
             None => Ok(()),
         }
+    }
+}
+
+impl From<std::convert::Infallible> for ScenarioError {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
     }
 }

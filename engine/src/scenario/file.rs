@@ -1,13 +1,14 @@
 //! A scenario as written: every value still knows where it stands.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
+
+use esper_nn::suggest::clip;
 
 use super::{
     error::{Place, Problem, ScenarioError},
     overrides::{Override, is_name},
-    suggest::clip,
 };
 
 /// Longest scenario that is read, in bytes.
@@ -31,40 +32,81 @@ pub struct ScenarioFile {
 
 /// A value, its full path and where it was written.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub path: String,
-    pub origin: Origin,
-    pub content: Content,
+pub struct Node {
+    pub(super) path: String,
+    pub(super) origin: Origin,
+    pub(super) content: Content,
 }
 
 /// Where a value was written.
 #[derive(Clone, Debug)]
-pub(super) enum Origin {
+pub enum Origin {
     /// In the text, at these bytes.
     Text(Range<usize>),
     /// In the override of this number.
     Override(usize),
+    /// Nowhere: it was made in Rust.
+    Made,
 }
 
 /// What a value is. Integers are wide enough that those no key takes are still told apart by sign.
 #[derive(Clone, Debug)]
-pub(super) enum Content {
+pub enum Content {
+    /// A string.
     Text(String),
+    /// A whole number.
     Integer(i128),
+    /// A real number.
     Real(f64),
+    /// `true` or `false`.
     Flag(bool),
+    /// A date or a time, which no key takes.
     Date,
+    /// An array.
     List(Vec<Node>),
-    Table(Table),
+    /// A table.
+    Table(Entries),
 }
 
-/// Values by key, each with the place of its key.
-pub(super) type Table = BTreeMap<String, (Origin, Node)>;
+/// The values of a table by key, each with the place of its key, in the order they were put in.
+#[derive(Clone, Debug, Default)]
+pub struct Entries(Vec<(String, Origin, Node)>);
+
+impl Entries {
+    pub(super) fn get(&self, name: &str) -> Option<(&Origin, &Node)> {
+        self.iter().find(|it| it.0 == name).map(|(_, origin, node)| (origin, node))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Origin, &Node)> {
+        self.0.iter().map(|(name, origin, node)| (name.as_str(), origin, node))
+    }
+
+    pub(super) fn push(&mut self, name: String, origin: Origin, node: Node) {
+        self.0.push((name, origin, node));
+    }
+
+    /// `key = value`, each.
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.iter().map(|(name, _, node)| format!("{name} = {}", node.content.toml())).collect()
+    }
+
+    /// The value of `name`; one that is absent is put in as `fresh` says.
+    fn entry(&mut self, name: &str, fresh: impl FnOnce() -> (Origin, Node)) -> &mut Node {
+        let at = self.0.iter().position(|it| it.0 == name).unwrap_or_else(|| {
+            let (origin, node) = fresh();
+            self.push(name.to_owned(), origin, node);
+            self.0.len() - 1
+        });
+        &mut self.0[at].2
+    }
+}
 
 /// The problems found so far in a file.
 #[derive(Debug)]
-pub(super) struct Findings<'a> {
+pub struct Findings<'a> {
     file: &'a ScenarioFile,
+    /// The sections there can be, each with the names of its keys.
+    known: Vec<(&'static str, Vec<&'static str>)>,
     problems: Vec<Problem>,
 }
 
@@ -100,6 +142,12 @@ impl ScenarioFile {
         Ok(Self { name, text, root, override_keys: Vec::new() })
     }
 
+    /// A scenario that was made in Rust, with these sections.
+    pub(super) fn made(sections: Entries) -> Self {
+        let root = Node::made(String::new(), Content::Table(sections));
+        Self { name: String::new(), text: String::new(), root, override_keys: Vec::new() }
+    }
+
     /// Puts an override in the place of what the file says.
     ///
     /// # Errors
@@ -129,9 +177,9 @@ impl ScenarioFile {
                 let message = format!("`{found}` is {described}, not a table");
                 return Err(refuse(message, &format!("set `{found}` itself")));
             };
-            let empty = Content::Table(Table::new());
+            let empty = Content::Table(Entries::default());
             let fresh = || (origin.clone(), Node { path, origin: origin.clone(), content: empty });
-            node = &mut table.entry(part.to_owned()).or_insert_with(fresh).1;
+            node = table.entry(part, fresh);
         }
         *node = set_node(node.path.clone(), &item.value, &origin);
         Ok(())
@@ -154,6 +202,7 @@ impl ScenarioFile {
         match origin {
             Origin::Text(span) => Place::in_text(&self.text, span.clone()),
             Origin::Override(index) => Place::Override { key: self.override_keys[*index].clone() },
+            Origin::Made => Place::Made,
         }
     }
 
@@ -164,8 +213,18 @@ impl ScenarioFile {
 }
 
 impl<'a> Findings<'a> {
-    pub(super) fn new(file: &'a ScenarioFile) -> Self {
-        Self { file, problems: Vec::new() }
+    pub(super) fn new(
+        file: &'a ScenarioFile,
+        known: Vec<(&'static str, Vec<&'static str>)>,
+    ) -> Self {
+        Self { file, known, problems: Vec::new() }
+    }
+
+    /// The sections other than `path` that have a key `name`, or are called so.
+    pub(super) fn sections_with(&self, name: &str, path: &str) -> Vec<String> {
+        let others = self.known.iter().filter(|it| it.0 != path);
+        let found = others.filter(|it| it.0 == name || it.1.contains(&name));
+        found.map(|it| format!("`[{}]`", it.0)).collect()
     }
 
     /// Adds a problem with the key at `path`.
@@ -203,7 +262,34 @@ impl<'a> Findings<'a> {
     }
 }
 
+impl Content {
+    /// The value as TOML on the right of `=`.
+    pub(super) fn toml(&self) -> String {
+        match self {
+            Self::Text(text) => toml::Value::from(text.as_str()).to_string(),
+            Self::Integer(number) => number.to_string(),
+            Self::Real(number) if number.is_nan() => "nan".to_owned(),
+            Self::Real(number) => format!("{number:?}"),
+            Self::Flag(flag) => flag.to_string(),
+            Self::Date => unreachable!("no key holds a date"),
+            Self::List(nodes) => {
+                let items: Vec<String> = nodes.iter().map(|it| it.content.toml()).collect();
+                if nodes.iter().any(|it| matches!(it.content, Self::Table(_))) {
+                    return format!("[\n    {},\n]", items.join(",\n    "));
+                }
+                format!("[{}]", items.join(", "))
+            }
+            Self::Table(entries) => format!("{{ {} }}", entries.lines().join(", ")),
+        }
+    }
+}
+
 impl Node {
+    /// A value that was made in Rust.
+    pub(super) const fn made(path: String, content: Content) -> Self {
+        Self { path, origin: Origin::Made, content }
+    }
+
     /// The value in words, for messages.
     pub(super) fn describe(&self) -> String {
         match &self.content {
@@ -239,8 +325,8 @@ fn locate<'a>(node: &'a Node, origin: &'a Origin, path: &str) -> (&'a Origin, bo
     }
     let inside = match &node.content {
         Content::Table(table) => {
-            let mut entries = table.values();
-            entries.find(|it| leads_to(&it.1.path, path)).map(|(key_origin, it)| {
+            let mut entries = table.iter();
+            entries.find(|it| leads_to(&it.2.path, path)).map(|(_, key_origin, it)| {
                 let is_table = matches!(it.content, Content::Table(_));
                 (it, if is_table { key_origin } else { &it.origin })
             })
@@ -256,12 +342,12 @@ fn locate<'a>(node: &'a Node, origin: &'a Origin, path: &str) -> (&'a Origin, bo
     }
 }
 
-fn written_table(path: &str, table: &DeTable<'_>) -> Table {
-    let mut written = Table::new();
+fn written_table(path: &str, table: &DeTable<'_>) -> Entries {
+    let mut written = Entries::default();
     for (key, value) in table {
         let name: &str = key.get_ref();
         let node = written_node(join(path, &clip(name)), value);
-        written.insert(name.to_owned(), (Origin::Text(key.span()), node));
+        written.push(name.to_owned(), Origin::Text(key.span()), node);
     }
     written
 }
@@ -298,11 +384,12 @@ fn set_node(path: String, value: &toml::Value, origin: &Origin) -> Node {
             Content::List(items.iter().enumerate().map(item).collect())
         }
         toml::Value::Table(table) => {
-            let entry = |(name, it): (&String, _)| {
+            let mut entries = Entries::default();
+            for (name, it) in table {
                 let node = set_node(join(&path, &clip(name)), it, origin);
-                (name.clone(), (origin.clone(), node))
-            };
-            Content::Table(table.iter().map(entry).collect())
+                entries.push(name.clone(), origin.clone(), node);
+            }
+            Content::Table(entries)
         }
     };
     Node { path, origin: origin.clone(), content }

@@ -1,26 +1,28 @@
-//! The keys of a section, named once: for reading, for writing and for messages.
+//! The keys of a table, named once: for reading, for writing and for messages.
+
+use std::any::Any;
+
+use esper_nn::{suggest::did_you_mean, word::Word};
 
 use super::{
-    file::{Content, Findings, Node, Origin, Table, join},
-    suggest::did_you_mean,
+    file::{Content, Entries, Findings, Node, Origin, join},
     value::Value,
-    word::Word,
 };
 
-/// A table of a scenario. What is not written keeps the value it has in `Default`.
-pub(super) trait Section: Clone + 'static {
+/// A table within a section. What is not written keeps the value it has in `Default`.
+pub trait Table: Clone + 'static {
     /// Shows every key, with its rule, to `keys`.
     fn keys(&mut self, keys: &mut impl Keys);
 
-    /// The section as each of its kinds, with the words that choose it; none where all have the same
+    /// The table as each of its kinds, with the words that choose it; none where all have the same
     /// keys. A key that the kind at hand lacks is looked for in the others.
     fn kinds() -> Vec<(&'static str, Self)> {
         Vec::new()
     }
 }
 
-/// Something that goes over the keys of a section.
-pub(super) trait Keys {
+/// Something that goes over the keys of a table.
+pub trait Keys {
     /// A key that may be left out.
     fn key<T: Value>(&mut self, name: &'static str, slot: &mut T, rule: T::Rule) -> Given;
 
@@ -36,16 +38,11 @@ pub(super) trait Keys {
 
     /// A key that other kinds have and this one can not, and what to do instead.
     fn absent(&mut self, _name: &'static str, _help: &'static str) {}
-
-    /// A section of its own.
-    fn section<S: Section>(&mut self, name: &'static str, slot: &mut S) {
-        self.key(name, slot, ());
-    }
 }
 
 /// What became of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Given {
+pub enum Given {
     /// It was left out.
     No,
     /// It was written, and its value is good.
@@ -54,11 +51,11 @@ pub(super) enum Given {
     Wrong,
 }
 
-/// Reads a table of a file into a section.
+/// Reads a table of a file.
 pub(super) struct Reader<'a, 'f> {
     path: &'a str,
     origin: &'a Origin,
-    table: &'a Table,
+    entries: &'a Entries,
     known: Vec<&'static str>,
     is_kind_known: bool,
     n_wrong: usize,
@@ -66,46 +63,56 @@ pub(super) struct Reader<'a, 'f> {
 }
 
 impl<'a, 'f> Reader<'a, 'f> {
-    /// Reads the keys of `section` from `table`; whether all went well.
-    pub(super) fn read<S: Section>(
-        section: &mut S,
-        (path, origin, table): (&'a str, &'a Origin, &'a Table),
+    /// Reads the keys of `table` from `entries`; whether all went well.
+    pub(super) fn read<T: Table>(
+        table: &mut T,
+        (path, origin, entries): (&'a str, &'a Origin, &'a Entries),
         found: &'a mut Findings<'f>,
     ) -> bool {
         let (known, is_kind_known, n_wrong) = (Vec::new(), true, 0);
-        let mut reader = Self { path, origin, table, known, is_kind_known, n_wrong, found };
-        section.keys(&mut reader);
-        reader.refuse_unknown::<S>();
+        let mut reader = Self { path, origin, entries, known, is_kind_known, n_wrong, found };
+        table.keys(&mut reader);
+        reader.refuse_unknown::<T>();
         reader.n_wrong == 0
     }
 
-    /// Refuses every key of the table that the section did not name.
-    fn refuse_unknown<S: Section>(&mut self) {
+    /// Refuses every entry that the table did not name.
+    fn refuse_unknown<T: Table>(&mut self) {
         if !self.is_kind_known {
             return; // Which keys there are is not known either.
         }
-        for (name, (origin, node)) in self.table {
-            if self.known.contains(&name.as_str()) {
+        for (name, origin, node) in self.entries.iter() {
+            if self.known.contains(&name) {
                 continue;
             }
             self.n_wrong += 1;
-            let (message, what) = match self.path {
-                "" => ("there is no such section".to_owned(), "sections".to_owned()),
-                path => (format!("there is no such key in `{path}`"), format!("keys of `{path}`")),
-            };
-            let (kinds, sections) = (kinds_with::<S>(name), sections_with(name, self.path));
-            let help = match (kinds.as_slice(), sections.as_slice()) {
-                ([], []) => did_you_mean(name, &what, &self.known),
-                ([], [section]) if *section == format!("`[{name}]`") => {
-                    format!("{section} is a section of its own")
-                }
-                ([], elsewhere) => format!("`{name}` is a key of {}", elsewhere.join(", ")),
-                (kinds, _) => {
-                    format!("`{name}` is a key of {}, and this is another", kinds.join(" and "))
-                }
+            let message = format!("there is no such key in `{}`", self.path);
+            let kinds = kinds_with::<T>(name);
+            let help = if kinds.is_empty() {
+                let what = format!("keys of `{}`", self.path);
+                help_elsewhere(name, self.path, &what, &self.known, self.found)
+            } else {
+                format!("`{name}` is a key of {}, and this is another", kinds.join(" and "))
             };
             self.found.refuse(&node.path, origin, message, help);
         }
+    }
+}
+
+/// Where else there is a key or a section `name`; if nowhere, what is near of the `known`.
+pub(super) fn help_elsewhere(
+    name: &str,
+    path: &str,
+    what: &str,
+    known: &[&str],
+    found: &Findings<'_>,
+) -> String {
+    match found.sections_with(name, path).as_slice() {
+        [] => did_you_mean(name, what, known),
+        [section] if *section == format!("`[{name}]`") => {
+            format!("{section} is a section of its own")
+        }
+        elsewhere => format!("`{name}` is a key of {}", elsewhere.join(", ")),
     }
 }
 
@@ -115,7 +122,7 @@ impl Keys for Reader<'_, '_> {
         if !self.is_kind_known {
             return Given::No; // Nor is what it would have to be.
         }
-        let Some((key_origin, node)) = self.table.get(name) else {
+        let Some((key_origin, node)) = self.entries.get(name) else {
             let path = join(self.path, name);
             if !slot.read_nothing(&path, self.origin, self.found) {
                 self.n_wrong += 1;
@@ -131,7 +138,7 @@ impl Keys for Reader<'_, '_> {
     }
 
     fn required<T: Value>(&mut self, name: &'static str, slot: &mut T, rule: T::Rule) -> Given {
-        if self.is_kind_known && !self.table.contains_key(name) {
+        if self.is_kind_known && self.entries.get(name).is_none() {
             let (path, help) = (join(self.path, name), example(name, slot, &rule));
             self.found.refuse(&path, self.origin, "is required".to_owned(), help);
             self.n_wrong += 1;
@@ -145,7 +152,7 @@ impl Keys for Reader<'_, '_> {
 
     fn absent(&mut self, name: &'static str, help: &'static str) {
         self.known.push(name);
-        if let Some((origin, node)) = self.table.get(name) {
+        if let Some((origin, node)) = self.entries.get(name) {
             let message = format!("there is no such key in this `{}`", self.path);
             self.found.refuse(&node.path, origin, message, help);
             self.n_wrong += 1;
@@ -153,7 +160,7 @@ impl Keys for Reader<'_, '_> {
     }
 }
 
-impl<S: Section> Value for S {
+impl<T: Table> Value for T {
     type Rule = ();
 
     fn read(
@@ -164,8 +171,8 @@ impl<S: Section> Value for S {
         _help: &str,
         found: &mut Findings<'_>,
     ) -> bool {
-        if let Content::Table(table) = &node.content {
-            return Reader::read(self, (&node.path, key_origin, table), found);
+        if let Content::Table(entries) = &node.content {
+            return Reader::read(self, (&node.path, key_origin, entries), found);
         }
         let message = format!("must be a table, is {}", node.describe());
         let name = node.name();
@@ -175,13 +182,11 @@ impl<S: Section> Value for S {
     }
 
     fn read_nothing(&mut self, path: &str, origin: &Origin, found: &mut Findings<'_>) -> bool {
-        Reader::read(self, (path, origin, &Table::new()), found)
+        Reader::read(self, (path, origin, &Entries::default()), found)
     }
 
-    fn write(&self) -> Option<String> {
-        let mut writer = Writer::default();
-        self.clone().keys(&mut writer);
-        Some(format!("{{ {} }}", writer.lines.join(", ")))
+    fn content(&self, path: &str) -> Option<Content> {
+        Some(Content::Table(entries_of(self, path)))
     }
 
     fn example((): &()) -> String {
@@ -189,50 +194,48 @@ impl<S: Section> Value for S {
     }
 }
 
-/// Writes sections as TOML.
-#[derive(Debug, Default)]
-pub(super) struct Writer {
-    /// `key = value`, or a section's header.
-    pub(super) lines: Vec<String>,
+/// The keys of `table`, which stands at `path`, with their values.
+pub(super) fn entries_of<T: Table>(table: &T, path: &str) -> Entries {
+    let mut writer = Writer { path, entries: Entries::default() };
+    table.clone().keys(&mut writer);
+    writer.entries
 }
 
-impl Keys for Writer {
+struct Writer<'a> {
+    path: &'a str,
+    entries: Entries,
+}
+
+impl Keys for Writer<'_> {
     fn key<T: Value>(&mut self, name: &'static str, slot: &mut T, _rule: T::Rule) -> Given {
-        self.lines.extend(slot.write().map(|value| format!("{name} = {value}")));
+        let path = join(self.path, name);
+        if let Some(content) = slot.content(&path) {
+            self.entries.push(name.to_owned(), Origin::Made, Node::made(path, content));
+        }
         Given::Yes
     }
-
-    fn section<S: Section>(&mut self, name: &'static str, slot: &mut S) {
-        let mut inner = Self::default();
-        slot.keys(&mut inner);
-        if !self.lines.is_empty() && !inner.lines.is_empty() {
-            self.lines.push(String::new());
-        }
-        if !inner.lines.is_empty() {
-            self.lines.push(format!("[{name}]"));
-        }
-        self.lines.append(&mut inner.lines);
-    }
 }
 
-/// The kinds of a section that have a key `name`.
-fn kinds_with<S: Section>(name: &str) -> Vec<&'static str> {
-    let kinds = S::kinds().into_iter();
+/// The kinds of a table that have a key `name`.
+fn kinds_with<T: Table>(name: &str) -> Vec<&'static str> {
     let mut found: Vec<&'static str> = Vec::new();
-    for (words, mut section) in kinds {
-        let mut names = Names::default();
-        section.keys(&mut names);
+    for (words, kind) in T::kinds() {
         // A kind that only adds to another goes without saying.
         let is_new = !found.iter().any(|it| words.starts_with(it));
-        if is_new && names.0.contains(&name) {
+        if is_new && names_of(&kind).contains(&name) {
             found.push(words);
         }
     }
     found
 }
 
-/// Collects the names of a section's keys.
-#[derive(Default)]
+/// The names of a table's keys.
+pub(super) fn names_of<T: Table>(table: &T) -> Vec<&'static str> {
+    let mut names = Names(Vec::new());
+    table.clone().keys(&mut names);
+    names.0
+}
+
 struct Names(Vec<&'static str>);
 
 impl Keys for Names {
@@ -242,40 +245,28 @@ impl Keys for Names {
     }
 }
 
-/// Collects the sections that have a key of some name, or that name itself.
-struct Finder<'a> {
-    name: &'a str,
-    section: &'static str,
-    found: Vec<String>,
+/// The value of the key `name` of `table`, in a box that holds its type.
+pub(super) fn value_of<T: Table>(table: &T, name: &str) -> Option<Box<dyn Any>> {
+    let mut picker = Picker { name, found: None };
+    table.clone().keys(&mut picker);
+    picker.found
 }
 
-impl Keys for Finder<'_> {
-    fn key<T: Value>(&mut self, name: &'static str, _slot: &mut T, _rule: T::Rule) -> Given {
+struct Picker<'a> {
+    name: &'a str,
+    found: Option<Box<dyn Any>>,
+}
+
+impl Keys for Picker<'_> {
+    fn key<T: Value>(&mut self, name: &'static str, slot: &mut T, _rule: T::Rule) -> Given {
         if name == self.name {
-            self.found.push(format!("`[{}]`", self.section));
+            self.found = Some(Box::new(slot.clone()));
         }
         Given::Yes
     }
-
-    fn section<S: Section>(&mut self, name: &'static str, slot: &mut S) {
-        if name == self.name {
-            self.found.push(format!("`[{name}]`"));
-        }
-        self.section = name;
-        slot.keys(self);
-        S::kinds().iter_mut().for_each(|(_, kind)| kind.keys(self));
-    }
-}
-
-/// The sections other than `path` that have a key `name`, or are called so.
-fn sections_with(name: &str, path: &str) -> Vec<String> {
-    let mut finder = Finder { name, section: "", found: Vec::new() };
-    super::Scenario::default().keys(&mut finder);
-    finder.found.retain(|it| it.trim_matches(['`', '[', ']']) != path);
-    finder.found.dedup();
-    finder.found
 }
 
 fn example<T: Value>(name: &str, slot: &T, rule: &T::Rule) -> String {
-    format!("for example `{name} = {}`", slot.write().unwrap_or_else(|| T::example(rule)))
+    let written = slot.content("").map(|content| content.toml());
+    format!("for example `{name} = {}`", written.unwrap_or_else(|| T::example(rule)))
 }

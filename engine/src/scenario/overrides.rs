@@ -1,9 +1,8 @@
 //! Keys set from outside the file, as by `--set a.b=v`.
 
-use super::{
-    error::{Place, Problem, ScenarioError},
-    suggest::clip,
-};
+use esper_nn::suggest::clip;
+
+use super::error::{Place, Problem, ScenarioError};
 
 /// A key set from outside the file; it takes the place of what the file says.
 #[derive(Clone, Debug, PartialEq)]

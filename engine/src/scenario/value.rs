@@ -2,13 +2,12 @@
 
 use std::{fmt, ops::RangeInclusive};
 
-use super::{
-    file::{Content, Findings, Node, Origin},
-    suggest::{clip, did_you_mean},
-};
+use esper_nn::suggest::{clip, did_you_mean};
+
+use super::file::{Content, Findings, Node, Origin};
 
 /// Something a key can hold.
-pub(super) trait Value {
+pub trait Value: Clone + 'static {
     /// Which values are allowed.
     type Rule;
 
@@ -28,8 +27,8 @@ pub(super) trait Value {
         true
     }
 
-    /// The value as TOML on the right of `=`; nothing, where the key is to be left out.
-    fn write(&self) -> Option<String>;
+    /// The value as a scenario would write it at `path`; nothing, where the key is to be left out.
+    fn content(&self, path: &str) -> Option<Content>;
 
     /// An allowed value as TOML.
     fn example(rule: &Self::Rule) -> String;
@@ -37,7 +36,7 @@ pub(super) trait Value {
 
 /// Real numbers between two bounds. Neither NaN nor infinity is in any.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Interval {
+pub struct Interval {
     low: f64,
     is_low_in: bool,
     high: f64,
@@ -46,7 +45,7 @@ pub(super) struct Interval {
 
 /// Strings of some form.
 #[derive(Clone, Copy)]
-pub(super) struct Text {
+pub struct Text {
     /// The form in words, after `must be`.
     pub form: &'static str,
     /// One of them.
@@ -57,9 +56,31 @@ pub(super) struct Text {
     pub all: &'static [&'static str],
 }
 
+/// Names and paths of some length, without control characters.
+pub const PATH: Text = Text {
+    form: "1 to 4096 bytes without control characters",
+    example: "digits",
+    is_one: |text| (1..=4096).contains(&text.len()) && !text.contains(char::is_control),
+    all: &[],
+};
+
+/// Lowercase names.
+pub const LOWERCASE: Text = Text {
+    form: "1 to 64 lowercase letters, digits and `_`",
+    example: "name",
+    is_one: |text| {
+        let is_allowed = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'_';
+        (1..=64).contains(&text.len()) && text.bytes().all(is_allowed)
+    },
+    all: &[],
+};
+
+/// The largest seed of a random stream: TOML's integers are signed.
+pub const SEED_MAX: u64 = i64::MAX as u64;
+
 /// Lists of some length of distinct or any values.
 #[derive(Clone, Debug)]
-pub(super) struct List<R> {
+pub struct List<R> {
     /// How many.
     pub len: RangeInclusive<usize>,
     /// Which.
@@ -70,22 +91,22 @@ pub(super) struct List<R> {
 
 impl Interval {
     /// From `low` on, up to a bound still to be named.
-    pub(super) const fn from(low: f64) -> Self {
+    pub const fn from(low: f64) -> Self {
         Self { low, is_low_in: true, high: f64::MAX, is_high_in: true }
     }
 
     /// Above `low`, up to a bound still to be named.
-    pub(super) const fn above(low: f64) -> Self {
+    pub const fn above(low: f64) -> Self {
         Self { low, is_low_in: false, high: f64::MAX, is_high_in: true }
     }
 
     /// Up to and with `high`.
-    pub(super) const fn to(self, high: f64) -> Self {
+    pub const fn to(self, high: f64) -> Self {
         Self { high, is_high_in: true, ..self }
     }
 
     /// Up to and without `high`.
-    pub(super) const fn below(self, high: f64) -> Self {
+    pub const fn below(self, high: f64) -> Self {
         Self { high, is_high_in: false, ..self }
     }
 
@@ -142,8 +163,8 @@ macro_rules! whole_numbers {
                 }
             }
 
-            fn write(&self) -> Option<String> {
-                Some(self.to_string())
+            fn content(&self, _path: &str) -> Option<Content> {
+                Some(Content::Integer(*self as i128))
             }
 
             fn example(rule: &Self::Rule) -> String {
@@ -181,8 +202,8 @@ impl Value for f64 {
         true
     }
 
-    fn write(&self) -> Option<String> {
-        Some(if self.is_nan() { "nan".to_owned() } else { format!("{self:?}") })
+    fn content(&self, _path: &str) -> Option<Content> {
+        Some(Content::Real(*self))
     }
 
     fn example(rule: &Interval) -> String {
@@ -209,8 +230,8 @@ impl Value for bool {
         true
     }
 
-    fn write(&self) -> Option<String> {
-        Some(self.to_string())
+    fn content(&self, _path: &str) -> Option<Content> {
+        Some(Content::Flag(*self))
     }
 
     fn example((): &()) -> String {
@@ -245,8 +266,8 @@ impl Value for String {
         true
     }
 
-    fn write(&self) -> Option<String> {
-        Some(toml::Value::from(self.as_str()).to_string())
+    fn content(&self, _path: &str) -> Option<Content> {
+        Some(Content::Text(self.clone()))
     }
 
     fn example(rule: &Text) -> String {
@@ -273,8 +294,8 @@ impl<T: Value + Default> Value for Option<T> {
         is_good
     }
 
-    fn write(&self) -> Option<String> {
-        self.as_ref()?.write()
+    fn content(&self, path: &str) -> Option<Content> {
+        self.as_ref()?.content(path)
     }
 
     fn example(rule: &T::Rule) -> String {
@@ -319,12 +340,12 @@ impl<T: Value + Default + PartialEq> Value for Vec<T> {
         n_wrong == 0
     }
 
-    fn write(&self) -> Option<String> {
-        let items: Vec<String> = self.iter().filter_map(T::write).collect();
-        if items.iter().any(|it| it.starts_with('{')) {
-            return Some(format!("[\n    {},\n]", items.join(",\n    ")));
-        }
-        Some(format!("[{}]", items.join(", ")))
+    fn content(&self, path: &str) -> Option<Content> {
+        let item = |(index, it): (usize, &T)| {
+            let path = format!("{path}[{index}]");
+            Some(Node::made(path.clone(), it.content(&path)?))
+        };
+        Some(Content::List(self.iter().enumerate().filter_map(item).collect()))
     }
 
     fn example(rule: &List<T::Rule>) -> String {

@@ -1,91 +1,75 @@
 //! Enums that a scenario writes as one word.
 
+use esper_nn::{
+    module::{Composition, Incubation},
+    optim::{CourseKind, Curve, OptimizerKind},
+    suggest::{clip, did_you_mean},
+    word::Word,
+};
+
 use super::{
     file::{Content, Findings, Node},
-    suggest::{clip, did_you_mean},
     value::refuse_type,
 };
 
-/// An enum whose variants are each written as one word.
-pub(super) trait Word: Copy + PartialEq + 'static {
-    /// Every variant, in the order messages list them.
-    const ALL: &'static [Self];
-    /// Words that a later version will know.
-    const LATER: &'static [&'static str];
-
-    /// The word, as a scenario writes it.
-    fn word(self) -> &'static str;
-}
-
-/// Declares an enum and the word of each variant, so that the two can not drift apart.
-macro_rules! words {
-    (
-        $(#[$meta:meta])*
-        $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $word:literal),+ $(,)? }
-        $(later $($later:literal),+)?
-    ) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[derive(serde::Serialize, serde::Deserialize)]
-        #[serde(rename_all = "snake_case")]
-        pub enum $name { $($(#[$variant_meta])* $variant),+ }
-
-        impl $name {
-            /// Every variant, in declaration order.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// The word a scenario writes for it.
-            pub const fn word(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(self.word())
-            }
-        }
-
-        impl $crate::scenario::word::Word for $name {
-            const ALL: &'static [Self] = Self::ALL;
-            const LATER: &'static [&'static str] = &[$($($later),+)?];
-
-            fn word(self) -> &'static str {
-                self.word()
-            }
-        }
-
-        impl $crate::scenario::value::Value for $name {
+/// Lets keys hold enums with words that are declared elsewhere.
+#[macro_export]
+macro_rules! word_values {
+    ($($name:ty),+ $(,)?) => {$(
+        impl $crate::scenario::Value for $name {
             type Rule = ();
 
             fn read(
                 &mut self,
-                node: &$crate::scenario::file::Node,
-                _key_origin: &$crate::scenario::file::Origin,
+                node: &$crate::scenario::Node,
+                _key_origin: &$crate::scenario::Origin,
                 (): &(),
                 help: &str,
-                found: &mut $crate::scenario::file::Findings<'_>,
+                found: &mut $crate::scenario::Findings<'_>,
             ) -> bool {
-                let read = $crate::scenario::word::read_word(node, help, found);
+                let read = $crate::scenario::read_word(node, help, found);
                 *self = read.unwrap_or(*self);
                 read.is_some()
             }
 
-            fn write(&self) -> Option<String> {
-                Some(format!("\"{self}\""))
+            fn content(&self, _path: &str) -> Option<$crate::scenario::Content> {
+                let word = $crate::nn::word::Word::word(*self);
+                Some($crate::scenario::Content::Text(word.to_owned()))
             }
 
             fn example((): &()) -> String {
-                format!("\"{}\"", Self::ALL[0])
+                let first = <Self as $crate::nn::word::Word>::ALL[0];
+                format!("\"{}\"", $crate::nn::word::Word::word(first))
             }
         }
+    )+};
+}
+
+/// Declares an enum with words ([`esper_nn::words`]) that a key can hold.
+#[macro_export]
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident $($rest:tt)*) => {
+        $crate::nn::words! { $(#[$meta])* $name $($rest)* }
+        $crate::word_values!($name);
     };
 }
 
-pub(super) use words;
+word_values!(
+    Composition,
+    CourseKind,
+    Curve,
+    Incubation,
+    OptimizerKind,
+    esper_data::Standardize,
+    esper_data::Task,
+    esper_data::Tokens,
+    esper_kernels::cpu::Activation,
+    esper_nn::graph::CnnForm,
+    esper_nn::graph::NormKind,
+);
 
 /// The variant whose word `node` is.
-pub(super) fn read_word<W: Word>(node: &Node, help: &str, found: &mut Findings<'_>) -> Option<W> {
+pub fn read_word<W: Word>(node: &Node, help: &str, found: &mut Findings<'_>) -> Option<W> {
     let Content::Text(text) = &node.content else {
         refuse_type(node, "a string", help, found);
         return None;

@@ -1,13 +1,12 @@
 //! What hosts and seeds carry: small, plain facts.
 
 use bevy_ecs::{lifecycle::HookContext, prelude::*, world::DeferredWorld};
+use esper_nn::contract::Contract;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    digest::Digest,
-    ids::{BlueprintId, HostId},
-};
-use crate::runtime::{RuntimeHandle, Runtimes};
+use super::ids::BlueprintId;
+use crate::runtime::{Ramp, RuntimeHandle, Runtimes};
+use esper_nn::{digest::Digest, plan::Fault};
 
 /// The host a seed is planted in.
 #[derive(Component, Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,111 +18,54 @@ pub struct SeedOf(pub Entity);
 #[relationship_target(relationship = SeedOf, linked_spawn)]
 pub struct Seeds(Vec<Entity>);
 
-/// The site a seed is planted at: its place in [`crate::program::Program::sites`].
+/// What a blueprint's module must keep.
 #[derive(
     Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
 )]
 #[component(immutable)]
-pub struct Site(pub u16);
+pub struct ModuleContract(pub Contract);
 
-/// What a module must keep: the per-example shape at its site.
-#[derive(
-    Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
-)]
-#[component(immutable)]
-#[non_exhaustive]
-#[serde(rename_all = "snake_case")]
-pub enum Contract {
-    /// `f32[batch, width]`.
-    Vector {
-        /// Features an example.
-        width: u32,
-    },
-    /// `f32[batch, channels, height, width]`; a signal has height 1.
-    Image {
-        /// Channels.
-        channels: u32,
-        /// Rows.
-        height: u32,
-        /// Columns.
-        width: u32,
-    },
-    /// `f32[batch, len, width]`.
-    Sequence {
-        /// Positions.
-        len: u32,
-        /// Features a position.
-        width: u32,
-        /// Whether no position may see a later one.
-        is_causal: bool,
-    },
-}
+/// One of the run's hosts, and not a twin.
+#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, Default)]
+pub struct Principal;
 
-impl Contract {
-    /// The contract of a site of `shape`, in a host that does or does not say something at each position.
-    ///
-    /// # Panics
-    ///
-    /// If the shape has no axis or more than three.
-    pub fn of(shape: &[usize], is_causal: bool) -> Self {
-        let axis =
-            |at: usize| u32::try_from(shape[at]).expect("a tensor has fewer than 2^32 elements");
-        match shape.len() {
-            1 => Self::Vector { width: axis(0) },
-            2 => Self::Sequence { len: axis(0), width: axis(1), is_causal },
-            3 => Self::Image { channels: axis(0), height: axis(1), width: axis(2) },
-            n => panic!("a site has one to three axes, not {n}"),
-        }
-    }
+/// The host that an entity was forked from when a seed was grafted there; it trains on without that seed.
+///
+/// A host has at most one: a second would take the place of the first. It goes when its host goes.
+#[derive(Component, Clone, Copy, Debug, PartialEq, Eq)]
+#[relationship(relationship_target = Twin)]
+pub struct TwinOf(pub Entity);
 
-    /// The per-example shape a module must keep.
-    pub fn shape(&self) -> Vec<usize> {
-        match *self {
-            Self::Vector { width } => vec![width as usize],
-            Self::Image { channels, height, width } => {
-                vec![channels as usize, height as usize, width as usize]
-            }
-            Self::Sequence { len, width, .. } => vec![len as usize, width as usize],
-        }
-    }
+/// What a host can become while a seed is grafted: itself, had it not been.
+#[derive(Component, Debug)]
+#[relationship_target(relationship = TwinOf, linked_spawn)]
+pub struct Twin(Entity);
 
-    /// Whether no position of the site may see a later one.
-    pub const fn is_causal(&self) -> bool {
-        matches!(self, Self::Sequence { is_causal: true, .. })
-    }
-
-    /// Values an example.
-    pub fn len_elems(&self) -> usize {
-        self.shape().iter().product()
+impl Twin {
+    /// The twin.
+    pub const fn entity(&self) -> Entity {
+        self.0
     }
 }
 
-/// Whether a host is one of the run's own or another host's twin.
-#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
-#[component(immutable)]
-pub enum HostRole {
-    /// One of the run's hosts.
-    Principal,
-    /// A fork of a host that trains on without the seed being grafted there.
-    Twin {
-        /// The host it was forked from.
-        of: HostId,
-    },
-    /// A fork that takes no steps: the host as it was before a graft, where no twin is kept.
-    Pinned {
-        /// The host it was forked from.
-        of: HostId,
-    },
+/// Takes no steps: a twin that is kept as its host was before a graft.
+#[derive(Component, Clone, Copy, Debug, Default)]
+pub struct Pinned;
+
+/// Met a fault in this tick and takes no step until Tolaria or Kasmina have put it right.
+#[derive(Component, Clone, Copy, Debug, PartialEq)]
+pub struct Faulted(pub Fault);
+
+/// A program of another network was asked for and has not been swapped in; nothing is grafted meanwhile.
+#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, Default)]
+pub struct Recompiling;
+
+/// A host was put back to a snapshot: its seeds have to be as they were then. Tolaria triggers it, Kasmina acts on it.
+#[derive(EntityEvent, Clone, Copy, Debug)]
+pub struct HostRestored {
+    /// The host.
+    pub entity: Entity,
 }
-
-/// The fork a host can become while a seed is grafted: its twin, or its pinned state.
-#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
-#[component(immutable)]
-pub struct Fork(pub HostId);
-
-/// A host that was put back to a snapshot in this tick; its seeds have yet to be reconciled with it.
-#[derive(Component, Clone, Copy, Debug)]
-pub struct Restored;
 
 /// How often a host was rolled back.
 #[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -141,7 +83,7 @@ fn free_runtime(mut world: DeferredWorld, context: HookContext) {
 }
 
 /// A living seed: it has left DORMANT and has not ended. Sense and Decide visit these alone.
-#[derive(Component, Clone, Copy, Debug)]
+#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug)]
 pub struct Active;
 
 /// When a seed entered its stage.
@@ -158,12 +100,25 @@ pub struct StageClock {
 /// What a seed is growing into.
 #[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[component(immutable)]
-pub struct Germ {
+pub struct SeedModule {
     /// The blueprint chosen for it.
     pub blueprint: BlueprintId,
     /// The kernel that runs it, once bound.
     pub kernel: Option<Digest>,
 }
+
+/// How a grafted seed's output joins its host. A seed without it is not part of any pass that the host sees.
+#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
+pub struct Blend {
+    /// How far, by step.
+    pub ramp: Ramp,
+    /// Whether its module's parameters train.
+    pub trains: bool,
+}
+
+/// A gradient of the seed's module was not finite: it does not train any more.
+#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, Default)]
+pub struct NonFinite;
 
 /// How far a seed is blended into its host, as of the last step.
 #[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq)]

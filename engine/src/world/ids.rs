@@ -5,7 +5,8 @@ use std::fmt;
 use bevy_ecs::{component::Mutable, lifecycle::HookContext, prelude::*, world::DeferredWorld};
 use serde::{Deserialize, Serialize};
 
-use super::{digest::Digest, stage::Stage};
+use super::stage::Stage;
+use esper_nn::digest::Digest;
 
 /// A host's lasting name.
 #[derive(
@@ -21,6 +22,14 @@ pub struct HostId(pub u64);
 #[component(immutable, on_insert = index::<SeedId>, on_discard = unindex::<SeedId>)]
 #[require(Stage::Dormant)]
 pub struct SeedId(pub u64);
+
+/// A site's lasting name in its host: sites are numbered in the order of the network that the host began with, and keep
+/// their numbers whatever becomes of the network. On a seed it says where that is planted.
+#[derive(
+    Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
+)]
+#[component(immutable)]
+pub struct SiteId(pub u16);
 
 /// A blueprint's lasting name: the digest of its graph and contract.
 #[derive(
@@ -39,6 +48,12 @@ pub struct KernelId(pub Digest);
 impl fmt::Display for HostId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "host{}", self.0)
+    }
+}
+
+impl fmt::Display for SiteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "site{}", self.0)
     }
 }
 

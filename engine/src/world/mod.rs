@@ -1,17 +1,15 @@
-//! The world's vocabulary: names, stages, phases, plugins, workers, faults and random streams.
+//! The world's vocabulary: names, stages, phases, plugins, blueprints, kernels and faults.
 //!
 //! The world holds facts; numbers live in [`crate::runtime`] and are reached by handles.
 
-pub mod catalog;
+pub mod blueprint;
 pub mod components;
-pub mod digest;
-pub mod fault;
-pub mod forge;
 pub mod gate;
+pub mod hosts;
 pub mod ids;
-pub mod journal;
+pub mod kernel;
+pub mod kernel_cache;
 pub mod plugin;
-pub mod rng;
-pub mod run_dir;
 pub mod save;
 pub mod stage;
+pub mod trials;

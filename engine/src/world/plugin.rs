@@ -1,5 +1,7 @@
 //! Plugins: how a subsystem, or a stranger's crate, joins the engine.
 
+use std::any::TypeId;
+
 use bevy_ecs::{
     message::{MessageRegistry, message_update_system},
     prelude::*,
@@ -7,14 +9,19 @@ use bevy_ecs::{
     system::ScheduleSystem,
 };
 
-use super::{
-    catalog::{HostRecompiles, KernelCache, SiteContracts},
-    ids::{BlueprintId, HostId, Index, KernelId, SeedId},
-    save::SaveRegistry,
-};
-use crate::runtime::Runtimes;
+use serde::{Deserialize, Serialize};
 
-/// One pass through the seven phases: `steps_per_tick` steps of every host and every decision about them.
+use super::{
+    blueprint::SiteContracts,
+    ids::{BlueprintId, HostId, Index, KernelId, SeedId},
+    kernel_cache::KernelCache,
+};
+use crate::{
+    runtime::Runtimes,
+    scenario::{Resolved, Sections},
+};
+
+/// One pass through the eight phases: `steps_per_tick` steps of every host and every decision about them.
 #[derive(ScheduleLabel, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Tick;
 
@@ -58,7 +65,7 @@ pub enum TransformSystems {
     Withdraw,
     /// Hosts still at fault are rolled back.
     Restore,
-    /// Kernels are bound, commands obeyed, stages advanced.
+    /// Kernels are bound, commands carried out, stages advanced.
     Advance,
     /// Snapshots are taken of what the tick left.
     Snapshot,
@@ -75,12 +82,23 @@ pub enum DispatchSystems {
     Validate,
 }
 
+/// The order inside [`TickSystems::Record`]: what is written is collected first.
+#[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RecordSystems {
+    /// The tick's events are put in the order of the journal.
+    Collect,
+    /// They are written, counted and shown.
+    Write,
+}
+
 /// How many ticks have begun since the run started.
-#[derive(Resource, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Resource, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord,
+)]
 pub struct Clock(pub u64);
 
 /// What every random stream of the run is keyed by.
-#[derive(Resource, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Resource, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunSeed(pub u64);
 
 /// Whether the run goes on, and if not, why.
@@ -100,12 +118,69 @@ pub trait Plugin: Send + Sync + 'static {
     /// A stable, lowercase name; it appears in errors, journals and metrics.
     fn name(&self) -> &'static str;
 
+    /// The names of the plugins that must have been added before this one.
+    fn requires(&self) -> &[&'static str] {
+        &[]
+    }
+
+    /// Registers the sections of a scenario that the plugin reads, and the rules that tie them to others.
+    fn sections(&self, _sections: &mut Sections) {}
+
     /// Adds the plugin's resources, messages and systems. Runs once, before the first tick.
     ///
     /// # Errors
     ///
     /// Fails when something the plugin needs is absent or out of range.
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError>;
+
+    /// Does what has to wait until every plugin is built, such as choosing among what they registered.
+    ///
+    /// # Errors
+    ///
+    /// Fails when what was registered does not fit together.
+    fn finish(&self, _engine: &mut Engine) -> Result<(), BuildError> {
+        Ok(())
+    }
+}
+
+/// Plugins in the order in which they are to be added.
+#[derive(Default)]
+pub struct PluginGroup(Vec<(TypeId, Box<dyn Plugin>)>);
+
+impl PluginGroup {
+    /// Puts a plugin behind those that are there.
+    #[must_use]
+    pub fn add<P: Plugin>(mut self, plugin: P) -> Self {
+        self.0.push((TypeId::of::<P>(), Box::new(plugin)));
+        self
+    }
+
+    /// Leaves out every plugin of type `P`.
+    #[must_use]
+    pub fn disable<P: Plugin>(mut self) -> Self {
+        self.0.retain(|(id, _)| *id != TypeId::of::<P>());
+        self
+    }
+
+    /// Puts `plugin` in the place of the one of its type, or last where there is none.
+    #[must_use]
+    pub fn set<P: Plugin>(mut self, plugin: P) -> Self {
+        match self.0.iter_mut().find(|(id, _)| *id == TypeId::of::<P>()) {
+            Some((_, place)) => *place = Box::new(plugin),
+            None => return self.add(plugin),
+        }
+        self
+    }
+
+    /// Its plugins, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn Plugin> {
+        self.0.iter().map(|(_, plugin)| &**plugin)
+    }
+
+    /// The names of its plugins, in order.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|(_, plugin)| plugin.name())
+    }
 }
 
 /// Why an engine could not be put together.
@@ -136,6 +211,21 @@ pub enum BuildError {
     },
 }
 
+impl RunStatus {
+    /// Ends the run as failed, unless it has failed before: the first reason is the one to be told.
+    pub fn fail(&mut self, reason: impl Into<String>) {
+        if !matches!(self, Self::Failed(_)) {
+            *self = Self::Failed(reason.into());
+        }
+    }
+
+    /// As [`RunStatus::fail`], by command: several systems of one phase may fail without an order among them.
+    pub fn fail_later(commands: &mut Commands, reason: impl Into<String>) {
+        let reason = reason.into();
+        commands.queue(move |world: &mut World| world.resource_mut::<Self>().fail(reason));
+    }
+}
+
 impl BuildError {
     /// Wraps what `plugin` ran into.
     pub fn plugin(
@@ -150,11 +240,13 @@ impl BuildError {
 pub struct Engine {
     world: World,
     plugins: Vec<&'static str>,
+    /// Plugins that are built and have yet to be finished.
+    unfinished: Vec<Box<dyn Plugin>>,
 }
 
 impl Default for Engine {
     fn default() -> Self {
-        Self { world: new_world(), plugins: Vec::new() }
+        Self { world: new_world(), plugins: Vec::new(), unfinished: Vec::new() }
     }
 }
 
@@ -173,11 +265,13 @@ fn new_world() -> World {
         .configure_sets((SenseSystems::Hosts, SenseSystems::Seeds).chain().in_set(Sense))
         .configure_sets((Withdraw, Restore, Advance, Snapshot).chain().in_set(Transform))
         .configure_sets((Design, Compile, Validate).chain().in_set(Dispatch))
+        .configure_sets((RecordSystems::Collect, RecordSystems::Write).chain().in_set(Record))
         .add_systems((advance_clock, message_update_system).chain().before(Admit));
 
     let mut world = World::new();
     world.init_resource::<Clock>();
     world.init_resource::<RunSeed>();
+    world.init_resource::<Resolved>();
     world.init_resource::<RunStatus>();
     world.init_resource::<Index<HostId>>();
     world.init_resource::<Index<SeedId>>();
@@ -186,8 +280,6 @@ fn new_world() -> World {
     world.init_resource::<Runtimes>();
     world.init_resource::<KernelCache>();
     world.init_resource::<SiteContracts>();
-    world.init_resource::<HostRecompiles>();
-    world.init_resource::<SaveRegistry>();
     world.init_resource::<MessageRegistry>();
     world.add_schedule(tick);
     world
@@ -198,14 +290,49 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// Returns [`BuildError::Duplicate`] for a name already present, or the plugin's own error.
+    /// Returns [`BuildError::Duplicate`] for a name already present, [`BuildError::Missing`] where a plugin that it
+    /// requires is not, or the plugin's own error.
     pub fn add_plugin(&mut self, plugin: impl Plugin) -> Result<&mut Self, BuildError> {
-        if self.has_plugin(plugin.name()) {
-            return Err(BuildError::Duplicate { plugin: plugin.name() });
+        self.add_boxed(Box::new(plugin))
+    }
+
+    /// Adds the plugins of a group, in its order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::add_plugin`]; those before the one that failed stay.
+    pub fn add_plugins(&mut self, group: impl Into<PluginGroup>) -> Result<&mut Self, BuildError> {
+        for (_, plugin) in group.into().0 {
+            self.add_boxed(plugin)?;
+        }
+        Ok(self)
+    }
+
+    fn add_boxed(&mut self, plugin: Box<dyn Plugin>) -> Result<&mut Self, BuildError> {
+        let name = plugin.name();
+        if self.has_plugin(name) {
+            return Err(BuildError::Duplicate { plugin: name });
+        }
+        if let Some(needs) = plugin.requires().iter().find(|needs| !self.has_plugin(needs)) {
+            return Err(BuildError::Missing { plugin: name, needs });
         }
         plugin.build(self)?;
-        self.plugins.push(plugin.name());
+        self.plugins.push(name);
+        self.unfinished.push(plugin);
         Ok(self)
+    }
+
+    /// Finishes the plugins added since the last call, in the order in which they were added. To be called when all are
+    /// there; the first tick does it where nobody has.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the first plugin's error.
+    pub fn finish(&mut self) -> Result<(), BuildError> {
+        for plugin in std::mem::take(&mut self.unfinished) {
+            plugin.finish(self)?;
+        }
+        Ok(())
     }
 
     /// Adds systems to a schedule; each must name its phase.
@@ -234,6 +361,11 @@ impl Engine {
         &self.plugins
     }
 
+    /// The scenario of the run; without one, a scenario without sections.
+    pub fn scenario(&self) -> &Resolved {
+        self.world.resource::<Resolved>()
+    }
+
     /// The world, for reading.
     pub fn world(&self) -> &World {
         &self.world
@@ -245,7 +377,14 @@ impl Engine {
     }
 
     /// Runs one tick.
+    ///
+    /// # Panics
+    ///
+    /// If a plugin can not be finished; [`Engine::finish`] says so as an error.
     pub fn tick(&mut self) {
+        if !self.unfinished.is_empty() {
+            self.finish().unwrap_or_else(|error| panic!("{error}"));
+        }
         self.world.run_schedule(Tick);
         self.world.clear_trackers();
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Where a seed is in its life. Changed through Kasmina's one door and by nothing else.
+/// Where a seed is in its life. Changed by Kasmina, in one function, and by nothing else.
 #[derive(
     Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
 )]
@@ -105,7 +105,7 @@ impl fmt::Display for Stage {
 mod tests {
     use super::*;
 
-    /// DESIGN section 5, as text: every legal step, and so every illegal one.
+    /// Every legal step, by number, and so every illegal one.
     const TABLE: &[(u8, &[u8])] = &[
         (1, &[2]),
         (2, &[3, 10]),
@@ -121,7 +121,7 @@ mod tests {
     ];
 
     #[test]
-    fn the_table_of_121_steps_is_the_designs() {
+    fn the_121_steps_are_those_of_the_table() {
         for (from, (number, exits)) in Stage::ALL.into_iter().zip(TABLE) {
             assert_eq!(from as u8 + 1, *number);
             for to in Stage::ALL {

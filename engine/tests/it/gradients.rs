@@ -1,16 +1,22 @@
 //! Every parameter of whole hosts, against central differences of the reference interpreter.
 
+use std::sync::Arc;
+
 use esper_engine::{
-    device::{Cpu, Device, NoSeeds, Pass, Tensors},
     graph::NetworkGraph,
+    nn::tensor::DType,
     program::{
-        CompileOptions, Need, Program,
+        CompileOptions, Program,
         reference::{ReferenceParams, forward_training, widen_params},
     },
-    runtime::{Batch, Targets},
-    world::rng::{Purpose, draw_below},
 };
 use esper_kernels::cpu::fill_normal;
+use esper_nn::{
+    device::Cpu,
+    optim::{Optimizer, Sgd},
+    rng::{Purpose, draw_below},
+    session::Session,
+};
 
 use crate::support::Family;
 
@@ -24,7 +30,8 @@ fn batch(family: Family, program: &Program) -> (Vec<f32>, Vec<u32>) {
     let elems: usize = program.input_shape.iter().product();
     let mut x = vec![0.0; ROWS * elems];
     if family == Family::Transformer {
-        x.iter_mut().enumerate().for_each(|(at, x)| *x = draw_below(1, at as u64, 64) as f32);
+        let token = |at| f32::from_bits(draw_below(1, at as u64, 64) as u32);
+        x.iter_mut().enumerate().for_each(|(at, x)| *x = token(at));
     } else {
         fill_normal(1, 0, 0.0, 1.0, &mut x);
     }
@@ -51,30 +58,13 @@ fn loss(graph: &NetworkGraph, params: &ReferenceParams, x: &[f64], labels: &[u32
 
 /// The gradient block of one training pass over the batch.
 fn gradients(program: &Program, params: &[f32], x: &[f32], labels: &[u32]) -> Vec<f32> {
-    let mut gradients = vec![0.0; program.params_len_elems];
-    let mut tensors = Tensors {
-        params,
-        buffers: &mut program.initial_buffers(),
-        gradients: &mut gradients,
-        workspace: &mut vec![0.0; program.workspace_len_elems(ROWS)],
-        scratch: &mut vec![0.0; program.scratch_len_elems(ROWS)],
-        losses: &mut [0.0; ROWS],
-        parts_max: 1,
-        batch_max: ROWS,
-    };
-    let input = tensors.range(program, program.input, ROWS);
-    tensors.workspace[input].copy_from_slice(x);
-    let pass = Pass {
-        batch: Batch { rows: ROWS, targets: Targets::Classes(labels) },
-        is_training: true,
-        updates_buffers: true,
-        dropout_key: 0,
-        step: 0,
-        wanted: Need { params: true, sites: 0 },
-    };
-    Cpu.forward(program, 0, &mut tensors, pass, &mut NoSeeds);
-    Cpu.backward(program, program.backward.len(), &mut tensors, pass, &mut NoSeeds);
-    gradients
+    let program = Arc::new(program.clone());
+    let sgd = Optimizer::Sgd(Sgd::default());
+    let mut session = Session::new(Arc::new(Cpu), program, params, ROWS, sgd).unwrap();
+    session.set_targets(labels);
+    session.forward(x).unwrap();
+    session.backward_loss(ROWS).unwrap();
+    session.gradients()
 }
 
 #[test]
@@ -87,7 +77,11 @@ fn the_gradient_of_every_parameter_of_a_whole_host_is_its_central_difference() {
             let block = program.draw_params(3, Purpose::HostInit, 0);
             let (x, labels) = batch(family, &program);
             let found = gradients(&program, &block, &x, &labels);
-            let x: Vec<f64> = x.iter().copied().map(f64::from).collect();
+            let widen = |x: &f32| match program.input_dtype {
+                DType::F32 => f64::from(*x),
+                DType::U32 => f64::from(x.to_bits()),
+            };
+            let x: Vec<f64> = x.iter().map(widen).collect();
             let mut params = widen_params(&program, &block);
             for param in &program.params {
                 let found = &found[param.range()];

@@ -4,33 +4,39 @@ use std::sync::Arc;
 
 use esper_engine::{
     graph::{Op, fossilize},
+    nn::op::{Blend, Residual},
     program::{CompileOptions, PlacedParam, Program},
-    runtime::{Bucket, HostRuntime, Part, Ramp, SeedMode, module_prefix},
-    scenario::{Composition, Curve, Incubation},
+    runtime::{FlopsAccount, HostRuntime, ModuleMode, Ramp, Split, module_prefix},
     world::ids::SeedId,
 };
 
-use crate::support::{Family, bind, scenario};
+use esper_nn::{
+    module::{Composition, Incubation},
+    optim::Curve,
+};
+
+use crate::support::{Family, Settings, bind};
 
 fn graft(host: &mut HostRuntime, id: u64, n_steps: u64) {
     let start_step = host.state.step;
     let ramp = Ramp { start_step, n_steps, from: 0.0, to: 1.0, curve: Curve::Linear };
-    host.seed_mut(SeedId(id)).unwrap().state.mode = SeedMode::Blended { ramp, trains: true };
+    assert!(host.set_mode(SeedId(id), ModuleMode::Blended { ramp, trains: true }));
 }
 
 fn same_bits(a: &HostRuntime, b: &HostRuntime) -> bool {
-    a.weights_digest() == b.weights_digest() && a.state.m == b.state.m && a.state.v == b.state.v
+    a.weights() == b.weights() && a.moments() == b.moments()
 }
 
 #[test]
 fn a_host_of_each_family_learns() {
     for family in Family::ALL {
-        let mut host = family.host(&scenario(), &family.data());
-        let before = host.evaluate(Part::Validation, Bucket::Validation, None, None);
+        let mut host = family.host(&Settings::default(), &family.data());
+        let before =
+            host.evaluate(Split::Validation, FlopsAccount::Validation, None, None).unwrap();
         for _ in 0..200 {
             host.step().unwrap();
         }
-        let after = host.evaluate(Part::Validation, Bucket::Validation, None, None);
+        let after = host.evaluate(Split::Validation, FlopsAccount::Validation, None, None).unwrap();
         let share = if family == Family::Transformer { 0.72 } else { 0.5 };
         assert!(after.loss < share * before.loss, "{family:?}: {before:?} -> {after:?}");
         assert!(after.accuracy.unwrap() > 2.0 * before.accuracy.unwrap(), "{family:?}: {after:?}");
@@ -42,21 +48,21 @@ fn incubating_seeds_leave_every_bit_of_the_host_alone() {
     for family in Family::ALL {
         let data = family.data();
         for how in [Incubation::StraightThrough, Incubation::Shadow] {
-            let mut alone = family.host(&scenario(), &data);
-            let mut watched = family.host(&scenario(), &data);
-            let last = watched.program.sites.len() - 1;
+            let mut alone = family.host(&Settings::default(), &data);
+            let mut watched = family.host(&Settings::default(), &data);
+            let last = watched.program().sites.len() - 1;
             bind(&mut watched, 1, 0, how);
             bind(&mut watched, 2, last, how);
-            let at_birth = watched.seed(SeedId(2)).unwrap().state.clone();
+            let at_birth = watched.module_weights(SeedId(2)).unwrap();
             for step in 0..40 {
                 alone.step().unwrap();
                 watched.step().unwrap();
                 assert!(same_bits(&alone, &watched), "{family:?} {how:?} step {step}");
             }
-            let seed = watched.seed(SeedId(2)).unwrap();
-            assert_ne!(seed.state.params, at_birth.params, "{family:?}: the seed learnt");
-            if !at_birth.buffers.is_empty() {
-                assert_ne!(seed.state.buffers, at_birth.buffers, "{family:?}: its norm followed");
+            let [params, buffers] = watched.module_weights(SeedId(2)).unwrap();
+            assert_ne!(params, at_birth[0], "{family:?}: the seed learnt");
+            if !buffers.is_empty() {
+                assert_ne!(buffers, at_birth[1], "{family:?}: its norm followed");
             }
         }
     }
@@ -66,14 +72,14 @@ fn incubating_seeds_leave_every_bit_of_the_host_alone() {
 fn a_twin_is_the_host_that_never_grafted() {
     for family in Family::ALL {
         let data = family.data();
-        let mut alone = family.host(&scenario(), &data);
-        let mut host = family.host(&scenario(), &data);
+        let mut alone = family.host(&Settings::default(), &data);
+        let mut host = family.host(&Settings::default(), &data);
         bind(&mut host, 1, 1, Incubation::StraightThrough);
         for _ in 0..20 {
             host.step().unwrap();
             alone.step().unwrap();
         }
-        let mut twin = host.fork(SeedId(1));
+        let mut twin = host.fork(SeedId(1)).unwrap();
         graft(&mut host, 1, 10);
         for _ in 0..25 {
             host.step().unwrap();
@@ -88,42 +94,41 @@ fn a_twin_is_the_host_that_never_grafted() {
 #[test]
 fn a_snapshot_gives_back_every_bit() {
     for family in Family::ALL {
-        let mut host = family.host(&scenario(), &family.data());
+        let mut host = family.host(&Settings::default(), &family.data());
         bind(&mut host, 1, 1, Incubation::StraightThrough);
         (0..10).for_each(|_| host.step().unwrap());
         graft(&mut host, 1, 5);
         (0..5).for_each(|_| host.step().unwrap());
-        let snapshot = host.to_snapshot();
+        let snapshot = host.to_snapshot().unwrap();
         (0..12).for_each(|_| host.step().unwrap());
-        let (expected, seed) = (host.weights_digest(), host.seeds[0].state.clone());
-        host.copy_state_from(&snapshot);
+        let (expected, seed) = (host.weights_digest(), host.module_weights(SeedId(1)));
+        host.restore(&snapshot).unwrap();
         assert_ne!(host.weights_digest(), expected, "{family:?}: it went back");
         (0..12).for_each(|_| host.step().unwrap());
         assert_eq!(host.weights_digest(), expected, "{family:?}");
-        assert_eq!(host.seeds[0].state, seed, "{family:?}");
+        assert_eq!(host.module_weights(SeedId(1)), seed, "{family:?}");
     }
 }
 
 /// A host with a grafted seed, and the host in which its module is fossilised.
 fn fossil_of(family: Family, composition: Composition, site: usize) -> [HostRuntime; 2] {
-    let mut scenario = scenario();
-    scenario.kasmina.composition = composition;
+    let settings = Settings { composition, ..Settings::default() };
     // The masks of a module's dropout are the seed's before and the host's after: without it, bits can be compared.
     let data = family.data();
-    let mut bound = family.host(&scenario, &data);
+    let mut bound = family.host(&settings, &data);
     let module = bind(&mut bound, 1, site, Incubation::StraightThrough);
     (0..15).for_each(|_| bound.step().unwrap());
     graft(&mut bound, 1, 10);
     (0..15).for_each(|_| bound.step().unwrap());
     let join = match composition {
-        Composition::Blend => Op::Blend { alpha: 1.0 },
-        _ => Op::Residual { alpha: 1.0 },
+        Composition::Blend => Op::Blend(Blend { alpha: 1.0 }),
+        _ => Op::Residual(Residual { alpha: 1.0 }),
     };
-    let (name, prefix) = (&bound.program.sites[site].name, module_prefix(SeedId(1)));
+    let (name, prefix) = (&bound.program().sites[site].name, module_prefix(SeedId(1)));
     let graph = fossilize(&bound.graph, name, &module, join, &prefix).unwrap();
     let program = Program::compile(&graph, CompileOptions::HOST).unwrap();
-    let mut fossil = bound.clone();
-    fossil.adopt(SeedId(1), Arc::new(graph), Arc::new(program));
+    let mut fossil = bound.duplicate().unwrap();
+    fossil.merge(SeedId(1), Arc::new(graph), Arc::new(program)).unwrap();
     [bound, fossil]
 }
 
@@ -134,16 +139,17 @@ fn values<'a>(places: &[PlacedParam], block: &'a [f32], name: &str) -> &'a [f32]
 }
 
 fn assert_same_numbers(bound: &HostRuntime, fossil: &HostRuntime, context: &str) {
-    let seed = bound.seed(SeedId(1)).unwrap();
+    let module = bound.module_program(SeedId(1)).unwrap();
     let prefix = module_prefix(SeedId(1));
     let owners = [
-        (&bound.program, &bound.state.params, &bound.state.buffers, ""),
-        (&seed.program, &seed.state.params, &seed.state.buffers, prefix.as_str()),
+        (bound.program(), bound.weights(), ""),
+        (module, bound.module_weights(SeedId(1)).unwrap(), prefix.as_str()),
     ];
-    for (program, params, buffers, prefix) in owners {
+    let [grown_params, grown_buffers] = fossil.weights();
+    for (program, [params, buffers], prefix) in owners {
         for (places, block, grown) in [
-            (&program.params, params, (&fossil.program.params, &fossil.state.params)),
-            (&program.buffers, buffers, (&fossil.program.buffers, &fossil.state.buffers)),
+            (&program.params, params, (&fossil.program().params, &grown_params)),
+            (&program.buffers, buffers, (&fossil.program().buffers, &grown_buffers)),
         ] {
             for place in places {
                 let name = format!("{prefix}{}", place.spec.name);
@@ -161,10 +167,10 @@ fn fossilising_keeps_every_bit_of_what_follows() {
             for site in [0, 1] {
                 let context = format!("{family:?} {composition:?} at site {site}");
                 let [mut bound, mut fossil] = fossil_of(family, composition, site);
-                let part = Part::Validation;
+                let part = Split::Validation;
                 let (mut a, mut b) = (Vec::new(), Vec::new());
-                bound.evaluate(part, Bucket::Validation, None, Some(&mut a));
-                fossil.evaluate(part, Bucket::Validation, None, Some(&mut b));
+                bound.evaluate(part, FlopsAccount::Validation, None, Some(&mut a)).unwrap();
+                fossil.evaluate(part, FlopsAccount::Validation, None, Some(&mut b)).unwrap();
                 assert_eq!(a, b, "{context}: outputs");
                 if family == Family::Transformer {
                     continue; // The module's dropout draws from the host's stream from now on.

@@ -3,20 +3,22 @@
 use std::{path::Path, sync::Arc};
 
 use esper_engine::{
-    data::{DataConfig, SplitData, load},
+    data::{DataConfig, DeviceData, SplitData, load},
     device::Cpu,
     graph::{
         CnnConfig, CnnForm, ImageNorm, Init, Loss, MlpConfig, NetworkGraph, Op, TransformerConfig,
     },
+    nn::op::{Attention, BatchNorm, Dropout, Input},
     program::{CompileOptions, Program},
-    runtime::{HostConfig, HostRuntime, SeedState},
-    scenario::{Adam, Incubation, Optimizer, Scenario},
-    world::{
-        digest::Digest,
-        ids::{KernelId, SeedId},
-    },
+    runtime::{BoundModule, HostConfig, HostRuntime},
+    world::ids::SeedId,
 };
 use esper_kernels::cpu::Activation;
+use esper_nn::{
+    module::{Composition, Incubation},
+    optim::{Adam, Optimizer, Train},
+    plan::LossMonitorConfig,
+};
 
 /// What people train.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -96,30 +98,53 @@ impl Family {
         .expect("a sound host")
     }
 
-    pub fn host(self, scenario: &Scenario, data: &Arc<SplitData>) -> HostRuntime {
-        host_of(scenario, self.graph(0.1), data.clone())
+    pub fn host(self, settings: &Settings, data: &Arc<SplitData>) -> HostRuntime {
+        host_of(settings, self.graph(0.1), data.clone())
     }
 }
 
-pub fn scenario() -> Scenario {
-    let mut scenario = Scenario::default();
-    scenario.run.epochs = 4;
-    scenario.data.batch = 64;
-    scenario.train.optimizer = Optimizer::AdamW(Adam { lr: 1e-2, ..Adam::default() });
-    scenario
+/// What the tests vary of a host.
+pub struct Settings {
+    /// Threads that it may use.
+    pub threads: usize,
+    /// How a module's output joins it.
+    pub composition: Composition,
 }
 
-pub fn host_of(scenario: &Scenario, graph: NetworkGraph, data: Arc<SplitData>) -> HostRuntime {
+impl Default for Settings {
+    fn default() -> Self {
+        Self { threads: 2, composition: Composition::Residual }
+    }
+}
+
+pub fn host_of(settings: &Settings, graph: NetworkGraph, data: Arc<SplitData>) -> HostRuntime {
     let program = Program::compile(&graph, CompileOptions::HOST).expect("it compiles");
-    let config = HostConfig::new(scenario, 0, data, Arc::new(Cpu));
-    HostRuntime::new(Arc::new(config), Arc::new(graph), Arc::new(program))
+    let optimizer = Optimizer::AdamW(Adam { lr: 1e-2, ..Adam::default() });
+    let train = Train { optimizer, ..Train::default() };
+    let monitor = LossMonitorConfig {
+        is_enabled: true,
+        window_checks: 100,
+        divergence_sd: 6.0,
+        divergence_ratio: 3.0,
+        divergence_checks: 3,
+        collapse_checks: 100,
+        chance_loss: None,
+    };
+    let device = Arc::new(Cpu);
+    let on_device = Arc::new(DeviceData::new(&data, &*device).unwrap());
+    let config = HostConfig {
+        threads: settings.threads,
+        composition: settings.composition,
+        ..HostConfig::new(data, 64, 4, train, monitor, device, on_device)
+    };
+    HostRuntime::new(Arc::new(config), Arc::new(graph), Arc::new(program)).unwrap()
 }
 
 /// A module for a site of `shape`, an identity at birth, with a batch norm or dropout of its own.
 pub fn module(shape: &[usize]) -> NetworkGraph {
     let mut graph = NetworkGraph::new();
-    let mut x = graph.add("x", Op::Input { shape: shape.to_vec() }, &[]).unwrap();
-    let norm = Op::BatchNorm { eps: 1e-5, momentum: 0.1, weight: 1.0 };
+    let mut x = graph.add("x", Input { shape: shape.to_vec() }, &[]).unwrap();
+    let norm = Op::BatchNorm(BatchNorm { eps: 1e-5, momentum: 0.1, weight: 1.0 });
     let gelu = Op::Activation(Activation::Gelu);
     let mut then = |name: &str, op: Op| x = graph.add(name, op, &[x]).unwrap();
     match *shape {
@@ -131,8 +156,8 @@ pub fn module(shape: &[usize]) -> NetworkGraph {
         }
         [_, width] => {
             then("qkv", Op::linear(3 * width));
-            then("attention", Op::Attention { heads: 2, is_causal: true });
-            then("dropout", Op::Dropout { p: 0.2 });
+            then("attention", Attention { heads: 2, is_causal: true }.into());
+            then("dropout", Dropout { p: 0.2 }.into());
             then("proj", Op::zero_linear(width));
         }
         [channels, ..] => {
@@ -148,10 +173,11 @@ pub fn module(shape: &[usize]) -> NetworkGraph {
 
 /// Binds a module that fits the site.
 pub fn bind(host: &mut HostRuntime, id: u64, site: usize, how: Incubation) -> NetworkGraph {
-    let graph = module(&host.program.sites[site].shape);
+    let graph = module(&host.program().sites[site].shape);
     let program = Arc::new(Program::compile(&graph, CompileOptions::MODULE).unwrap());
-    let kernel = KernelId(Digest::of(b"test"));
-    let state = SeedState::at_birth(host, SeedId(id), site, kernel, &program, how, true);
-    host.bind(state, program);
+    let params = host.draw_module_params(SeedId(id), &program);
+    let step = host.state.step;
+    let module = BoundModule::at_birth(SeedId(id), site as u16, how, true, step);
+    host.bind(module, program, &params).unwrap();
     graph
 }

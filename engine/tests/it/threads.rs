@@ -1,20 +1,20 @@
 //! A large host uses every thread of its pool, and none of its bits know.
 
-use esper_engine::{runtime::HostRuntime, scenario::Incubation, world::digest::Digest};
+use esper_engine::runtime::HostRuntime;
+use esper_nn::{digest::Digest, module::Incubation};
 
-use crate::support::{Family, bind, host_of, scenario};
+use crate::support::{Family, Settings, bind, host_of};
 
 /// The weights after some steps with a seed incubating, in a pool of `n_threads`.
 fn digest_on(family: Family, n_threads: usize) -> Digest {
-    let mut scenario = scenario();
-    scenario.run.threads = n_threads;
+    let settings = Settings { threads: n_threads, ..Settings::default() };
     let factor = match family {
         Family::Mlp => 64,
         Family::Cnn => 10,
         Family::Transformer => 5,
     };
     let graph = family.graph_of_width(0.1, factor);
-    let mut host = host_of(&scenario, graph, family.data());
+    let mut host = host_of(&settings, graph, family.data());
     assert_eq!(host.is_split(), n_threads > 1, "{family:?} is large enough");
     bind(&mut host, 1, 1, Incubation::StraightThrough);
     let steps = |host: &mut HostRuntime| (0..6).for_each(|_| host.step().unwrap());

@@ -4,7 +4,7 @@ use super::dispatch::{Once, dispatch};
 use super::lanes::{Lanes, REDUCTION_LANES, Vector};
 use super::linear::bias_grad;
 use super::math::{normal, sigmoid, tanh};
-use super::sweep::{Columns, fold_columns, map};
+use super::slice_loops::{Columns, fold_columns, map};
 
 /// An elementwise nonlinearity, as PyTorch defines it.
 #[derive(

@@ -3,7 +3,7 @@
 use super::dispatch::dispatch;
 use super::lanes::{Lanes, Vector};
 use super::random::{CHUNK, chunk, uniform};
-use super::sweep::map;
+use super::slice_loops::map;
 
 /// `y = x / (1 - p)` where kept, else zero: inverted dropout (Srivastava et al. 2014, section 10).
 ///

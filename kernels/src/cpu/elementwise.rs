@@ -2,7 +2,7 @@
 
 use super::dispatch::dispatch;
 use super::lanes::Vector;
-use super::sweep::map;
+use super::slice_loops::map;
 
 /// `y = a + b`
 pub fn add(a: &[f32], b: &[f32], y: &mut [f32]) {

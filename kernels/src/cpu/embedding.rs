@@ -1,12 +1,12 @@
 //! Embeddings: a row of a table for each token.
 
 use super::dispatch::dispatch;
-use super::sweep::map;
+use super::slice_loops::map;
 
 /// `y[i] = w[tokens[i]]`, row by row.
 ///
-/// `tokens`: `f32[rows]`, whole numbers below `vocab`; `w`: `f32[vocab, width]`; `y`: `f32[rows, width]`.
-pub fn embedding_forward(width: usize, tokens: &[f32], w: &[f32], y: &mut [f32]) {
+/// `tokens`: `u32[rows]`, each below `vocab`; `w`: `f32[vocab, width]`; `y`: `f32[rows, width]`.
+pub fn embedding_forward(width: usize, tokens: &[u32], w: &[f32], y: &mut [f32]) {
     let table = Table::new(width, tokens, w.len(), y.len());
     if width == 0 {
         return;
@@ -23,7 +23,7 @@ pub fn embedding_forward(width: usize, tokens: &[f32], w: &[f32], y: &mut [f32])
 ///
 /// `dw` starts from zero, or, where `accumulate`, from what is there: its chains then go on, with no
 /// sums apart, as tokens come in any order and a table is large.
-pub fn embedding_grad(width: usize, tokens: &[f32], dy: &[f32], dw: &mut [f32], accumulate: bool) {
+pub fn embedding_grad(width: usize, tokens: &[u32], dy: &[f32], dw: &mut [f32], accumulate: bool) {
     let table = Table::new(width, tokens, dw.len(), dy.len());
     if !accumulate {
         dw.fill(0.0);
@@ -47,7 +47,7 @@ struct Table {
 }
 
 impl Table {
-    fn new(width: usize, tokens: &[f32], w_len: usize, y_len: usize) -> Self {
+    fn new(width: usize, tokens: &[u32], w_len: usize, y_len: usize) -> Self {
         assert!(w_len.is_multiple_of(width), "w is f32[vocab, width]");
         assert_eq!(y_len, tokens.len() * width, "y is f32[rows, width]");
         Self { vocab: w_len.checked_div(width).unwrap_or(0), width }
@@ -55,13 +55,8 @@ impl Table {
 
     /// Where the row of a token begins.
     #[inline(always)]
-    fn start(self, token: f32) -> usize {
-        let row = token as usize;
-        assert!(
-            row as f32 == token && row < self.vocab,
-            "token {token} is not below {}",
-            self.vocab
-        );
-        row * self.width
+    fn start(self, token: u32) -> usize {
+        assert!((token as usize) < self.vocab, "token {token} is not below {}", self.vocab);
+        token as usize * self.width
     }
 }

@@ -3,7 +3,7 @@
 use super::channel::{ChannelShape, assert_data, write_channels};
 use super::dispatch::dispatch;
 use super::lanes::{Lanes, Vector};
-use super::sweep::{fold_sums, map};
+use super::slice_loops::{fold_sums, map};
 use core::ops::Range;
 
 /// `y = (x - mean) rstd gamma + beta`, each group of an example's channels by its own mean and variance, as

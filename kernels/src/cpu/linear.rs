@@ -5,10 +5,11 @@ use core::ops::Range;
 use super::activation::{Activation, apply, apply_to};
 use super::dispatch::dispatch;
 use super::gemm::{self, Extent, Finish, Left, Output, Right, finished_product};
-use super::sweep::{Columns, fold_columns, map};
+use super::slice_loops::{Columns, fold_columns, map};
+use serde::{Deserialize, Serialize};
 
 /// A dense layer on a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinearShape {
     /// Examples in the batch.
     pub rows: usize,
@@ -19,6 +20,11 @@ pub struct LinearShape {
 }
 
 impl LinearShape {
+    /// The shape of `n_examples` times as many examples.
+    pub const fn times(self, n_examples: usize) -> Self {
+        Self { rows: self.rows * n_examples, ..self }
+    }
+
     /// Floating-point operations of one of the three products: a fused multiply-add counts two.
     pub const fn flops(self) -> u64 {
         2 * self.rows as u64 * self.inputs as u64 * self.outputs as u64

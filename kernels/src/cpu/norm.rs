@@ -2,7 +2,7 @@
 
 use super::dispatch::dispatch;
 use super::lanes::{Lanes, REDUCTION_LANES, Vector};
-use super::sweep::{Columns, fold_columns, fold_sums, map};
+use super::slice_loops::{Columns, fold_columns, fold_sums, map};
 
 /// `y = (x - mean) rstd gamma + beta`, each row by its own mean and standard deviation.
 ///

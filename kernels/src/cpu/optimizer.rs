@@ -2,12 +2,13 @@
 
 use super::dispatch::dispatch;
 use super::lanes::{Lanes, Vector};
-use super::sweep::map;
+use super::slice_loops::map;
+use serde::{Deserialize, Serialize};
 
 /// Stochastic gradient descent, as `torch.optim.SGD`.
 ///
 /// Hyperparameters are `f64`, as in PyTorch, and rounded to `f32` where they meet a parameter.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
 pub struct SgdConfig {
     /// Learning rate.
     pub lr: f64,
@@ -62,7 +63,7 @@ pub fn sgd_step(
 ///
 /// Kingma and Ba 2015, "Adam", algorithm 1; Loshchilov and Hutter 2019, "Decoupled Weight Decay
 /// Regularization", algorithm 2. Hyperparameters are `f64`, as in PyTorch.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
 pub struct AdamConfig {
     /// Learning rate.
     pub lr: f64,
@@ -130,6 +131,11 @@ fn adam<L: Lanes>(
             [step_size.mul_add(m / denominator, param), m, v]
         },
     );
+}
+
+/// The factor that brings gradients of `norm` down to `clip_norm`, as `torch.nn.utils.clip_grad_norm_`.
+pub fn clip_scale(norm: f64, clip_norm: Option<f64>) -> f32 {
+    clip_norm.map_or(1.0, |clip_norm| (clip_norm / (norm + 1e-6)).min(1.0) as f32)
 }
 
 /// `base^exponent` by repeated squaring: the library's may differ between machines.

@@ -1,13 +1,14 @@
 //! Images as rows of patches: a patch embedding is this and a linear map.
 
 use super::dispatch::dispatch;
-use super::sweep::map;
+use super::slice_loops::map;
+use serde::{Deserialize, Serialize};
 
 /// Images cut into square patches.
 ///
 /// What is left at the right and the bottom, less than a patch, belongs to none, as in a convolution
 /// whose stride is its kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PatchShape {
     /// Images in the batch.
     pub batch: usize,
@@ -22,6 +23,11 @@ pub struct PatchShape {
 }
 
 impl PatchShape {
+    /// The shape of `n_examples` times as many examples.
+    pub const fn times(self, n_examples: usize) -> Self {
+        Self { batch: self.batch * n_examples, ..self }
+    }
+
     /// Patches of an image.
     ///
     /// # Panics

@@ -2,7 +2,7 @@
 
 use super::dispatch::dispatch;
 use super::lanes::Vector;
-use super::sweep::{Columns, fold_columns, map};
+use super::slice_loops::{Columns, fold_columns, map};
 
 /// `y[b] = mean over t of x[b, t]`
 ///

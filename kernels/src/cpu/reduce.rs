@@ -4,7 +4,7 @@
 
 use super::dispatch::dispatch;
 use super::lanes::Vector;
-use super::sweep::{fold, fold_sums};
+use super::slice_loops::{fold, fold_sums};
 
 /// The sum of `x`.
 pub fn sum(x: &[f32]) -> f32 {

@@ -4,7 +4,7 @@ use super::dispatch::dispatch;
 use super::lanes::{Lanes, REDUCTION_LANES, Vector};
 use super::math::{exp, ln};
 use super::place::{Dst, Src};
-use super::sweep::{fold, fold_sums, map};
+use super::slice_loops::{fold, fold_sums, map};
 
 /// Softmax cross-entropy of class labels; gives the number of examples that are right.
 ///

@@ -2,7 +2,7 @@
 
 use super::dispatch::dispatch;
 use super::lanes::Vector;
-use super::sweep::{fold_sums, map};
+use super::slice_loops::{fold_sums, map};
 
 /// Mean squared error: the mean over `width` for each example.
 ///

@@ -22,17 +22,22 @@ pub fn attention<T: Real>(shape: AttentionShape, qkv: &[T]) -> [Vec<T>; 2] {
     [y, lse]
 }
 
-/// The gradient of [`attention`] for `qkv`.
-pub fn attention_backward<T: Real>(shape: AttentionShape, dy: &[T], qkv: &[T]) -> Vec<T> {
+/// The gradient of [`attention`] for `qkv`, whose results were `y` and `lse`.
+pub fn attention_backward<T: Real>(
+    shape: AttentionShape,
+    dy: &[T],
+    qkv: &[T],
+    y: &[T],
+    lse: &[T],
+) -> Vec<T> {
     let head_width = shape.head_width;
-    let [y, lse] = attention(shape, qkv);
     let mut dqkv = vec![T::of(0.0); qkv.len()];
     for (row, lse) in rows(shape).zip(lse) {
         let (dy, y) = (&dy[row.output()..][..head_width], &y[row.output()..][..head_width]);
         let along = dot(dy.iter().copied(), y.iter().copied());
         for (key, score) in row.scores(qkv).iter().enumerate() {
             let [q, k, v] = [row.input(row.query, 0), row.input(key, 1), row.input(key, 2)];
-            let probability = (*score - lse).exp();
+            let probability = (*score - *lse).exp();
             let across = dot(dy.iter().copied(), qkv[v..][..head_width].iter().copied());
             let dscore = probability * (across - along) * row.scale();
             for (i, dy) in dy.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! Group normalization.
 
-use super::channel::by_channel;
-use super::{Real, batch_norm_gradients, batch_statistics};
+use super::channel::{by_channel, channel_of};
+use super::{Real, batch_norm_backward, batch_norm_statistics};
 use crate::cpu::ChannelShape;
 
 /// Group normalization.
@@ -13,37 +13,52 @@ pub fn group_norm<T: Real>(
     gamma: &[T],
     beta: &[T],
 ) -> Vec<T> {
-    let rows = group_rows(shape, groups);
-    let [mean, variance] = batch_statistics(rows, x);
-    let centered = by_channel(rows, x, &mean, |x, mean| x - mean);
-    let normalized =
-        by_channel(rows, &centered, &variance, |x, variance| x / (variance + T::of(eps)).sqrt());
-    let scaled = by_channel(shape, &normalized, gamma, |x, gamma| x * gamma);
-    by_channel(shape, &scaled, beta, |x, beta| x + beta)
+    let [means, rstds] = group_norm_statistics(shape, groups, eps, x);
+    let value = |(at, x): (usize, &T)| {
+        let (group, channel) = (group_of(shape, groups, at), channel_of(shape, at));
+        ((*x - means[group]) * rstds[group]).mul_add(gamma[channel], beta[channel])
+    };
+    x.iter().enumerate().map(value).collect()
 }
 
-/// The gradients of [`group_norm`] for `x`, `gamma` and `beta`.
-pub fn group_norm_gradients<T: Real>(
+/// The mean of each group of each example, and `1 / sqrt(variance + eps)`.
+pub fn group_norm_statistics<T: Real>(
     shape: ChannelShape,
     groups: usize,
     eps: f64,
+    x: &[T],
+) -> [Vec<T>; 2] {
+    batch_norm_statistics(group_rows(shape, groups), eps, x)
+}
+
+/// The gradients of [`group_norm`] for `x`, `gamma` and `beta`, by the statistics of each group.
+pub fn group_norm_backward<T: Real>(
+    shape: ChannelShape,
+    groups: usize,
     dy: &[T],
     x: &[T],
     gamma: &[T],
+    means: &[T],
+    rstds: &[T],
 ) -> [Vec<T>; 3] {
     let rows = group_rows(shape, groups);
-    let ones = vec![T::of(1.0); rows.channels];
     let g = by_channel(shape, dy, gamma, |dy, gamma| gamma * dy);
-    let [dx, _, _] = batch_norm_gradients(rows, eps, &g, x, &ones);
-    let (zeros, ones) = (vec![T::of(0.0); shape.channels], vec![T::of(1.0); shape.channels]);
-    let h = group_norm(shape, groups, eps, x, &ones, &zeros);
-    let (mut dgamma, mut dbeta) = (zeros.clone(), zeros);
+    let ones = vec![T::of(1.0); rows.channels];
+    let [dx, _, _] = batch_norm_backward(rows, &g, x, &ones, means, rstds, None);
+    let (mut dgamma, mut dbeta) =
+        (vec![T::of(0.0); shape.channels], vec![T::of(0.0); shape.channels]);
     for at in 0..x.len() {
-        let channel = at / shape.len % shape.channels;
-        dgamma[channel] = dgamma[channel] + dy[at] * h[at];
+        let (group, channel) = (group_of(shape, groups, at), channel_of(shape, at));
+        let h = (x[at] - means[group]) * rstds[group];
+        dgamma[channel] = dy[at].mul_add(h, dgamma[channel]);
         dbeta[channel] = dbeta[channel] + dy[at];
     }
     [dx, dgamma, dbeta]
+}
+
+/// The group of the batch in which the value at `at` lies.
+fn group_of(shape: ChannelShape, groups: usize, at: usize) -> usize {
+    at / group_rows(shape, groups).len
 }
 
 /// The shape in which each group of each example is a channel.

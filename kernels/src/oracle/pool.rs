@@ -10,7 +10,7 @@ pub fn max_pool2d<T: Real>(shape: PoolShape, x: &[T]) -> Vec<T> {
 }
 
 /// The gradient of [`max_pool2d`], windows in row-major order.
-pub fn max_pool2d_gradient<T: Real>(shape: PoolShape, dy: &[T], x: &[T]) -> Vec<T> {
+pub fn max_pool2d_grad<T: Real>(shape: PoolShape, dy: &[T], x: &[T]) -> Vec<T> {
     let mut dx = vec![T::of(0.0); x.len()];
     for (at, dy) in max_positions(shape, x).into_iter().zip(dy) {
         dx[at] = dx[at] + *dy;
@@ -27,7 +27,7 @@ pub fn avg_pool2d<T: Real>(shape: PoolShape, x: &[T]) -> Vec<T> {
 }
 
 /// The gradient of [`avg_pool2d`]: windows side by side from left to right, then their rows.
-pub fn avg_pool2d_gradient<T: Real>(shape: PoolShape, dy: &[T]) -> Vec<T> {
+pub fn avg_pool2d_grad<T: Real>(shape: PoolShape, dy: &[T]) -> Vec<T> {
     let count = T::of((shape.kernel[0] * shape.kernel[1]) as f64);
     let mut dx = vec![T::of(0.0); shape.x_len()];
     let out_width = shape.out_width();

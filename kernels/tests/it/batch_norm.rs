@@ -125,9 +125,20 @@ fn batch_norm_gradients_are_slopes() {
         let dbeta =
             slope(&case.beta, &case.dy, |beta| oracle::batch_norm(shape, eps, &x, &gamma, beta));
         assert_close(&params, &[dgamma, dbeta].concat(), 5e-6);
-        let formula =
-            oracle::batch_norm_gradients(shape, eps, &widened(&case.dy), &x, &gamma).concat();
-        assert_close(&[dx, params].concat(), &formula, 2e-5);
+        let (dy, [means, rstds]) =
+            (widened(&case.dy), oracle::batch_norm_statistics(shape, eps, &x));
+        let formula = |rectified: Option<&[f64]>| {
+            let gradients =
+                oracle::batch_norm_backward(shape, &dy, &x, &gamma, &means, &rstds, rectified);
+            gradients.concat()
+        };
+        assert_close(&[dx, params].concat(), &formula(None), 2e-5);
+        let fused = output(x.len() + 2 * shape.channels, |all| {
+            let (dx, params) = all.split_at_mut(x.len());
+            let (dgamma, dbeta) = params.split_at_mut(shape.channels);
+            case.backward(true, dx, [dgamma, dbeta], false);
+        });
+        assert_close(&fused, &formula(Some(&widened(&case.y))), 2e-5);
     }
 }
 
@@ -215,15 +226,9 @@ fn running_statistics_follow_the_batch_as_pytorch_has_it() {
             );
             [mean, variance].concat()
         });
-        let mut want = start.clone().map(|all| widened(&all));
-        for channel in 0..shape.channels {
-            let values = oracle::channel_values(shape, channel, &widened(&x));
-            if !values.is_empty() {
-                let old = [want[0][channel], want[1][channel]];
-                let new = oracle::follow_statistics(f64::from(0.3f32), &values, old);
-                (want[0][channel], want[1][channel]) = (new[0], new[1]);
-            }
-        }
+        let [mean, variance] = start.clone().map(|all| widened(&all));
+        let momentum = f64::from(0.3f32);
+        let want = oracle::running_statistics(shape, momentum, &widened(&x), [&mean, &variance]);
         assert_close(&found, &want.concat(), 1e-6);
     }
 }

@@ -81,7 +81,7 @@ fn the_sums_of_channels_have_one_order_on_every_unit() {
     for shape in SHAPES.map(shape) {
         let dy = numbers(4, shape.data_len());
         let found = output(shape.channels, |db| channel_bias_grad(shape, &dy, db));
-        assert_eq!(bits(&found), bits(&oracle::channel_sum(shape, &dy)), "{shape:?}");
+        assert_eq!(bits(&found), bits(&oracle::channel_bias_grad(shape, &dy)), "{shape:?}");
     }
 }
 
@@ -90,16 +90,19 @@ fn gradients_of_channels_are_slopes() {
     for shape in SHAPES.map(shape).into_iter().filter(|shape| shape.data_len() < 200) {
         let (x, w) = (numbers(1, shape.data_len()), numbers(2, shape.channels));
         let (s, dy) = (numbers(3, shape.batch * shape.channels), numbers(4, x.len()));
-        let (wide_x, wide_s) = (widened(&x), widened(&s));
+        let (wide_x, wide_s, wide_dy) = (widened(&x), widened(&s), widened(&dy));
         let dy_mean = numbers(5, s.len());
         let dx = gradient(x.len(), |dx, add| channel_mean_grad(shape, &dy_mean, dx, add));
+        assert_eq!(bits(&dx), bits(&oracle::channel_mean_grad(shape, &dy_mean)));
         assert_close(&dx, &slope(&x, &dy_mean, |x| oracle::channel_mean(shape, x)), 5e-6);
         let dx = gradient(x.len(), |dx, add| channel_multiply_grad_x(shape, &dy, &s, dx, add));
         let want = slope(&x, &dy, |x| oracle::channel_multiply(shape, x, &wide_s));
         assert_close(&dx, &want, 5e-6);
+        assert_eq!(bits(&dx), bits(&oracle::channel_multiply_grad_x(shape, &dy, &s)));
         let ds = gradient(s.len(), |ds, add| channel_multiply_grad_s(shape, &dy, &x, ds, add));
         let want = slope(&s, &dy, |s| oracle::channel_multiply(shape, &wide_x, s));
         assert_close(&ds, &want, 5e-6);
+        assert_close(&ds, &oracle::channel_multiply_grad_s(shape, &wide_dy, &wide_x), 5e-6);
         let db = output(w.len(), |db| channel_bias_grad(shape, &dy, db));
         assert_close(&db, &slope(&w, &dy, |b| oracle::channel_bias(shape, &wide_x, b)), 5e-6);
     }
@@ -109,12 +112,15 @@ fn gradients_of_channels_are_slopes() {
 fn gradients_of_factors_and_gates_of_channels_are_slopes() {
     type Backward = fn(ChannelShape, &[f32], &[f32], &[f32], &mut [f32], &mut [f32], bool, bool);
     type Forward = fn(ChannelShape, &[f64], &[f64]) -> Vec<f64>;
-    let kernels: [(Backward, Forward); 2] = [
-        (channel_scale_backward, oracle::channel_scale),
-        (channel_gate_backward, oracle::channel_gate),
+    type Formula = fn(ChannelShape, &[f64], &[f64], &[f64]) -> [Vec<f64>; 2];
+    let kernels: [(Backward, Forward, Formula); 2] = [
+        (channel_scale_backward, oracle::channel_scale, oracle::channel_scale_backward),
+        (channel_gate_backward, oracle::channel_gate, oracle::channel_gate_backward),
     ];
     let shapes = SHAPES.map(shape).into_iter().filter(|shape| shape.data_len() < 200);
-    for (shape, (backward, forward)) in shapes.flat_map(|shape| kernels.map(|pair| (shape, pair))) {
+    for (shape, (backward, forward, formula)) in
+        shapes.flat_map(|shape| kernels.map(|kernel| (shape, kernel)))
+    {
         let (x, w) = (numbers(1, shape.data_len()), numbers(2, shape.channels));
         let dy = numbers(3, x.len());
         let (wide_x, wide_w) = (widened(&x), widened(&w));
@@ -128,6 +134,8 @@ fn gradients_of_factors_and_gates_of_channels_are_slopes() {
             assert_eq!(bits(&again), bits(&dx));
         });
         assert_close(&dw, &slope(&w, &dy, |w| forward(shape, &wide_x, w)), 5e-6);
+        let want = formula(shape, &widened(&dy), &wide_x, &wide_w).concat();
+        assert_close(&[dx, dw].concat(), &want, 5e-6);
     }
 }
 
@@ -141,6 +149,8 @@ fn channels_of_one_position_are_columns() {
             assert_eq!(bits(&output(len, a)), bits(&output(len, b)));
         };
         same(&|y| channel_bias(shape, &x, &w, y), &|y| bias_forward(&x, &w, y), x.len());
+        let y = output(x.len(), |y| bias_forward(&x, &w, y));
+        assert_eq!(bits(&y), bits(&oracle::add_bias(&x, &w)));
         same(
             &|db| channel_bias_grad(shape, &dy, db),
             &|db| bias_grad(rows, width, &dy, db, false),

@@ -1,7 +1,7 @@
 //! Every gradient against central differences of the oracle in `f64`.
 
 use super::conv2d::shapes;
-use super::{assert_close, numbers, on_every_unit, unwritten, widened};
+use super::{assert_close, bits, numbers, on_every_unit, unwritten, widened};
 use esper_kernels::cpu::*;
 use esper_kernels::oracle::{self, central_differences};
 
@@ -40,6 +40,7 @@ fn linear_gradients_are_slopes() {
         let want = slope(&w, &dy, |w| oracle::linear(shape, &wide_x, w, Some(&wide_b)));
         assert_close(&dw, &want, TOLERANCE);
         let db = gradient(outputs, |db| bias_grad(rows, outputs, &dy, db, false));
+        assert_eq!(bits(&db), bits(&oracle::bias_grad(outputs, &dy)));
         let want = slope(&b, &dy, |b| oracle::linear(shape, &wide_x, &wide_w, Some(b)));
         assert_close(&db, &want, TOLERANCE);
     }
@@ -65,6 +66,18 @@ fn activation_gradients_are_slopes() {
         let want: Vec<f64> =
             x.iter().zip(&dy).map(|(x, dy)| slope(&[*x], &[*dy], each)[0]).collect();
         assert_close(&dx, &want, TOLERANCE);
+        let (wide_saved, wide_dy) = (widened(&saved), widened(&dy));
+        let formula = oracle::activation_grad(activation, &wide_saved, &wide_dy);
+        assert_close(&dx, &formula, TOLERANCE);
+        let width = 16;
+        let sums = gradient(width, |db| {
+            let mut dz = dy.clone();
+            activation_bias_grad(activation, x.len() / width, width, &saved, &mut dz, db);
+            assert_eq!(bits(&dz), bits(&dx));
+        });
+        assert_eq!(bits(&sums), bits(&oracle::bias_grad(width, &dx)));
+        let [_, db] = oracle::activation_bias_grad(activation, width, &wide_saved, &wide_dy);
+        assert_close(&sums, &db, 50.0 * TOLERANCE);
     }
 }
 
@@ -94,6 +107,11 @@ fn layer_norm_gradients_are_slopes() {
         ];
         let fresh = run(f32::NAN, false);
         assert_close(&fresh, &want.concat(), 2e-5);
+        let [means, rstds] = oracle::layer_norm_statistics(width, 1e-3, &wx);
+        assert_close(&[&mean[..], &rstd].concat(), &[&means[..], &rstds].concat(), 2e-5);
+        let wdy = widened(&dy);
+        let formula = oracle::layer_norm_backward(width, &wdy, &wx, &wg, &means, &rstds);
+        assert_close(&fresh, &formula.concat(), 2e-5);
         let added = run(1.0, true);
         for at in 0..x.len() {
             assert_eq!(added[at], 1.0 + fresh[at]);
@@ -140,6 +158,10 @@ fn rms_norm_gradients_are_slopes() {
         ];
         let fresh = run(f32::NAN, false);
         assert_close(&fresh, &want.concat(), TOLERANCE);
+        let statistics = oracle::rms_norm_statistics(width, 1e-3, &wx);
+        assert_close(&rrms, &statistics, TOLERANCE);
+        let formula = oracle::rms_norm_backward(width, &widened(&dy), &wx, &wg, &statistics);
+        assert_close(&fresh, &formula.concat(), TOLERANCE);
         let added = run(1.0, true);
         for at in 0..x.len() {
             assert_eq!(added[at], 1.0 + fresh[at]);
@@ -158,10 +180,8 @@ fn the_gradient_of_a_product_is_a_slope() {
 #[test]
 fn the_gradient_of_dropout_is_a_slope() {
     let (x, dy) = (numbers(1, 100), numbers(2, 100));
-    let mut uniform = vec![0.0; 100];
-    fill_uniform(9, 4, 0.0, 1.0, &mut uniform);
     let dx = gradient(100, |dx| dropout_grad(9, 4, 0.4, &dy, dx, false));
-    assert_close(&dx, &slope(&x, &dy, |x| oracle::dropout(x, &uniform, 0.4)), TOLERANCE);
+    assert_close(&dx, &slope(&x, &dy, |x| oracle::dropout(9, 4, 0.4, x)), TOLERANCE);
 }
 
 #[test]
@@ -197,6 +217,8 @@ fn cross_entropy_gradients_are_slopes_of_the_mean_loss() {
             oracle::mean(&oracle::softmax_cross_entropy(classes, logits, &labels))
         });
         assert_close(&dlogits, &want, 1e-7);
+        let formula = oracle::softmax_cross_entropy_grad(classes, &widened(&logits), &labels);
+        assert_close(&dlogits, &formula, 1e-7);
     }
 }
 
@@ -209,6 +231,8 @@ fn squared_error_gradients_are_slopes_of_the_mean_loss() {
             mean_squared_error(rows, width, &prediction, &target, &mut losses, Some(dprediction));
         });
         let target = widened(&target);
+        let formula = oracle::mean_squared_error_grad(&widened(&prediction), &target);
+        assert_close(&dprediction, &formula, 1e-6);
         let want = central_differences(&widened(&prediction), |prediction| {
             oracle::mean(&oracle::mean_squared_error(width, prediction, &target))
         });

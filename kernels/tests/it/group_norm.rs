@@ -109,7 +109,11 @@ fn group_norm_gradients_are_slopes() {
         });
         assert_close(&params, &[dgamma, dbeta].concat(), 5e-6);
         let dy = widened(&case.dy);
-        let formula = oracle::group_norm_gradients(shape, groups, eps, &dy, &x, &gamma).concat();
+        let [means, rstds] = oracle::group_norm_statistics(shape, groups, eps, &x);
+        let statistics = [&case.mean[..], &case.rstd].concat();
+        assert_close(&statistics, &[&means[..], &rstds].concat(), 1e-6);
+        let formula =
+            oracle::group_norm_backward(shape, groups, &dy, &x, &gamma, &means, &rstds).concat();
         assert_close(&[dx, params].concat(), &formula, 5e-5);
     }
 }

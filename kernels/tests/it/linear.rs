@@ -74,18 +74,16 @@ impl Case {
     }
 
     fn check(&self) {
-        let LinearShape { rows, inputs, outputs } = self.shape;
         let y = on_every_unit(|| self.forward(false, None)[0].clone());
         assert_eq!(bits(&y), bits(&oracle::linear(self.shape, &self.x, &self.w, None)));
         let y = on_every_unit(|| self.forward(true, None)[0].clone());
         assert_eq!(bits(&y), bits(&oracle::linear(self.shape, &self.x, &self.w, Some(&self.bias))));
 
-        let want = oracle::matmul(rows, inputs, outputs, &self.dy, &self.w);
+        let want = oracle::linear_grad_input(self.shape, &self.dy, &self.w);
         self.check_gradient(&want, |dx, accumulate, scratch| {
             linear_grad_input(self.shape, &self.dy, &self.w, dx, accumulate, scratch);
         });
-        let dy = oracle::transpose(rows, outputs, &self.dy);
-        let want = oracle::matmul(outputs, inputs, rows, &dy, &self.x);
+        let want = oracle::linear_grad_weight(self.shape, &self.dy, &self.x);
         self.check_gradient(&want, |dw, accumulate, scratch| {
             linear_grad_weight(self.shape, &self.dy, &self.x, dw, accumulate, scratch);
         });

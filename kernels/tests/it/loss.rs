@@ -31,6 +31,7 @@ fn cross_entropy_agrees_with_the_oracle_with_and_without_its_gradient() {
         assert_eq!(bits(&found), bits(&on_every_unit(|| run(false).0)));
         let want = oracle::softmax_cross_entropy(classes, &widened(&logits), &labels);
         assert_close(&found[..rows], &want, 1e-6);
+        assert_eq!(found[rows], oracle::n_right(classes, &logits, &labels) as f32);
     }
 }
 
@@ -59,7 +60,9 @@ fn classes_that_can_not_be_change_no_bit() {
 #[test]
 fn the_first_largest_logit_is_the_answer_and_nan_is_never_right() {
     let n_right = |row: &[f32], label: u32| {
-        softmax_cross_entropy(1, row.len(), row, &[label], &mut [0.0], None)
+        let n_right = softmax_cross_entropy(1, row.len(), row, &[label], &mut [0.0], None);
+        assert_eq!(oracle::n_right(row.len(), row, &[label]), n_right);
+        n_right
     };
     assert_eq!([n_right(&[1.0, 3.0, 2.0], 1), n_right(&[1.0, 3.0, 2.0], 2)], [1, 0]);
     assert_eq!([n_right(&[2.0, 2.0], 0), n_right(&[2.0, 2.0], 1)], [1, 0]);

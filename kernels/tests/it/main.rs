@@ -3,11 +3,13 @@
 #![allow(clippy::needless_range_loop, reason = "indices name rows and columns")]
 
 mod attention;
+mod augment;
 mod batch_norm;
 mod channel;
 mod conv2d;
 mod dropout;
 mod elementwise;
+mod gather;
 mod gradients;
 mod group_norm;
 mod linear;
@@ -17,6 +19,7 @@ mod optimizer;
 mod pool;
 mod random;
 mod sequence;
+mod softplus;
 
 use esper_kernels::cpu::{SimdLevel, fill_uniform, simd_levels, with_simd_level};
 

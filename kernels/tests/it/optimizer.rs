@@ -1,7 +1,7 @@
 //! Optimizer steps.
 
 use super::{LENGTHS, assert_close, numbers, on_every_unit, widened};
-use esper_kernels::cpu::{AdamConfig, SgdConfig, adam_step, sgd_step};
+use esper_kernels::cpu::{AdamConfig, SgdConfig, adam_step, clip_scale, sgd_step};
 use esper_kernels::oracle;
 
 const SGD: SgdConfig =
@@ -32,13 +32,11 @@ fn stochastic_gradient_descent_agrees_with_the_oracle_over_five_steps() {
             }
             params
         });
-        let want = widened(&start).into_iter().zip(widened(&grads)).map(|(param, grad)| {
-            let each = |[param, buffer]: [f64; 2], step| {
-                oracle::sgd(config, step == 0, param, 0.5 * grad, buffer)
-            };
-            (0..5).fold([param, 0.0], each)[0]
-        });
-        assert_close(&found, &want.collect::<Vec<f64>>(), 1e-6);
+        let (mut want, grads, mut buffer) = (widened(&start), widened(&grads), vec![0.0; len]);
+        for step in 0..5 {
+            oracle::sgd_step(config, step == 0, 0.5, &mut want, &grads, &mut buffer);
+        }
+        assert_close(&found, &want, 1e-6);
     }
 }
 
@@ -54,16 +52,27 @@ fn adam_and_adamw_agree_with_the_oracle_over_five_steps() {
             }
             [params, m, v].concat()
         });
-        let states = widened(&start).into_iter().zip(widened(&grads)).map(|(param, grad)| {
-            (1..=5).fold([param, 0.0, 0.0], |[param, m, v], step| {
-                oracle::adam(config, step, [param, 0.5 * grad, m, v])
-            })
-        });
-        let states: Vec<[f64; 3]> = states.collect();
-        for (part, found) in found.chunks_exact(len.max(1)).enumerate() {
-            let want: Vec<f64> = states.iter().map(|state| state[part]).collect();
-            assert_close(found, &want, 1e-6);
+        let (mut want, grads) = (widened(&start), widened(&grads));
+        let (mut m, mut v) = (vec![0.0; len], vec![0.0; len]);
+        for step in 1..=5 {
+            oracle::adam_step(config, step, 0.5, &mut want, &grads, &mut m, &mut v);
         }
+        assert_close(&found, &[want, m, v].concat(), 1e-6);
+    }
+}
+
+#[test]
+fn gradients_are_clipped_to_their_norm_and_never_grown() {
+    for (norm, clip_norm, want) in [
+        (4.0, None, 1.0),
+        (4.0, Some(1.0), 1.0 / (4.0 + 1e-6)),
+        (0.5, Some(1.0), 1.0),
+        (0.0, Some(0.5), 1.0),
+        (f64::INFINITY, Some(1.0), 0.0),
+    ] {
+        assert_eq!(clip_scale(norm, clip_norm), want as f32);
+        assert_eq!(oracle::clip_scale::<f64>(norm, clip_norm), want);
+        assert_eq!(oracle::clip_scale::<f32>(norm, clip_norm), clip_scale(norm, clip_norm));
     }
 }
 

@@ -1,7 +1,8 @@
 //! Random fills.
 
-use super::{LENGTHS, bits, on_every_unit};
+use super::{LENGTHS, assert_close, bits, on_every_unit};
 use esper_kernels::cpu::{fill_normal, fill_uniform};
+use esper_kernels::oracle;
 use esper_kernels::philox::{Philox, uniform_f32};
 
 #[test]
@@ -21,6 +22,24 @@ fn uniform_fills_are_words_of_philox_in_the_stated_layout() {
             })
             .collect();
         assert_eq!(bits(&found), bits(&want));
+        assert_eq!(bits(&found), bits(&oracle::uniform(key, stream, 0.0, 1.0, len)));
+    }
+}
+
+#[test]
+fn fills_of_other_bounds_and_moments_agree_with_the_oracle() {
+    for len in LENGTHS {
+        let fill = |fill: fn(u64, u64, f32, f32, &mut [f32]), a, b| {
+            on_every_unit(|| {
+                let mut out = vec![f32::NAN; len];
+                fill(9, 1 << 40, a, b, &mut out);
+                out
+            })
+        };
+        let want = oracle::uniform(9, 1 << 40, -0.7, 2.1, len);
+        assert_eq!(bits(&fill(fill_uniform, -0.7, 2.1)), bits(&want));
+        let want = oracle::normal::<f64>(9, 1 << 40, 0.5, 3.0, len);
+        assert_close(&fill(fill_normal, 0.5, 3.0), &want, 5e-6);
     }
 }
 

@@ -1,17 +1,17 @@
 //! Bad blueprints: each breaks one rule, and validation must refuse it for that.
 
 use esper_engine::{
-    graph::{GraphError, Init, NetworkGraph, Op},
-    scenario::Karn,
-    world::components::Contract,
+    graph::{GraphError, Init, NetworkGraph},
+    nn::op::{LayerScale, Scale},
 };
 use esper_kernels::cpu::Activation;
+use esper_nn::contract::Contract;
 
 use super::{
-    catalogue::BlueprintFamily,
     chain::Chain,
+    config::Karn,
     families::attention,
-    family::{Family, everywhere, width},
+    family::{BlueprintFamily, Family, everywhere, width},
 };
 
 /// The bad family called `name`: one of [`Karn::ADVERSARIAL`].
@@ -85,7 +85,7 @@ fn nan(site: Contract) -> Result<NetworkGraph, GraphError> {
 
 /// Born an identity, with a gradient; as soon as the last layer has moved, gradients grow 10,000-fold.
 fn exploding(site: Contract) -> Result<NetworkGraph, GraphError> {
-    let chain = Chain::input(site)?.then("blow_up", Op::Scale { factor: 1e4 })?;
+    let chain = Chain::input(site)?.then("blow_up", Scale { factor: 1e4 })?;
     chain.linear("hidden", hidden(site))?.gelu("act")?.zero("out", width(site))?.finish(site)
 }
 
@@ -97,8 +97,8 @@ fn shape(site: Contract) -> Result<NetworkGraph, GraphError> {
 /// Zero, then ReLU, then a scale: an identity at birth, and for ever.
 fn dead(site: Contract) -> Result<NetworkGraph, GraphError> {
     let chain = Chain::input(site)?.linear("hidden", hidden(site))?.gelu("act")?;
-    let relu = chain.zero("zero", width(site))?.then("relu", Op::Activation(Activation::Relu))?;
-    relu.then("scale", Op::LayerScale { weight: 1.0 })?.finish(site)
+    let relu = chain.zero("zero", width(site))?.then("relu", Activation::Relu)?;
+    relu.then("scale", LayerScale { weight: 1.0 })?.finish(site)
 }
 
 /// Values of the hidden layer: 16 MiB an example, and 1 GiB a batch of 64.

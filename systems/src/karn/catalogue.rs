@@ -3,35 +3,13 @@
 use std::collections::BTreeMap;
 
 use bevy_ecs::prelude::*;
-use esper_engine::{
-    graph::GraphError,
-    scenario::Karn,
-    world::{
-        catalog::Blueprint,
-        components::Contract,
-        plugin::{BuildError, Engine},
-    },
-};
+use esper_engine::world::plugin::{BuildError, Engine};
+use esper_nn::suggest::{after_sentence, nearest};
 
 use super::{
-    adversarial::adversarial_family, controls::CONTROLS, diagnostics::CatalogueError,
-    families::FAMILIES,
+    adversarial::adversarial_family, config::Karn, controls::CONTROLS, families::FAMILIES,
+    family::BlueprintFamily,
 };
-
-/// A family of small networks; implement it to bring your own.
-pub trait BlueprintFamily: Send + Sync + 'static {
-    /// A stable, lowercase name, unique in a catalogue.
-    fn name(&self) -> &str;
-
-    /// The family's blueprint for sites of `contract`, or `None` where it has nothing to offer.
-    ///
-    /// Must be a function of `self` and `contract` alone: the blueprint's id is a digest of what is returned.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the graph it draws is not a network.
-    fn design(&self, contract: &Contract) -> Result<Option<Blueprint>, GraphError>;
-}
 
 /// Every family the run may draw from, by name. Iterates in name order.
 #[derive(Resource, Default)]
@@ -71,12 +49,13 @@ impl Catalogue {
         Ok(())
     }
 
-    /// Adds the built-in families of those `names`, and the bad ones called `adversarial`.
-    pub(super) fn select(
-        &mut self,
-        names: &[String],
-        adversarial: &[String],
-    ) -> Result<(), CatalogueError> {
+    /// Adds the built-in families that `config` names, and the bad ones called `adversarial`.
+    ///
+    /// # Errors
+    ///
+    /// Fails at a name that no family has.
+    pub fn select(&mut self, karn: &Karn) -> Result<(), CatalogueError> {
+        let Karn { catalogue: names, adversarial, .. } = karn;
         for name in names {
             let is_asked_for = |family: &str| family == name;
             let mut is_known = self.0.contains_key(name);
@@ -106,13 +85,35 @@ impl Catalogue {
         known.extend(self.0.keys().map(String::as_str));
         known.sort_unstable();
         known.dedup();
-        let nearest = esper_engine::scenario::nearest(name, known.iter().copied());
+        let nearest = nearest(name, known.iter().copied());
         CatalogueError::Unknown {
             name: name.to_owned(),
             nearest: nearest.map(str::to_owned),
             known: known.join(", "),
         }
     }
+}
+
+/// Why a catalogue could not be put together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CatalogueError {
+    /// No family of that name.
+    #[error("no blueprint is called `{name}`{}; there are {known}", after_sentence(nearest.as_deref()))]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// The nearest name there is, if one is near.
+        nearest: Option<String>,
+        /// Every name there is.
+        known: String,
+    },
+    /// Two families share a name.
+    #[error("two blueprints are called `{name}`")]
+    Duplicate {
+        /// The name.
+        name: String,
+    },
 }
 
 /// What Karn adds to [`Engine`].

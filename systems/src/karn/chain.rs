@@ -1,10 +1,12 @@
 //! Modules that are one op after another.
 
-use esper_engine::{
-    graph::{GraphError, Init, NetworkGraph, NodeIndex, Op, features},
-    world::components::Contract,
-};
 use esper_kernels::cpu::Activation;
+use esper_nn::{
+    contract::Contract,
+    graph::{GraphError, Init, NetworkGraph, NodeIndex, Op},
+    op::{Input, Linear, Reshape},
+    tensor::channel_shape,
+};
 
 /// A graph and its last node.
 pub(super) struct Chain {
@@ -16,7 +18,7 @@ impl Chain {
     /// An input of the contract's shape.
     pub fn input(contract: Contract) -> Result<Self, GraphError> {
         let mut graph = NetworkGraph::new();
-        let at = graph.add("x", Op::Input { shape: contract.shape() }, &[])?;
+        let at = graph.add("x", Input { shape: contract.shape() }, &[])?;
         Ok(Self { graph, at })
     }
 
@@ -27,11 +29,11 @@ impl Chain {
 
     /// Features of the last node: channels, of an image.
     pub fn width(&self) -> usize {
-        features(self.shape()).width
+        channel_shape(self.shape()).channels
     }
 
     /// Adds `op`, fed by the last node.
-    pub fn then(mut self, name: impl Into<String>, op: Op) -> Result<Self, GraphError> {
+    pub fn then(mut self, name: impl Into<String>, op: impl Into<Op>) -> Result<Self, GraphError> {
         self.at = self.graph.add(name, op, &[self.at])?;
         Ok(self)
     }
@@ -47,7 +49,7 @@ impl Chain {
         let op = if is_image {
             Op::same_conv2d(outputs, [1, 1], init)
         } else {
-            Op::Linear { outputs, bias: true, init }
+            Op::Linear(Linear { outputs, bias: true, init })
         };
         self.then(name, op)
     }
@@ -64,13 +66,13 @@ impl Chain {
 
     /// Adds a GELU: smooth, so that what lies before it has a gradient wherever it starts.
     pub fn gelu(self, name: impl Into<String>) -> Result<Self, GraphError> {
-        self.then(name, Op::Activation(Activation::Gelu))
+        self.then(name, Activation::Gelu)
     }
 
     /// Reads a vector as an image of one channel and one row; everything else stays as it is.
     pub fn image(self) -> Result<Self, GraphError> {
         match *self.shape() {
-            [width] => self.then("image", Op::Reshape { shape: vec![1, 1, width] }),
+            [width] => self.then("image", Reshape { shape: vec![1, 1, width] }),
             _ => Ok(self),
         }
     }
@@ -89,7 +91,7 @@ impl Chain {
         let shape = contract.shape();
         let mut chain = self;
         if matches!(contract, Contract::Vector { .. }) && chain.shape().len() == 3 {
-            chain = chain.then("vector", Op::Reshape { shape })?;
+            chain = chain.then("vector", Reshape { shape })?;
         }
         chain.graph.set_output(chain.at);
         Ok(chain.graph)

@@ -1,10 +1,12 @@
 //! Modules that must not be found useful: they judge the judges.
 
 use esper_engine::{
-    graph::{GraphError, Init, NetworkGraph, Op},
-    world::{catalog::Blueprint, components::Contract},
+    graph::{GraphError, Init, NetworkGraph},
+    nn::op::Scale,
+    world::blueprint::Blueprint,
 };
 use esper_kernels::cpu::Activation;
+use esper_nn::contract::Contract;
 
 use super::{
     chain::Chain,
@@ -32,11 +34,11 @@ pub(super) const CONTROLS: [Family; 2] = [
 
 /// `f = 0 x`.
 fn noop(site: Contract) -> Result<NetworkGraph, GraphError> {
-    Chain::input(site)?.then("zero", Op::Scale { factor: 0.0 })?.finish(site)
+    Chain::input(site)?.then("zero", Scale { factor: 0.0 })?.finish(site)
 }
 
 /// Root mean square of the frozen module's output for inputs of unit variance: as large as an incubating seed
-/// is held to (`rho`, DESIGN section 5).
+/// is held to (`kasmina.rho`).
 const FROZEN_RMS: f32 = 0.2;
 /// `E[tanh(z)^2]` for `z ~ N(0, 1/3)`, which is what a unit input and PyTorch's initialisation give; by quadrature.
 const TANH_SQUARED_MEAN: f32 = 0.212;
@@ -48,6 +50,6 @@ fn frozen_random(site: Contract) -> Result<NetworkGraph, GraphError> {
     let variance_sum = width as f32 * TANH_SQUARED_MEAN + 1.0;
     let bound = FROZEN_RMS * (3.0 / variance_sum).sqrt();
     let hidden = Chain::input(site)?.linear("hidden", width)?;
-    let hidden = hidden.then("act", Op::Activation(Activation::Tanh))?;
+    let hidden = hidden.then("act", Activation::Tanh)?;
     hidden.map("out", width, Init::Uniform(bound))?.finish(site)
 }

@@ -2,11 +2,15 @@
 //!
 //! None of them holds a batch norm: what a module adds to an example must not depend on the others of its batch.
 
-use esper_engine::{
-    graph::{GraphError, Init, NetworkGraph, Op},
-    world::components::Contract,
-};
 use esper_kernels::cpu::Activation;
+use esper_nn::{
+    contract::Contract,
+    graph::{GraphError, Init, NetworkGraph, Op},
+    op::{
+        Attention, ChannelMultiply, Conv2d, GlobalAvgPool, GroupNorm, LayerNorm, Linear, Multiply,
+        NORM_EPS,
+    },
+};
 
 use super::{
     chain::Chain,
@@ -147,8 +151,6 @@ const HEAD_WIDTH_MIN: usize = 16;
 const HEADS_MAX: usize = 4;
 /// Channels a group of a group norm: best of those tried by Wu and He 2018, table 3.
 const GROUP_CHANNELS: usize = 16;
-/// `eps` of the norms: PyTorch's default for layer norm and group norm.
-const NORM_EPS: f32 = 1e-5;
 
 /// `f = W2 gelu(W1 x + b1) + b2`, `W2 = 0`.
 fn residual_mlp(site: Contract, hidden: usize) -> Result<NetworkGraph, GraphError> {
@@ -166,8 +168,8 @@ fn bottleneck_adapter(site: Contract) -> Result<NetworkGraph, GraphError> {
 /// `f = B A x`, `B = 0`.
 fn low_rank(site: Contract) -> Result<NetworkGraph, GraphError> {
     let width = width(site);
-    let down = Op::Linear { outputs: (width / 8).max(1), bias: false, init: Init::FanIn };
-    let up = Op::Linear { outputs: width, bias: false, init: Init::ZERO };
+    let down = Op::Linear(Linear { outputs: (width / 8).max(1), bias: false, init: Init::FanIn });
+    let up = Op::Linear(Linear { outputs: width, bias: false, init: Init::ZERO });
     Chain::input(site)?.then("down", down)?.then("up", up)?.finish(site)
 }
 
@@ -179,8 +181,8 @@ fn glu(site: Contract) -> Result<NetworkGraph, GraphError> {
     chain = chain.linear("value", hidden)?;
     let value = chain.at;
     chain.at = x;
-    chain = chain.linear("gate", hidden)?.then("sigmoid", Op::Activation(Activation::Sigmoid))?;
-    chain.at = chain.graph.add("product", Op::Multiply, &[value, chain.at])?;
+    chain = chain.linear("gate", hidden)?.then("sigmoid", Activation::Sigmoid)?;
+    chain.at = chain.graph.add("product", Multiply, &[value, chain.at])?;
     chain.zero("out", width(site))?.finish(site)
 }
 
@@ -188,16 +190,16 @@ fn glu(site: Contract) -> Result<NetworkGraph, GraphError> {
 fn squeeze_excite(site: Contract) -> Result<NetworkGraph, GraphError> {
     let mut chain = Chain::input(site)?;
     let x = chain.at;
-    let mut multiply = Op::Multiply;
+    let mut multiply = Op::Multiply(Multiply);
     if is_image(site) {
-        chain = chain.then("means", Op::GlobalAvgPool)?;
-        multiply = Op::ChannelMultiply;
+        chain = chain.then("means", GlobalAvgPool)?;
+        multiply = Op::ChannelMultiply(ChannelMultiply);
     }
     chain = chain
         .linear("squeeze", (width(site) / 4).max(HIDDEN_MIN))?
-        .then("relu", Op::Activation(Activation::Relu))?
+        .then("relu", Activation::Relu)?
         .zero("excite", width(site))?
-        .then("tanh", Op::Activation(Activation::Tanh))?;
+        .then("tanh", Activation::Tanh)?;
     chain.at = chain.graph.add("product", multiply, &[x, chain.at])?;
     chain.finish(site)
 }
@@ -210,11 +212,11 @@ fn norm(site: Contract) -> Result<NetworkGraph, GraphError> {
 /// The norm of a site: over the features of a vector or position, or over groups of an image's channels.
 fn norm_of(site: Contract, weight: f32) -> Op {
     if !is_image(site) {
-        return Op::LayerNorm { eps: NORM_EPS, weight };
+        return Op::LayerNorm(LayerNorm { eps: NORM_EPS, weight });
     }
     let is_whole = width(site).is_multiple_of(GROUP_CHANNELS);
     let groups = if is_whole { width(site) / GROUP_CHANNELS } else { 1 };
-    Op::GroupNorm { groups, eps: NORM_EPS, weight }
+    Op::GroupNorm(GroupNorm { groups, eps: NORM_EPS, weight })
 }
 
 /// Convolutions of `taps` with `n_hidden` hidden layers of `channels`; the last is zero. A vector is read as one channel.
@@ -242,7 +244,7 @@ fn depthwise_separable(site: Contract) -> Result<NetworkGraph, GraphError> {
     let channels = width(site);
     let chain = Chain::input(site)?;
     let kernel = chain.kernel(IMAGE_TAPS);
-    let depthwise = Op::Conv2d {
+    let depthwise = Op::Conv2d(Conv2d {
         // Several filters a channel, where the channels alone would be too few.
         outputs: channels * HIDDEN_MIN.div_ceil(channels),
         kernel,
@@ -251,7 +253,7 @@ fn depthwise_separable(site: Contract) -> Result<NetworkGraph, GraphError> {
         groups: channels,
         bias: true,
         init: Init::FanIn,
-    };
+    });
     chain.then("depthwise", depthwise)?.gelu("act")?.zero("pointwise", channels)?.finish(site)
 }
 
@@ -271,6 +273,6 @@ pub(super) fn attention(site: Contract, is_causal: bool) -> Result<NetworkGraph,
     let heads = (1..=HEADS_MAX).rev().find(is_fit).expect("one head always fits");
     let normal = Chain::input(site)?.then("norm", norm_of(site, 1.0))?;
     let read = normal.linear("qkv", 3 * inner)?;
-    let read = read.then("attention", Op::Attention { heads, is_causal })?;
+    let read = read.then("attention", Attention { heads, is_causal })?;
     read.zero("out", width(site))?.finish(site)
 }

@@ -1,11 +1,36 @@
-//! A row of the catalogue.
+//! What a family of blueprints is, and a family that is one row of a table.
 
-use esper_engine::{
-    graph::{GraphError, NetworkGraph, features},
-    world::{catalog::Blueprint, components::Contract},
+use esper_engine::world::blueprint::Blueprint;
+use esper_nn::{
+    contract::Contract,
+    graph::{GraphError, NetworkGraph},
+    tensor::channel_shape,
 };
 
-use super::catalogue::BlueprintFamily;
+/// A family of small networks; implement it to bring your own.
+pub trait BlueprintFamily: Send + Sync + 'static {
+    /// A stable, lowercase name, unique in a catalogue.
+    fn name(&self) -> &str;
+
+    /// The family's blueprint for sites of `contract`, or `None` where it has nothing to offer.
+    ///
+    /// Must be a function of `self` and `contract` alone: the blueprint's id is a digest of what is returned.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the graph it draws is not a network.
+    fn design(&self, contract: &Contract) -> Result<Option<Blueprint>, GraphError>;
+}
+
+impl BlueprintFamily for Box<dyn BlueprintFamily> {
+    fn name(&self) -> &str {
+        self.as_ref().name()
+    }
+
+    fn design(&self, contract: &Contract) -> Result<Option<Blueprint>, GraphError> {
+        self.as_ref().design(contract)
+    }
+}
 
 /// A family that is one drawing.
 #[derive(Clone, Copy)]
@@ -37,7 +62,7 @@ impl BlueprintFamily for Family {
 
 /// Features of a site: channels, of an image.
 pub(super) fn width(contract: Contract) -> usize {
-    features(&contract.shape()).width
+    channel_shape(&contract.shape()).channels
 }
 
 pub(super) fn everywhere(_: Contract) -> bool {

@@ -10,51 +10,63 @@
 mod adversarial;
 mod catalogue;
 mod chain;
-mod components;
 mod config;
 mod controls;
 mod design;
-mod diagnostics;
 mod families;
 mod family;
-mod systems;
 #[cfg(test)]
 mod tests;
 
 pub use adversarial::adversarial_family;
-pub use catalogue::{BlueprintFamily, Catalogue, KarnExt, built_in_names};
-pub use components::{DesignFailure, Designed};
-pub use config::KarnConfig;
-pub use design::blueprints_for;
-pub use diagnostics::CatalogueError;
+pub use catalogue::{Catalogue, CatalogueError, KarnExt, built_in_names};
+pub use config::{KARN, Karn};
+pub use design::{DesignFailure, Designed, blueprints_for};
+pub use family::BlueprintFamily;
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick};
+use esper_engine::{
+    scenario::Sections,
+    world::{
+        blueprint::{Blueprint, BlueprintStatus},
+        components::ModuleContract,
+        ids::BlueprintId,
+        plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
+    },
+};
+use esper_nn::module::Composition;
 
 /// Adds [Karn](self).
-#[derive(Clone, Debug, Default)]
-pub struct KarnPlugin {
-    /// Which families there are to choose from.
-    pub config: KarnConfig,
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KarnPlugin;
 
 impl Plugin for KarnPlugin {
     fn name(&self) -> &'static str {
         "karn"
     }
 
+    fn requires(&self) -> &[&'static str] {
+        &["oona"]
+    }
+
+    fn sections(&self, sections: &mut Sections) {
+        sections.add::<Karn>();
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        if !engine.has_plugin("oona") {
-            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
-        }
+        let karn: Karn = engine.scenario().or_default();
+        let composition = engine.scenario().value("kasmina.composition");
         let mut catalogue = engine.world_mut().get_resource_or_init::<Catalogue>();
-        catalogue
-            .select(&self.config.karn.catalogue, &self.config.karn.adversarial)
-            .map_err(|error| BuildError::plugin(self.name(), error))?;
-        engine.world_mut().insert_resource(components::Gated(self.config.is_gated));
+        catalogue.select(&karn).map_err(|error| BuildError::plugin(self.name(), error))?;
+        engine.world_mut().insert_resource(design::Gated(composition == Some(Composition::Gate)));
         engine.world_mut().init_resource::<Designed>();
-        engine.add_saved::<Designed>("karn");
-        engine.add_systems(Tick, systems::design_blueprints.in_set(DispatchSystems::Design));
+        engine
+            .add_saved::<Designed>("karn")
+            .add_saved_entities::<BlueprintId>("blueprint")
+            .add_saved_component::<BlueprintId, Blueprint>("blueprint.design")
+            .add_saved_component::<BlueprintId, ModuleContract>("blueprint.contract")
+            .add_saved_component::<BlueprintId, BlueprintStatus>("blueprint.status");
+        engine.add_systems(Tick, design::design_blueprints.in_set(DispatchSystems::Design));
         Ok(())
     }
 }

@@ -2,15 +2,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use esper_engine::{
     graph::{NetworkGraph, Op},
+    nn::op::{Attention, Gate, Input, LayerScale},
     program::Variant,
-    scenario::Karn,
     world::{
-        catalog::{Blueprint, BlueprintStatus, SiteContracts},
-        components::Contract,
+        blueprint::{Blueprint, BlueprintStatus, SiteContracts},
+        components::ModuleContract,
         ids::BlueprintId,
         plugin::Engine,
     },
 };
+use esper_nn::contract::Contract;
 
 use super::{controls::CONTROLS, families::FAMILIES, *};
 use crate::{oona::OonaPlugin, testing::Bench};
@@ -61,12 +62,12 @@ fn every_family_keeps_the_shape_is_an_identity_at_birth_and_learns_at_once_at_ev
 #[test]
 fn a_module_that_ends_in_a_gate_is_an_identity_that_learns_too() {
     let mut catalogue = Catalogue::default();
-    catalogue.select(&["all".to_owned()], &[]).unwrap();
+    catalogue.select(&Karn::default()).unwrap();
     for contract in contracts() {
-        for drawn in design::draw_all(&catalogue, components::Gated(true), contract) {
+        for drawn in design::draw_all(&catalogue, design::Gated(true), contract) {
             let Blueprint { graph, family, .. } = drawn.unwrap();
             let output = graph.node(graph.output().unwrap());
-            assert_eq!((&output.op, &output.shape), (&Op::Gate, &contract.shape()));
+            assert_eq!((&output.op, &output.shape), (&Op::Gate(Gate), &contract.shape()));
             let birth = Bench::birth(&Variant::Fused.compile(&graph).unwrap(), 16);
             assert!(birth.output.iter().all(|y| *y == 0.0), "{family} for {contract:?}");
             assert!(birth.gradients.iter().any(|it| *it != 0.0), "{family} for {contract:?}");
@@ -106,7 +107,11 @@ fn attention_sees_what_its_site_allows_and_its_heads_are_not_too_narrow() {
             let family = FAMILIES.iter().find(|family| family.name == "attention").unwrap();
             let graph = design(family, contract).unwrap().graph;
             let op = &graph.node(graph.find("attention").unwrap()).op;
-            assert_eq!(*op, Op::Attention { heads: expected, is_causal }, "width {width}");
+            assert_eq!(
+                *op,
+                Op::Attention(Attention { heads: expected, is_causal }),
+                "width {width}"
+            );
         }
     }
 }
@@ -154,10 +159,7 @@ fn a_misspelt_blueprint_is_refused_with_the_nearest_name() {
     {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let karn = Karn { catalogue: owned(catalogue), adversarial: owned(adversarial) };
-        let config = KarnConfig { karn, ..KarnConfig::default() };
-        let mut engine = Engine::default();
-        engine.add_plugin(OonaPlugin).unwrap();
-        let error = engine.add_plugin(KarnPlugin { config }).err().expect("no such blueprint");
+        let error = Catalogue::default().select(&karn).unwrap_err();
         assert!(error.to_string().contains(&format!("did you mean `{near}`")), "{error}");
     }
 }
@@ -174,8 +176,8 @@ impl BlueprintFamily for Doubling {
         contract: &Contract,
     ) -> Result<Option<Blueprint>, esper_engine::graph::GraphError> {
         let mut graph = NetworkGraph::new();
-        let x = graph.add("x", Op::Input { shape: vec![contract.len_elems()] }, &[])?;
-        graph.add("w", Op::LayerScale { weight: 0.0 }, &[x])?;
+        let x = graph.add("x", Input { shape: vec![contract.len_elems()] }, &[])?;
+        graph.add("w", LayerScale { weight: 0.0 }, &[x])?;
         Blueprint::new(self.name(), graph, "doubles what is worth it", "a test").map(Some)
     }
 }
@@ -183,15 +185,15 @@ impl BlueprintFamily for Doubling {
 #[test]
 fn each_contract_is_designed_for_once_and_strangers_take_part() {
     let mut engine = Engine::default();
-    let karn = Karn { catalogue: vec!["low_rank".into(), "noop".into()], adversarial: vec![] };
-    let config = KarnConfig { karn, ..KarnConfig::default() };
-    engine.add_plugin(OonaPlugin).unwrap();
-    engine.add_plugin(KarnPlugin { config }).unwrap();
+    engine.world_mut().insert_resource(crate::testing::scenario(|scenario| {
+        scenario[KARN].catalogue = vec!["low_rank".into(), "noop".into()];
+    }));
+    engine.add_plugin(OonaPlugin).unwrap().add_plugin(KarnPlugin).unwrap();
     engine.add_blueprint(Doubling).unwrap();
     assert!(engine.add_blueprint(Doubling).is_err(), "the name is taken");
     let count = |engine: &mut Engine| {
         let world = engine.world_mut();
-        let mut blueprints = world.query::<(&Blueprint, &BlueprintStatus, &Contract)>();
+        let mut blueprints = world.query::<(&Blueprint, &BlueprintStatus, &ModuleContract)>();
         blueprints.iter(world).filter(|it| *it.1 == BlueprintStatus::Unvalidated).count()
     };
     engine.tick();

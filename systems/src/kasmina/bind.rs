@@ -2,169 +2,157 @@
 
 use std::sync::Arc;
 
-use bevy_ecs::prelude::*;
+use bevy_ecs::{prelude::*, system::SystemParam};
 use esper_engine::{
-    program::Program,
-    runtime::{Runtimes, SeedState},
+    runtime::BoundModule,
     world::{
-        catalog::{
-            Blueprint, BlueprintStatus, DeploymentCount, Kernel, KernelCache, KernelStatus,
-            Kernels, Library, Penalties,
-        },
-        components::{Fork, Germ, Runtime, SeedOf, Site},
-        gate::{Gate, GateVerdict},
-        ids::{BlueprintId, HostId, Index, KernelId, SeedId},
+        blueprint::{Blueprint, BlueprintStatus},
+        components::{Active, SeedModule},
+        ids::{Index, KernelId},
+        kernel::{DeploymentCount, Kernel, KernelStatus, Kernels, Library, Penalties},
+        kernel_cache::KernelCache,
         stage::Stage,
     },
 };
+use esper_nn::program::{Program, Variant};
 
-use super::{config::KasminaConfig, diagnostics::judge, door::step_to};
+use super::{
+    gates::binding::{GateFailure, check_module, pass},
+    lifecycle::{Lifecycle, Seed, SeedData},
+};
+
+/// Kernels by blueprint, and where their programs are.
+#[derive(SystemParam)]
+pub(super) struct KernelShelf<'w, 's> {
+    kernels_of: Query<'w, 's, (&'static BlueprintStatus, Option<&'static Kernels>)>,
+    kernels: Query<
+        'w,
+        's,
+        (&'static KernelId, &'static Kernel, &'static KernelStatus, Option<&'static Penalties>),
+    >,
+    deployments: Query<'w, 's, &'static mut DeploymentCount>,
+    index: Res<'w, Index<KernelId>>,
+    cache: ResMut<'w, KernelCache>,
+    library: Option<Res<'w, Library>>,
+}
 
 /// Starts the training of every germinated seed whose kernel is there, and cancels those whose blueprint is invalid.
 pub(super) fn bind_kernels(
-    world: &mut World,
-    waiting: &mut QueryState<
-        (Entity, &SeedId, &Stage, &Germ),
-        With<esper_engine::world::components::Active>,
-    >,
+    waiting: Query<SeedData, With<Active>>,
+    mut shelf: KernelShelf,
+    mut lifecycle: Lifecycle,
 ) {
-    let mut germinated: Vec<(SeedId, Entity, BlueprintId)> = waiting
-        .iter(world)
-        .filter(|(_, _, stage, _)| **stage == Stage::Germinated)
-        .map(|(entity, id, _, germ)| (*id, entity, germ.blueprint))
-        .collect();
-    germinated.sort_unstable_by_key(|(id, ..)| *id);
-    for (_, seed, blueprint) in germinated {
-        bind_one(world, seed, blueprint);
+    let germinated = waiting.iter().filter(|seed| *seed.stage == Stage::Germinated);
+    let mut germinated: Vec<Seed> = germinated.map(Seed::from).collect();
+    germinated.sort_unstable_by_key(|seed| seed.id);
+    for mut seed in germinated {
+        match bind(&mut seed, &mut shelf, &mut lifecycle) {
+            Ok(None) => {}
+            Ok(Some(params_elems)) => {
+                pass(&mut lifecycle, &mut seed, params_elems);
+                lifecycle.enter(&mut seed, Stage::Training, "kernel bound");
+            }
+            Err(failure) => {
+                failure.judge(&mut lifecycle, &mut seed);
+                lifecycle.enter(&mut seed, Stage::Cancelled, failure.reason);
+            }
+        }
     }
 }
 
-fn bind_one(world: &mut World, seed: Entity, blueprint: BlueprintId) {
-    let Some(entity) = world.resource::<Index<BlueprintId>>().entity(blueprint) else {
-        return cancel(world, seed, Gate::G0, "the blueprint is gone");
-    };
-    if world.get::<BlueprintStatus>(entity) == Some(&BlueprintStatus::Invalid) {
-        return cancel(world, seed, Gate::G1, "no kernel of the blueprint was validated");
+/// Binds the seed's kernel and counts its parameters; `None` while there is no kernel yet.
+fn bind(
+    seed: &mut Seed,
+    shelf: &mut KernelShelf,
+    lifecycle: &mut Lifecycle,
+) -> Result<Option<u64>, GateFailure> {
+    let id = seed.module().blueprint;
+    let (entity, blueprint) =
+        lifecycle.blueprint(id).ok_or_else(|| GateFailure::g0("the blueprint is gone"))?;
+    let is_trainable = blueprint.is_trainable;
+    let Some((kernel, program)) = shelf.choose(entity, blueprint)? else { return Ok(None) };
+    check_module(lifecycle, seed, &program)?;
+    let runtime = lifecycle.hosts.runtime(seed.host);
+    let place = lifecycle.hosts.sites(seed.host).place(seed.site, runtime.program());
+    let params = runtime.draw_module_params(seed.id, &program);
+    if !params.iter().all(|param| param.is_finite()) {
+        return Err(GateFailure::g0("the drawn parameters are not finite"));
     }
-    let Some((kernel, penalties)) = choose_kernel(world, entity) else { return };
-    if penalties > 0 {
-        return cancel(world, seed, Gate::G1, "the kernel was penalised after a rollback");
+    let (incubation, step) = (lifecycle.config.kasmina.incubation, runtime.state.step);
+    let module = BoundModule::at_birth(seed.id, place as u16, incubation, is_trainable, step);
+    // In the host's twin as well: the two differ by the grafted seed alone.
+    for entity in lifecycle.hosts.with_twin(seed.host) {
+        let runtime = lifecycle.hosts.runtime_mut(entity);
+        let bound = runtime.bind(module.clone(), program.clone(), &params);
+        // Where the device has no room the run ends.
+        runtime.noting(bound).map_err(|error| GateFailure::g1(error.to_string()))?;
     }
-    let program = match load_program(world, kernel) {
-        Ok(program) => program,
-        Err(reason) => return cancel(world, seed, Gate::G1, &reason),
-    };
-    if let Err(reason) = check_limits(world, seed, &program) {
-        return cancel(world, seed, Gate::G1, &reason);
-    }
-    let is_trainable = world.get::<Blueprint>(entity).expect("it is a blueprint").is_trainable;
-    let Some(state) = draw(world, seed, kernel, &program, is_trainable) else {
-        return cancel(world, seed, Gate::G0, "the drawn parameters are not finite");
-    };
-    let n_params = program.params_elems() as f64;
-    deploy(world, seed, kernel, state, program);
-    let numbers = [("params_elems", n_params)];
-    judge(world, seed, Gate::G0, GateVerdict::Passed, &numbers, 0);
-    judge(world, seed, Gate::G1, GateVerdict::Passed, &numbers, 0);
-    let blueprint_germ = Germ { blueprint, kernel: Some(kernel.0) };
-    world.entity_mut(seed).insert(blueprint_germ);
-    step_to(world, seed, Stage::Training, "kernel bound").expect("a germinated seed may train");
+    shelf.count_deployment(kernel);
+    let module = SeedModule { blueprint: id, kernel: Some(kernel.0) };
+    seed.module = Some(module);
+    lifecycle.commands.entity(seed.entity).insert(module);
+    Ok(Some(program.params_elems()))
 }
 
-fn cancel(world: &mut World, seed: Entity, gate: Gate, reason: &str) {
-    judge(world, seed, gate, GateVerdict::Failed, &[], 0);
-    step_to(world, seed, Stage::Cancelled, reason).expect("a germinated seed may be cancelled");
-}
-
-/// The validated kernel of a blueprint: `fused` before any other, then by name. Both give the same bits.
-fn choose_kernel(world: &World, blueprint: Entity) -> Option<(KernelId, u32)> {
-    let kernels = world.get::<Kernels>(blueprint)?;
-    kernels
-        .iter()
-        .filter(|kernel| world.get::<KernelStatus>(*kernel) == Some(&KernelStatus::Validated))
-        .map(|entity| {
-            let id = *world.get::<KernelId>(entity).expect("every kernel has a name");
-            let kernel = world.get::<Kernel>(entity).expect("it is a kernel");
-            let penalties = world.get::<Penalties>(entity).map_or(0, |penalties| penalties.0);
-            (kernel.variant != "fused", id, penalties)
-        })
-        .min()
-        .map(|(_, id, penalties)| (id, penalties))
-}
-
-/// The kernel's program: a pointer from the cache; else one read, one check, one decode.
-fn load_program(world: &mut World, kernel: KernelId) -> Result<Arc<Program>, String> {
-    if let Some(program) = world.resource::<KernelCache>().get(kernel) {
-        return Ok(program.clone());
+impl KernelShelf<'_, '_> {
+    /// The kernel that would be bound for a blueprint, with its program.
+    fn choose(
+        &mut self,
+        entity: Entity,
+        blueprint: &Blueprint,
+    ) -> Result<Option<(KernelId, Arc<Program>)>, GateFailure> {
+        let (status, kernels) = self.kernels_of.get(entity).expect("it is a blueprint");
+        if *status == BlueprintStatus::Invalid {
+            return Err(GateFailure::g1("no kernel of the blueprint was validated"));
+        }
+        // `fused` before any other, then by name. Both give the same bits.
+        let validated = kernels
+            .into_iter()
+            .flat_map(|kernels| kernels.iter())
+            .map(|kernel| self.kernels.get(kernel).expect("it is a kernel"))
+            .filter(|(_, _, status, _)| **status == KernelStatus::Validated)
+            .map(|(id, kernel, _, penalties)| {
+                (kernel.variant != Variant::Fused.name(), *id, penalties.map_or(0, |it| it.0))
+            });
+        let Some((_, id, n_penalties)) = validated.min() else { return Ok(None) };
+        if n_penalties > 0 {
+            return Err(GateFailure::g1("the kernel was penalised after a rollback"));
+        }
+        Ok(Some((id, self.load(id, blueprint)?)))
     }
-    let library = world.get_resource::<Library>().ok_or("there is no library to load it from")?;
-    let bytes = library.0.kernel_bytes(kernel).map_err(|error| error.to_string())?;
-    let bytes = bytes.ok_or("the library does not hold the kernel")?;
-    let program: Program = postcard::from_bytes(&bytes).map_err(|error| error.to_string())?;
-    let program = Arc::new(program);
-    world.resource_mut::<KernelCache>().insert(kernel, program.clone());
-    Ok(program)
-}
 
-fn check_limits(world: &World, seed: Entity, program: &Program) -> Result<(), String> {
-    let SeedOf(host) = *world.get::<SeedOf>(seed).expect("every seed has a host");
-    let Site(site) = *world.get::<Site>(seed).expect("every seed has a site");
-    let Runtime(handle) = *world.get::<Runtime>(host).expect("every host has numbers");
-    let runtime = world.resource::<Runtimes>().get(handle).expect("the handle is live");
-    let shape = &runtime.program.sites[site as usize].shape;
-    if program.input_shape != *shape || program.output_shape != *shape {
-        return Err(format!("the module does not keep the site's shape {shape:?}"));
+    /// The kernel's program: a pointer from the cache; else one read, one check, one decode. Where there is no library
+    /// it is compiled again.
+    fn load(&mut self, id: KernelId, blueprint: &Blueprint) -> Result<Arc<Program>, GateFailure> {
+        if let Some(program) = self.cache.get(id) {
+            return Ok(program.clone());
+        }
+        let program = match &self.library {
+            Some(library) => {
+                let bytes = library.0.kernel_bytes(id).map_err(GateFailure::g1)?;
+                let bytes =
+                    bytes.ok_or_else(|| GateFailure::g1("the library does not hold the kernel"))?;
+                postcard::from_bytes(&bytes).map_err(GateFailure::g1)?
+            }
+            None => self.compile(id, blueprint)?,
+        };
+        let program = Arc::new(program);
+        self.cache.insert(id, program.clone());
+        Ok(program)
     }
-    let allowed = world.resource::<KasminaConfig>().limits.params_max;
-    let bound: u64 = runtime.seeds.iter().map(|seed| seed.program.params_elems()).sum();
-    let found = runtime.program.params_elems() + bound + program.params_elems();
-    if found > allowed {
-        return Err(format!("limits.params_max: {found} of at most {allowed} parameters"));
-    }
-    Ok(())
-}
 
-fn draw(
-    world: &World,
-    seed: Entity,
-    kernel: KernelId,
-    program: &Program,
-    is_trainable: bool,
-) -> Option<SeedState> {
-    let id = *world.get::<SeedId>(seed).expect("every seed has a name");
-    let Site(site) = *world.get::<Site>(seed).expect("every seed has a site");
-    let SeedOf(host) = *world.get::<SeedOf>(seed).expect("every seed has a host");
-    let Runtime(handle) = *world.get::<Runtime>(host).expect("every host has numbers");
-    let runtime = world.resource::<Runtimes>().get(handle).expect("the handle is live");
-    let incubation = world.resource::<KasminaConfig>().kasmina.incubation;
-    let site = site as usize;
-    let state = SeedState::at_birth(runtime, id, site, kernel, program, incubation, is_trainable);
-    esper_kernels::cpu::all_finite(&state.params).then_some(state)
-}
-
-/// Binds the seed in its host, and in the host's twin: the two differ by the grafted seed alone.
-fn deploy(
-    world: &mut World,
-    seed: Entity,
-    kernel: KernelId,
-    state: SeedState,
-    program: Arc<Program>,
-) {
-    let SeedOf(host) = *world.get::<SeedOf>(seed).expect("every seed has a host");
-    for entity in [Some(host), fork_of(world, host)].into_iter().flatten() {
-        let Runtime(handle) = *world.get::<Runtime>(entity).expect("every host has numbers");
-        let mut runtimes = world.resource_mut::<Runtimes>();
-        let runtime = runtimes.get_mut(handle).expect("the handle is live");
-        runtime.bind(state.clone(), program.clone());
+    fn compile(&self, id: KernelId, blueprint: &Blueprint) -> Result<Program, GateFailure> {
+        let entity = self.index.entity(id).expect("it was chosen");
+        let (_, kernel, ..) = self.kernels.get(entity).expect("it is a kernel");
+        let variant = Variant::from_name(&kernel.variant)
+            .ok_or_else(|| GateFailure::g1("its variant is not one of this build"))?;
+        variant.compile(&blueprint.graph).map_err(GateFailure::g1)
     }
-    let entity = world.resource::<Index<KernelId>>().entity(kernel).expect("it was chosen");
-    if let Some(mut count) = world.get_mut::<DeploymentCount>(entity) {
-        count.0 += 1;
-    }
-}
 
-/// The entity of the host's fork, while a seed is grafted there.
-pub(super) fn fork_of(world: &World, host: Entity) -> Option<Entity> {
-    let Fork(id) = *world.get::<Fork>(host)?;
-    world.resource::<Index<HostId>>().entity(id)
+    fn count_deployment(&mut self, id: KernelId) {
+        let entity = self.index.entity(id).expect("it was chosen");
+        if let Ok(mut count) = self.deployments.get_mut(entity) {
+            count.0 += 1;
+        }
+    }
 }

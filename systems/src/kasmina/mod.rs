@@ -2,74 +2,104 @@
 //!
 //! | reads | writes | owns |
 //! | --- | --- | --- |
-//! | `SeedCommand`, `FaultReported` | `HostReport`, `SeedReport`, `GateJudged`, `SeedPlanted`, `StageChanged`, `CommandRefused`, `HostRolledBack`, `HostSwapped` | [`Stage`](esper_engine::world::stage::Stage) and the one door to it, twins, [`Tried`] |
+//! | `SeedCommand`, `FaultReported`, `HostRestored`, `ProgramReady` | `HostReport`, `SeedReport`, `GateJudged`, `SeedPlanted`, `StageChanged`, `CommandRefused`, `HostRolledBack`, `ProgramChangeRequested`, `HostSwapped` | [`Stage`](esper_engine::world::stage::Stage) and the one function that changes it, twins, [`TrialHistory`] |
 //!
-//! Sense measures, Transform changes. Every change of stage goes through one function, [`step_to`], which checks
-//! the table of legal steps and writes the journal's message.
+//! Sense measures, Transform changes. A seed is one entity and its components are its facts; every change of stage goes
+//! through `Lifecycle::enter`, which holds to the table of legal steps and writes the journal's message. What of a seed
+//! the steps of its host depend on (its blend, the sites that are sampled) is handed to the host's numbers where it is
+//! set.
 
+mod advance;
 mod bind;
-mod components;
+mod commands;
 mod config;
-mod diagnostics;
-mod door;
+mod fossilize;
 mod gates;
 mod graft;
-mod obey;
+mod lifecycle;
 mod plant;
-mod stages;
-mod systems;
-mod verdict;
+mod reports;
+mod rollback;
 
-pub use components::{NextSeed, Tried};
-pub use config::KasminaConfig;
-pub use door::{IllegalStep, step_to};
-pub use verdict::{Interval, paired_interval};
+pub use config::{Counterfactual, KASMINA, Kasmina, KasminaConfig, LIMITS, Limits};
+pub use gates::{Interval, paired_interval};
+pub use plant::NextSeed;
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::plugin::{
-    BuildError, Engine, Plugin, SenseSystems, Tick, TransformSystems,
+use esper_engine::{
+    scenario::Sections,
+    world::{
+        components::{
+            Active, Alpha, Blend, Embargo, NonFinite, SeedModule, SeedOf, StageClock, Telemetry,
+            Withdrawing,
+        },
+        gate::GateState,
+        ids::{HostId, SeedId, SiteId},
+        plugin::{BuildError, Engine, Plugin, SenseSystems, Tick, TransformSystems},
+        stage::Stage,
+        trials::TrialHistory,
+    },
 };
 
 /// Adds [Kasmina](self).
-pub struct KasminaPlugin {
-    /// How seeds live.
-    pub config: KasminaConfig,
-}
+pub struct KasminaPlugin;
 
 impl Plugin for KasminaPlugin {
     fn name(&self) -> &'static str {
         "kasmina"
     }
 
+    fn requires(&self) -> &[&'static str] {
+        &["oona"]
+    }
+
+    fn sections(&self, sections: &mut Sections) {
+        sections.add::<Kasmina>().add::<Limits>().add_check(config::check_hosts);
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        if !engine.has_plugin("oona") {
-            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
-        }
+        let config = KasminaConfig::new(engine.scenario());
         let world = engine.world_mut();
-        world.insert_resource(self.config.clone());
+        world.insert_resource(config);
         world.init_resource::<NextSeed>();
-        world.init_resource::<Tried>();
-        world.init_resource::<components::Withdrawals>();
-        engine.add_saved::<NextSeed>("kasmina.next_seed").add_saved::<Tried>("kasmina.tried");
+        world.init_resource::<TrialHistory>();
+        world.init_resource::<lifecycle::EndedSeeds>();
+        world.add_observer(rollback::restore_seeds);
+        engine
+            .add_saved::<NextSeed>("kasmina.next_seed")
+            .add_saved::<TrialHistory>("trials")
+            .add_saved_entities::<SeedId>("seed")
+            .add_saved_relationship::<SeedId, SeedOf, HostId>("seed.host")
+            .add_saved_component::<SeedId, SiteId>("seed.site")
+            .add_saved_component::<SeedId, Stage>("seed.stage")
+            .add_saved_component::<SeedId, Active>("seed.is_active")
+            .add_saved_component::<SeedId, StageClock>("seed.clock")
+            .add_saved_component::<SeedId, SeedModule>("seed.module")
+            .add_saved_component::<SeedId, Alpha>("seed.alpha")
+            .add_saved_component::<SeedId, Blend>("seed.blend")
+            .add_saved_component::<SeedId, NonFinite>("seed.is_non_finite")
+            .add_saved_component::<SeedId, Telemetry>("seed.telemetry")
+            .add_saved_component::<SeedId, GateState>("seed.gate")
+            .add_saved_component::<SeedId, Embargo>("seed.embargo")
+            .add_saved_component::<SeedId, Withdrawing>("seed.withdrawing");
         engine.add_systems(
             Tick,
             (
                 (
-                    systems::report_hosts,
-                    systems::sample_seeds,
-                    systems::judge_seeds,
-                    systems::report_seeds,
+                    reports::report_hosts,
+                    reports::sample_seeds,
+                    gates::judge_seeds,
+                    reports::report_seeds,
                 )
                     .chain()
                     .in_set(SenseSystems::Seeds),
-                graft::withdraw_grafts.in_set(TransformSystems::Withdraw),
+                rollback::withdraw_grafts.in_set(TransformSystems::Withdraw),
                 (
                     plant::plant_first_seeds,
-                    graft::reconcile_seeds,
-                    stages::swap_hosts,
+                    fossilize::swap_programs,
                     bind::bind_kernels,
-                    obey::obey_commands,
-                    stages::advance_stages,
+                    commands::apply_commands,
+                    advance::advance_stages,
                     plant::replant_sites,
                 )
                     .chain()

@@ -1,57 +1,25 @@
 //! Planting: every site has a dormant seed, from the start and after each end.
 
-use bevy_ecs::prelude::*;
-use esper_engine::{
-    runtime::Runtimes,
-    world::{
-        catalog::SiteContracts,
-        components::{Contract, Embargo, HostRole, Runtime, SeedOf, Site},
-        ids::{HostId, SeedId},
-        stage::Stage,
-    },
+use bevy_ecs::{prelude::*, system::SystemParam};
+use esper_engine::world::{
+    blueprint::SiteContracts,
+    components::{Embargo, Principal, SeedOf},
+    hosts::HostsMut,
+    ids::{HostId, SeedId, SiteId},
+    stage::Stage,
 };
+use serde::{Deserialize, Serialize};
 
-use super::{
-    components::{NextSeed, Withdrawals},
-    config::KasminaConfig,
-};
+use super::{config::KasminaConfig, lifecycle::EndedSeeds};
 use crate::oona::SeedPlanted;
 
-/// Plants the sites of every host that has no seeds yet, and says what modules have to fit.
-pub(super) fn plant_first_seeds(
-    world: &mut World,
-    hosts: &mut QueryState<(Entity, &HostId, &HostRole), (With<Runtime>, Without<Planted>)>,
-) {
-    let mut bare: Vec<(HostId, Entity)> = hosts
-        .iter(world)
-        .filter(|(_, _, role)| **role == HostRole::Principal)
-        .map(|(entity, id, _)| (*id, entity))
-        .collect();
-    if bare.is_empty() {
-        return;
-    }
-    bare.sort_unstable();
-    let config = world.resource::<KasminaConfig>().clone();
-    for (_, host) in bare {
-        world.entity_mut(host).insert(Planted);
-        if !config.plants_seeds {
-            continue;
-        }
-        let Runtime(handle) = *world.get::<Runtime>(host).expect("it was queried");
-        let mut runtimes = world.resource_mut::<Runtimes>();
-        let runtime = runtimes.get_mut(handle).expect("the handle is live");
-        let n_sites = runtime.program.sites.len();
-        runtime.watched_sites = if n_sites == 0 { 0 } else { u64::MAX >> (64 - n_sites) };
-        let contracts: Vec<Contract> =
-            (0..n_sites).map(|site| runtime.program.contract(site)).collect();
-        for (site, contract) in contracts.into_iter().enumerate() {
-            world.resource_mut::<SiteContracts>().0.insert(contract);
-            // A host that comes back from a checkpoint has its seeds already.
-            let n_present = seeds_at(world, host, site as u16);
-            for _ in n_present..config.kasmina.seeds_per_site {
-                plant(world, host, Site(site as u16), None);
-            }
-        }
+/// The name the next seed will get.
+#[derive(Resource, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextSeed(pub SeedId);
+
+impl Default for NextSeed {
+    fn default() -> Self {
+        Self(SeedId(1))
     }
 }
 
@@ -59,48 +27,109 @@ pub(super) fn plant_first_seeds(
 #[derive(Component)]
 pub(super) struct Planted;
 
-fn seeds_at(world: &mut World, host: Entity, site: u16) -> usize {
-    let mut seeds = world.query::<(&SeedOf, &Site, &Stage)>();
-    let here = seeds
-        .iter(world)
-        .filter(|(of, at, stage)| of.0 == host && at.0 == site && (!stage.is_terminal()));
-    here.count()
+/// What it takes to plant a seed.
+#[derive(SystemParam)]
+pub(super) struct Planter<'w, 's> {
+    config: Res<'w, KasminaConfig>,
+    next: ResMut<'w, NextSeed>,
+    hosts: HostsMut<'w, 's>,
+    commands: Commands<'w, 's>,
+    messages: MessageWriter<'w, SeedPlanted>,
+}
+
+/// Where every seed of the world is, history included.
+pub(super) type SeedPlaces<'w, 's> =
+    Query<'w, 's, (&'static SeedOf, &'static SiteId, &'static Stage)>;
+
+/// Plants the sites of every host that has no seeds yet, and says what modules have to fit.
+pub(super) fn plant_first_seeds(
+    bare: Query<(&HostId, Entity), (With<Principal>, Without<Planted>)>,
+    seeds: SeedPlaces,
+    mut contracts: ResMut<SiteContracts>,
+    mut planter: Planter,
+) {
+    let mut bare: Vec<(HostId, Entity)> = bare.iter().map(|(id, entity)| (*id, entity)).collect();
+    bare.sort_unstable();
+    for (_, host) in bare {
+        planter.commands.entity(host).insert(Planted);
+        if !planter.config.plants_seeds {
+            continue;
+        }
+        let program = planter.hosts.runtime(host).program().clone();
+        let sites: Vec<SiteId> = planter.hosts.sites(host).iter().collect();
+        for site in sites {
+            let place = planter.hosts.sites(host).place(site, &program);
+            contracts.0.insert(program.contract(place));
+            // A host that comes back from a checkpoint has its seeds already.
+            for _ in n_seeds_at(&seeds, host, site)..planter.config.kasmina.seeds_per_site {
+                planter.plant(host, site, None);
+            }
+        }
+    }
+}
+
+fn n_seeds_at(seeds: &SeedPlaces, host: Entity, site: SiteId) -> usize {
+    let is_here =
+        |of: &SeedOf, at: SiteId, stage: Stage| of.0 == host && at == site && !stage.is_terminal();
+    seeds.iter().filter(|(of, at, stage)| is_here(of, **at, **stage)).count()
 }
 
 /// Gives every site whose seed ended in this tick a new dormant one, which rests first.
-pub(super) fn replant_sites(world: &mut World) {
-    if world.resource::<Withdrawals>().0.is_empty() {
-        return;
-    }
-    let ended = std::mem::take(&mut world.resource_mut::<Withdrawals>().0);
-    let embargo_epochs = world.resource::<KasminaConfig>().kasmina.embargo_epochs;
-    for seed in ended {
-        let site = *world.get::<Site>(seed).expect("every seed has a site");
-        let SeedOf(host) = *world.get::<SeedOf>(seed).expect("every seed has a host");
-        let stage = *world.get::<Stage>(seed).expect("every seed has a stage");
-        let Runtime(handle) = *world.get::<Runtime>(host).expect("every host has numbers");
-        let runtime = world.resource::<Runtimes>().get(handle).expect("the handle is live");
-        let rest = (embargo_epochs * runtime.config.steps_per_epoch as f64).round() as u64;
+pub(super) fn replant_sites(
+    mut ended: ResMut<EndedSeeds>,
+    seeds: SeedPlaces,
+    mut planter: Planter,
+) {
+    for seed in std::mem::take(&mut ended.0) {
+        let (SeedOf(host), site, stage) = seeds.get(seed).expect("a seed is never despawned");
+        let runtime = planter.hosts.runtime(*host);
+        let steps_per_epoch = runtime.config.steps_per_epoch as f64;
+        let rest = (planter.config.kasmina.embargo_epochs * steps_per_epoch).round() as u64;
         let until_step = runtime.state.step + rest;
         // A kept module leaves its site free at once; a refused one leaves it to rest.
-        let embargo = (stage != Stage::Fossilized).then_some(Embargo { until_step });
-        plant(world, host, site, embargo);
+        let embargo = (*stage != Stage::Fossilized).then_some(Embargo { until_step });
+        if !planter.plant(*host, *site, embargo) {
+            sample_planted_sites(&mut planter.hosts, *host, &seeds);
+        }
     }
 }
 
-fn plant(world: &mut World, host: Entity, site: Site, embargo: Option<Embargo>) {
-    let NextSeed(id) = *world.resource::<NextSeed>();
-    if id.0 > world.resource::<KasminaConfig>().limits.seeds_max as u64 {
-        return; // The limit on what grows: the site stays bare, and `inspect` shows it.
+impl Planter<'_, '_> {
+    /// Plants a dormant seed, unless that would be one too many. The site stays bare then, and `inspect` shows it.
+    fn plant(&mut self, host: Entity, site: SiteId, embargo: Option<Embargo>) -> bool {
+        let NextSeed(id) = *self.next;
+        if id.0 > self.config.limits.seeds_max as u64 {
+            return false;
+        }
+        self.next.0 = SeedId(id.0 + 1);
+        let mut seed = self.commands.spawn((id, SeedOf(host), site));
+        if let Some(embargo) = embargo {
+            seed.insert(embargo);
+        }
+        let site_name = self.hosts.sites(host).name(site).to_owned();
+        let message =
+            SeedPlanted { seed: id, host: self.hosts.id(host), site_id: site, site: site_name };
+        self.messages.write(message);
+        sample_site(&mut self.hosts, host, site);
+        true
     }
-    world.resource_mut::<NextSeed>().0 = SeedId(id.0 + 1);
-    let seed = world.spawn((id, SeedOf(host), site)).id();
-    if let Some(embargo) = embargo {
-        world.entity_mut(seed).insert(embargo);
+}
+
+/// Has the host and its twin sample `site`: activation and gradient are telemetry of the seeds planted there.
+fn sample_site(hosts: &mut HostsMut, host: Entity, site: SiteId) {
+    let place = hosts.sites(host).place(site, hosts.runtime(host).program());
+    for entity in hosts.with_twin(host) {
+        let runtime = hosts.runtime_mut(entity);
+        runtime.set_sampled_sites(runtime.plan().sampled_sites() | 1 << place);
     }
-    let host_id = *world.get::<HostId>(host).expect("every host has a name");
-    let Runtime(handle) = *world.get::<Runtime>(host).expect("every host has numbers");
-    let runtime = world.resource::<Runtimes>().get(handle).expect("the handle is live");
-    let name = runtime.program.sites[site.0 as usize].name.clone();
-    world.write_message(SeedPlanted { seed: id, host: host_id, site: name });
+}
+
+/// Has the host sample those sites at which a seed is planted, and no other.
+pub(super) fn sample_planted_sites(hosts: &mut HostsMut, host: Entity, seeds: &SeedPlaces) {
+    for entity in hosts.with_twin(host) {
+        hosts.runtime_mut(entity).set_sampled_sites(0);
+    }
+    for (_, site, _) in seeds.iter().filter(|(of, _, stage)| of.0 == host && !stage.is_terminal()) {
+        sample_site(hosts, host, *site);
+    }
 }

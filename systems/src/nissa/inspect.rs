@@ -2,14 +2,16 @@
 
 use std::{collections::BTreeMap, io::BufRead, path::Path};
 
-use esper_engine::world::{
-    ids::{BlueprintId, HostId, SeedId},
-    journal::{self, Event, Events},
-    stage::Stage,
+use esper_engine::{
+    journal::{self, Event, Events, Recorded},
+    world::{
+        ids::{BlueprintId, HostId, SeedId},
+        stage::Stage,
+    },
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{KernelAdopted, NissaError, Recorded, RunEnded, table::table};
+use super::{KernelAdopted, NissaError, RunEnded, RunStarted, table::table};
 use crate::oona::{
     BlueprintDesigned, Gate, GateJudged, GateVerdict, HostRolledBack, SeedPlanted, StageChanged,
 };
@@ -97,10 +99,13 @@ impl Inspection {
         let mut reader = Reader::default();
         while let Some(event) = events.next() {
             match event {
-                Ok(event) => reader.take(&event).map_err(|source| NissaError::Damaged {
-                    path: events.path().to_owned(),
-                    source,
-                })?,
+                Ok(event) => {
+                    RunStarted::check_format(&event, events.path())?;
+                    reader.take(&event).map_err(|source| NissaError::Damaged {
+                        path: events.path().to_owned(),
+                        source,
+                    })?;
+                }
                 Err(error) if error.is_torn_end() => reader.found.is_torn = true,
                 Err(error) => return Err(error.into()),
             }
@@ -206,7 +211,7 @@ impl Reader {
         Ok(())
     }
 
-    fn plant(&mut self, tick: u64, SeedPlanted { seed, host, site }: SeedPlanted) {
+    fn plant(&mut self, tick: u64, SeedPlanted { seed, host, site, .. }: SeedPlanted) {
         let history = self.seeds.entry(seed).or_insert_with(|| SeedHistory::new(seed, host, site));
         let (stage, reason) = (Stage::Dormant, "planted".to_owned());
         history.stages.insert(0, StageEntered { stage, tick, step: None, reason });
@@ -224,7 +229,6 @@ impl Reader {
         let Judged { seed, gate, verdict, step, numbers } = judged;
         // A seed is planted before it is judged; a chain that says otherwise has nothing to add to.
         if let Some(history) = self.seeds.get_mut(&seed) {
-            let numbers = numbers.into_iter().collect();
             history.verdicts.push(JudgedGate { gate, verdict, tick, step, numbers });
         }
     }
@@ -259,5 +263,5 @@ struct Judged {
     gate: Gate,
     verdict: GateVerdict,
     step: u64,
-    numbers: Vec<(String, Option<f64>)>,
+    numbers: BTreeMap<String, Option<f64>>,
 }

@@ -8,14 +8,14 @@ use std::{
 };
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
-    ids::HostId,
-    journal,
+use esper_engine::{
+    journal::{self, Recorded},
     run_dir::{FileError, write_atomic},
+    world::ids::HostId,
 };
 use serde::Deserialize;
 
-use super::{NissaError, NissaState, events::Recorded};
+use super::{NissaError, NissaState};
 use crate::oona::EpochEnded;
 
 /// Losses are in nats an example, or in squared units for regression. An empty cell was not measured; `nan` is a

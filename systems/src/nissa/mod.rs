@@ -4,42 +4,43 @@
 //! | --- | --- | --- |
 //! | every fact on the bus: `StageChanged`, `GateJudged`, `EpochEnded`, ... | `Journal`, `RunStatus` on failure | `metrics.csv`, `summary.json`, [`NissaState`], [`Progress`] |
 //!
-//! All of it happens in `Record`. A plugin of one's own adds its events to the
-//! [`Journal`] in an earlier phase.
+//! All of it happens in `Record`, in [`RecordSystems::Write`]. An event that a plugin registers with
+//! [`Engine::add_event`] is written and shown like any of Esper's own.
 
-mod components;
 mod config;
-mod diagnostics;
-mod events;
+mod error;
 mod inspect;
 mod metrics;
 mod progress;
-mod run;
+mod record;
+mod run_events;
 mod summary;
-mod systems;
 mod table;
+mod tally;
+mod write;
 
-pub use components::{NissaState, SeedTally};
-pub use config::{NissaConfig, ProgressMode};
-pub use diagnostics::NissaError;
-pub use events::{KernelAdopted, Recorded, RunEnded, RunStarted};
+pub use config::{NISSA, Nissa, NissaConfig, ProgressMode};
+pub use error::NissaError;
 pub use inspect::{Inspection, JudgedGate, SeedHistory, StageEntered};
 pub use progress::Progress;
-pub use run::{finish, record_adoptions, resume, start};
+pub use record::{finish, record_adoptions, resume, start};
+pub use run_events::{KernelAdopted, RunEnded, RunStarted};
 pub use summary::{HostSummary, RunEnd, RunFacts, Scores, Summary};
 pub use table::table;
+pub use tally::{NissaState, SeedTally};
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
+use esper_engine::{
     journal::Journal,
-    plugin::{BuildError, Engine, Plugin, Tick, TickSystems},
+    scenario::Sections,
+    world::plugin::{BuildError, Engine, Plugin, RecordSystems, Tick},
 };
 
 /// Adds [Nissa](self), with a journal in memory until [`start`] or [`resume`] gives it a file.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NissaPlugin {
-    /// What is written and shown.
-    pub config: NissaConfig,
+    /// How progress is shown.
+    pub progress: ProgressMode,
 }
 
 impl Plugin for NissaPlugin {
@@ -47,26 +48,33 @@ impl Plugin for NissaPlugin {
         "nissa"
     }
 
+    fn requires(&self) -> &[&'static str] {
+        &["oona"]
+    }
+
+    fn sections(&self, sections: &mut Sections) {
+        sections.add::<Nissa>();
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        if !engine.has_plugin("oona") {
-            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
-        }
+        // A configuration that was put in place before stays.
+        let asked = NissaConfig::new(engine.scenario(), self.progress);
         let world = engine.world_mut();
-        world.insert_resource(self.config);
-        world.insert_resource(Journal::in_memory(self.config.events_max));
-        world.insert_resource(Progress::new(self.config.progress));
+        let config = *world.get_resource_or_insert_with(|| asked);
+        world.insert_resource(Journal::in_memory(config.events_max));
+        world.insert_resource(Progress::new(config.progress));
         world.init_resource::<NissaState>();
         world.init_resource::<metrics::Metrics>();
         engine.add_saved::<NissaState>("nissa").add_systems(
             Tick,
             (
-                systems::record_events,
-                systems::count_outcomes,
-                systems::write_metrics,
-                systems::show_progress,
+                write::record_events,
+                write::count_outcomes,
+                write::write_metrics,
+                write::show_progress,
             )
                 .chain()
-                .in_set(TickSystems::Record),
+                .in_set(RecordSystems::Write),
         );
         Ok(())
     }

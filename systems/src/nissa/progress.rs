@@ -6,19 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bevy_ecs::{prelude::*, system::SystemParam};
-use esper_engine::world::{
-    catalog::KernelStatus,
-    ids::{HostId, SeedId},
+use bevy_ecs::prelude::*;
+use esper_engine::{
+    journal::{TextContext, TickEvents},
+    world::ids::HostId,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::{ProgressMode, Recorded, Scores, Summary};
-use crate::oona::{
-    EpochEnded, FaultReported, Gate, GateJudged, HostReport, HostRolledBack, KernelJudged,
-    StageChanged,
-};
+use super::{ProgressMode, Scores, Summary};
+use crate::oona::{EpochEnded, HostReport};
 
 /// A bar is drawn no more often than this: 20 times a second looks smooth.
 const BAR_EVERY: Duration = Duration::from_millis(50);
@@ -38,8 +35,8 @@ pub struct Progress {
     steps_per_epoch: u64,
     /// The last validation, as the bar shows it.
     validation: String,
-    /// The last verdict on each seed since it entered its stage, with the gain it saw.
-    verdicts: BTreeMap<SeedId, (Gate, f64)>,
+    /// What a line may refer to beside its own event.
+    context: TextContext,
 }
 
 enum Screen {
@@ -47,15 +44,6 @@ enum Screen {
     Bar(ProgressBar),
     Plain(Box<dyn Write + Send + Sync>),
     Json(Box<dyn Write + Send + Sync>),
-}
-
-/// One line of `--json`: like a line of the audit chain, without the seal.
-#[derive(Serialize)]
-struct Line<'a, E: Serialize> {
-    tick: u64,
-    kind: &'static str,
-    #[serde(flatten)]
-    event: &'a E,
 }
 
 impl Progress {
@@ -88,7 +76,7 @@ impl Progress {
             began: None,
             steps_per_epoch: 0,
             validation: String::new(),
-            verdicts: BTreeMap::new(),
+            context: TextContext::default(),
         }
     }
 
@@ -125,14 +113,6 @@ impl Progress {
         }
     }
 
-    fn event<E: Recorded>(&mut self, tick: u64, event: &E, text: impl FnOnce() -> Option<String>) {
-        if let Screen::Json(out) = &mut self.screen {
-            write_json(out, &Line { tick, kind: E::KIND, event });
-        } else if let Some(text) = text() {
-            self.say(&text);
-        }
-    }
-
     fn say(&mut self, text: &str) {
         match &mut self.screen {
             // A reader that has gone away is no reason to end a run.
@@ -140,6 +120,33 @@ impl Progress {
             Screen::Bar(bar) => bar.println(text),
             Screen::Quiet | Screen::Json(_) => (),
         }
+    }
+
+    /// Shows a tick: its events in the order of the journal, its epochs as a mean over hosts, and how far the run is.
+    pub(super) fn show<'a>(
+        &mut self,
+        tick: u64,
+        reports: impl Iterator<Item = &'a HostReport>,
+        events: &TickEvents,
+    ) {
+        let mut loss = None;
+        for report in reports {
+            self.observe(report);
+            loss = report.loss_mean.or(loss);
+        }
+        self.begin();
+        self.context.n_hosts = self.hosts.len();
+        if let Screen::Json(out) = &mut self.screen {
+            events.iter().for_each(|event| write_line(out, event.to_json(tick)));
+            return;
+        }
+        for event in events.iter() {
+            if let Some(text) = event.text(&mut self.context) {
+                self.say(&text);
+            }
+        }
+        self.show_epochs(&events.of().collect::<Vec<&EpochEnded>>());
+        self.move_bar(loss);
     }
 
     fn observe(&mut self, report: &HostReport) {
@@ -195,22 +202,6 @@ impl Progress {
         bar.set_message(loss + &self.validation + &speed_text(speed));
     }
 
-    /// `@hidden0 residual_mlp` and the like, with the host's name where there are several.
-    fn name(&self, host: HostId, rest: &str) -> String {
-        if self.hosts.len() > 1 { format!("{host} {rest}") } else { rest.to_owned() }
-    }
-
-    fn change_text(&mut self, change: &StageChanged) -> String {
-        let StageChanged { seed, host, site, from, to, step, family, reason, .. } = change;
-        let family = family.as_deref().unwrap_or("-");
-        let why = match self.verdicts.remove(seed) {
-            Some((gate, gain)) => format!("{gate:?} {gain:+.3}"),
-            None => reason.clone(),
-        };
-        let name = self.name(*host, &format!("{seed} @{site} {family}"));
-        format!("step {step}  {name}  {from} -> {to}  ({why})")
-    }
-
     /// Hosts that ended an epoch in this tick: a line of their means, or a word in the bar.
     fn show_epochs(&mut self, epochs: &[&EpochEnded]) {
         if epochs.is_empty() {
@@ -258,88 +249,14 @@ impl Progress {
     }
 }
 
-/// What happened in a tick that people are told of.
-#[derive(SystemParam)]
-pub(super) struct News<'w, 's> {
-    hosts: MessageReader<'w, 's, HostReport>,
-    kernels: MessageReader<'w, 's, KernelJudged>,
-    faults: MessageReader<'w, 's, FaultReported>,
-    rollbacks: MessageReader<'w, 's, HostRolledBack>,
-    gates: MessageReader<'w, 's, GateJudged>,
-    stages: MessageReader<'w, 's, StageChanged>,
-    epochs: MessageReader<'w, 's, EpochEnded>,
-}
-
-impl News<'_, '_> {
-    /// Tells nobody.
-    pub(super) fn clear(&mut self) {
-        self.hosts.clear();
-        self.kernels.clear();
-        self.faults.clear();
-        self.rollbacks.clear();
-        self.gates.clear();
-        self.stages.clear();
-        self.epochs.clear();
-    }
-
-    /// Tells it in the order of the phases.
-    pub(super) fn show(&mut self, tick: u64, progress: &mut Progress) {
-        let mut loss = None;
-        for report in self.hosts.read() {
-            progress.observe(report);
-            loss = report.loss_mean.or(loss);
-        }
-        progress.begin();
-        for kernel in self.kernels.read() {
-            progress.event(tick, kernel, || kernel_text(kernel));
-        }
-        for fault in self.faults.read() {
-            let name = progress.name(fault.host, "");
-            progress.event(tick, fault, || {
-                Some(format!("step {}  {name}fault: {}", fault.step, fault.fault.name()))
-            });
-        }
-        for rollback in self.rollbacks.read() {
-            let name = progress.name(rollback.host, "");
-            let HostRolledBack { from_step, to_step, to, .. } = rollback;
-            progress.event(tick, rollback, || {
-                Some(format!("step {from_step}  {name}rolled back to its {to}, step {to_step}"))
-            });
-        }
-        for judged in self.gates.read() {
-            if let Some((_, gain)) = judged.numbers.iter().find(|(name, _)| name == "gain") {
-                progress.verdicts.insert(judged.seed, (judged.gate, *gain));
-            }
-            progress.event(tick, judged, || None);
-        }
-        let mut changes: Vec<&StageChanged> = self.stages.read().collect();
-        changes.sort_by_key(|change| change.seed);
-        for change in changes {
-            let text = progress.change_text(change);
-            progress.event(tick, change, || Some(text));
-        }
-        let mut epochs: Vec<&EpochEnded> = self.epochs.read().collect();
-        epochs.sort_by_key(|epoch| epoch.host);
-        if let Screen::Json(_) = progress.screen {
-            epochs.iter().for_each(|epoch| progress.event(tick, *epoch, || None));
-        } else {
-            progress.show_epochs(&epochs);
-        }
-        progress.move_bar(loss);
-    }
-}
-
-fn kernel_text(kernel: &KernelJudged) -> Option<String> {
-    let KernelJudged { family, variant, status, reasons, .. } = kernel;
-    (*status == KernelStatus::Rejected)
-        .then(|| format!("kernel {family}/{variant} rejected: {}", reasons.join("; ")))
-}
-
 fn write_json<E: Serialize>(out: &mut Box<dyn Write + Send + Sync>, line: &E) {
-    let mut text = serde_json::to_vec(line).expect("plain data serialises");
-    text.push(b'\n');
+    write_line(out, serde_json::to_string(line).expect("plain data serialises"));
+}
+
+fn write_line(out: &mut Box<dyn Write + Send + Sync>, mut line: String) {
+    line.push('\n');
     // A reader that has gone away is no reason to end a run.
-    let _ = out.write_all(&text).and_then(|()| out.flush());
+    let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
 }
 
 fn bar() -> ProgressBar {

@@ -3,14 +3,12 @@
 use std::fs;
 
 use esper_engine::{
+    journal::{self, ChainReport},
+    run_dir::{FileError, RunDir, to_json, write_atomic},
     runtime::Flops,
-    world::{
-        digest::Digest,
-        ids::HostId,
-        journal::{self, ChainReport},
-        run_dir::{FileError, RunDir, to_json, write_atomic},
-    },
+    world::ids::HostId,
 };
+use esper_nn::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::{NissaError, SeedTally};

@@ -6,26 +6,30 @@ use std::{
 };
 
 use bevy_ecs::{prelude::*, schedule::ScheduleBuildSettings};
-use esper_engine::world::{
-    catalog::KernelStatus,
-    components::Contract,
-    digest::Digest,
-    fault::Fault,
-    ids::{BlueprintId, HostId, KernelId, SeedId},
-    journal::{self, Event, Journal},
-    plugin::{Clock, Engine, RunStatus, Tick, TickSystems},
+use esper_engine::{
+    forge::JobOutcome,
+    journal::{self, EVENTS_FORMAT, Event, Journal},
     run_dir::{Manifest, RunDir},
-    save::{load_resources, save_resources},
-    stage::Stage,
+    world::{
+        ids::{BlueprintId, HostId, KernelId, SeedId, SiteId},
+        kernel::KernelStatus,
+        plugin::{Clock, Engine, RunStatus, Tick, TickSystems},
+        save::SavedWorld,
+        stage::Stage,
+    },
 };
+use esper_nn::plan::Fault;
+use esper_nn::{contract::Contract, digest::Digest};
 use serde_json::Value;
 
 use super::*;
 use crate::oona::{
-    BlueprintDesigned, CommandRefused, EpochEnded, FaultReported, Gate, GateJudged, GateVerdict,
-    HostReport, HostRolledBack, HostSwapped, JobAdmitted, KernelJudged, OonaPlugin, Refusal,
-    SeedAction, SeedPlanted, StageChanged,
+    BlueprintDesigned, CommandRefused, EpochEnded, FaultReported, Gate, GateEvidence, GateJudged,
+    GateVerdict, HostReport, HostRolledBack, HostSwapped, JobAdmitted, KernelJudged, OonaPlugin,
+    Refusal, RollbackTo, SeedAction, SeedPlanted, StageChanged,
 };
+
+mod registered;
 
 const N_HOSTS: u64 = 2;
 const N_TICKS: u64 = 12;
@@ -52,12 +56,18 @@ fn act(world: &mut World) {
         let (host, seed) = (HostId(id), SeedId(id));
         report(world, tick, host);
         if tick == 1 {
-            world.write_message(SeedPlanted { seed, host, site: "hidden0".into() });
+            world.write_message(SeedPlanted {
+                seed,
+                host,
+                site_id: SiteId(0),
+                site: "hidden0".into(),
+            });
         }
         if let Some((_, from, to)) = LIFE.iter().find(|(at, ..)| *at == tick) {
             world.write_message(StageChanged {
                 seed,
                 host,
+                site_id: SiteId(0),
                 site: "hidden0".into(),
                 from: *from,
                 to: *to,
@@ -106,20 +116,28 @@ fn report(world: &mut World, tick: u64, host: HostId) {
 }
 
 fn judge(world: &mut World, tick: u64, host: HostId, seed: SeedId) {
-    let gates = [(4, Gate::G2, GateVerdict::Passed), (8, Gate::G5, GateVerdict::Passed)];
-    for (_, gate, verdict) in gates.into_iter().filter(|(at, ..)| *at == tick) {
-        let numbers =
-            [("gain", 0.042), ("gain_low", 0.01), ("gain_high", 0.07), ("odd", f64::INFINITY)];
-        let numbers = numbers.map(|(name, value)| (name.to_owned(), value)).to_vec();
-        world.write_message(GateJudged { seed, host, gate, verdict, step: tick * 10, numbers });
-    }
+    let evidence = match tick {
+        4 => GateEvidence::G2 { gain: Some(0.042), scale: Some(0.1), age_steps: 20 },
+        8 => GateEvidence::G5 {
+            gain: 0.042,
+            gain_low: 0.01,
+            gain_high: 0.07,
+            n_examples: 90,
+            gate_gain: f64::INFINITY,
+            steps_since_graft: 30,
+            consecutive_passes: 2,
+        },
+        _ => return,
+    };
+    let (verdict, step) = (GateVerdict::Passed, tick * 10);
+    world.write_message(GateJudged { seed, host, verdict, step, evidence });
 }
 
 fn disturb(world: &mut World, tick: u64, host: HostId, seed: SeedId) {
     if tick == 11 {
         let fault = Fault::Divergence { loss: f32::INFINITY, mean: 1.0, sd: 0.1 };
-        world.write_message(FaultReported { host, step: 110, fault });
-        let to = "snapshot".to_owned();
+        world.write_message(FaultReported { host, is_twin: false, step: 110, fault });
+        let to = RollbackTo::Snapshot;
         world.write_message(HostRolledBack {
             host,
             from_step: 110,
@@ -136,7 +154,7 @@ fn disturb(world: &mut World, tick: u64, host: HostId, seed: SeedId) {
 
 fn design(world: &mut World) {
     for forge in ["compile", "bench"] {
-        let outcome = "done".to_owned();
+        let outcome = JobOutcome::Done;
         world.write_message(JobAdmitted { forge: forge.into(), ticket: 0, outcome });
     }
     let contract = Contract::Vector { width: 8 };
@@ -159,20 +177,32 @@ fn design(world: &mut World) {
     });
 }
 
+fn quiet() -> NissaConfig {
+    NissaConfig::new(&crate::testing::scenario(|_| {}), ProgressMode::Quiet)
+}
+
 fn engine_with(config: NissaConfig) -> Engine {
     let mut engine = Engine::default();
-    engine.add_plugin(OonaPlugin).unwrap().add_plugin(NissaPlugin { config }).unwrap();
+    engine.world_mut().insert_resource(config);
+    engine.add_plugin(OonaPlugin).unwrap().add_plugin(NissaPlugin::default()).unwrap();
     engine.add_systems(Tick, act.in_set(TickSystems::Transform));
     engine
 }
 
 fn engine() -> Engine {
-    engine_with(NissaConfig::default())
+    engine_with(quiet())
 }
 
 fn started() -> RunStarted {
     let scenario_digest = Digest::of(b"scenario");
-    RunStarted { scenario: "sample".into(), scenario_digest, seed: 3, n_hosts: N_HOSTS, init: None }
+    RunStarted {
+        format: EVENTS_FORMAT,
+        scenario: "sample".into(),
+        scenario_digest,
+        seed: 3,
+        n_hosts: N_HOSTS,
+        init: None,
+    }
 }
 
 fn ended() -> RunEnded {
@@ -289,7 +319,7 @@ fn a_row_of_metrics_is_an_epoch_of_a_host() {
     assert_eq!(lines[4], "4,2,1,40,0.25,0.25,nan,,0.001,100,1");
 
     let dir = run_dir(base.path());
-    let mut engine = engine_with(NissaConfig { metrics_every_epochs: 3, ..NissaConfig::default() });
+    let mut engine = engine_with(NissaConfig { metrics_every_epochs: 3, ..quiet() });
     start(engine.world_mut(), Some(&dir), &started()).unwrap();
     engine.run();
     assert_eq!(files(&dir).1.lines().count() as u64, 1 + N_HOSTS * 2, "epochs 3 and 6");
@@ -308,13 +338,13 @@ fn interrupted_run(
     start(first.world_mut(), Some(&dir), &started()).unwrap();
     (0..checkpoint).for_each(|_| first.tick());
     first.world_mut().resource_mut::<Journal>().sync().unwrap();
-    let saved = save_resources(first.world());
+    let saved = SavedWorld::save(first.world_mut());
     (checkpoint..stop).for_each(|_| first.tick());
     drop(first);
     damage(&dir);
 
     let mut second = engine();
-    load_resources(second.world_mut(), &saved).unwrap();
+    saved.load(second.world_mut()).unwrap();
     second.world_mut().resource_mut::<Clock>().0 = checkpoint;
     resume(second.world_mut(), Some(&dir)).unwrap();
     assert_eq!(second.run(), RunStatus::Completed);
@@ -365,12 +395,12 @@ fn a_resumed_run_that_differs_from_its_past_fails_and_says_where() {
     let mut first = engine();
     start(first.world_mut(), Some(&dir), &started()).unwrap();
     (0..5).for_each(|_| first.tick());
-    let saved = save_resources(first.world());
+    let saved = SavedWorld::save(first.world_mut());
     (5..9).for_each(|_| first.tick());
     drop(first);
 
     let mut second = engine();
-    load_resources(second.world_mut(), &saved).unwrap();
+    saved.load(second.world_mut()).unwrap();
     second.world_mut().resource_mut::<Clock>().0 = 6; // One tick is left out.
     resume(second.world_mut(), Some(&dir)).unwrap();
     let RunStatus::Failed(reason) = second.run() else { panic!("it differs") };
@@ -397,7 +427,7 @@ fn a_full_disk_fails_the_run_and_names_the_file() {
 fn too_many_events_fail_the_run_and_its_record_ends_with_what_was_written() {
     let base = tempfile::tempdir().unwrap();
     let dir = run_dir(base.path());
-    let mut engine = engine_with(NissaConfig { events_max: 9, ..NissaConfig::default() });
+    let mut engine = engine_with(NissaConfig { events_max: 9, ..quiet() });
     start(engine.world_mut(), Some(&dir), &started()).unwrap();
     let RunStatus::Failed(reason) = engine.run() else { panic!("the limit holds") };
     assert!(reason.contains("limits.events_max"), "{reason}");
@@ -421,7 +451,8 @@ fn seeds_lives_are_read_from_the_chain() {
     assert_eq!(stages[1..], LIFE.map(|(_, _, to)| to));
     assert_eq!(seed.end().unwrap().step, Some(100));
     assert_eq!(seed.number(Gate::G5, "gain_low"), Some(0.01));
-    assert_eq!(seed.number(Gate::G5, "odd"), None);
+    assert_eq!(seed.number(Gate::G5, "gate_gain"), None, "it is not finite");
+    assert_eq!(seed.number(Gate::G5, "n_examples"), Some(90.0));
     let bytes = fs::read(dir.events()).unwrap();
     assert_eq!(Inspection::of(journal::read_bytes(&bytes)).unwrap(), inspection);
     let table = inspection.to_table();
@@ -536,4 +567,15 @@ fn a_run_may_have_gone_on_since_it_was_interrupted_and_not_since_it_was_complete
     assert!(verify(RunEnd::Interrupted, earlier));
     assert!(!verify(RunEnd::Completed, earlier));
     assert!(!verify(RunEnd::Interrupted, Digest::of(b"no line")));
+}
+
+#[test]
+fn a_chain_of_another_format_is_refused_by_name() {
+    let base = tempfile::tempdir().unwrap();
+    let dir = run_dir(base.path());
+    let old = RunStarted { format: EVENTS_FORMAT + 1, ..started() };
+    start(engine().world_mut(), Some(&dir), &old).unwrap();
+    let error = Inspection::read(&dir.events()).unwrap_err();
+    assert!(matches!(error, NissaError::Format { found: 3, .. }), "{error}");
+    assert!(error.to_string().contains("have format 3 and this Esper reads format 2"), "{error}");
 }

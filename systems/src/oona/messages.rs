@@ -1,14 +1,19 @@
 //! The messages, in the order of the phases that write them.
 
+use std::fmt;
+use std::sync::Arc;
+
 use bevy_ecs::prelude::*;
+use esper_engine::forge::JobOutcome;
 use esper_engine::world::{
-    catalog::KernelStatus,
-    components::{Contract, Telemetry},
-    fault::Fault,
-    gate::{Gate, GateVerdict, Judgement},
-    ids::{BlueprintId, HostId, KernelId, SeedId},
+    components::Telemetry,
+    gate::{Gate, GateEvidence, GateState, GateVerdict},
+    ids::{BlueprintId, HostId, KernelId, SeedId, SiteId},
+    kernel::KernelStatus,
     stage::Stage,
 };
+use esper_nn::{contract::Contract, plan::Fault};
+use esper_nn::{graph::NetworkGraph, program::Program};
 use serde::{Deserialize, Serialize};
 
 /// A worker's result entered the world. Tezzeret and Urabrask write it in `Admit`; replay reads it from the journal.
@@ -18,8 +23,8 @@ pub struct JobAdmitted {
     pub forge: String,
     /// The job's place in the order in which that forge's jobs were sent.
     pub ticket: u64,
-    /// `done`, `panicked` or `timed_out`.
-    pub outcome: String,
+    /// How it ended.
+    pub outcome: JobOutcome,
 }
 
 /// A kernel was validated or rejected. Urabrask writes it in `Admit`.
@@ -42,9 +47,11 @@ pub struct KernelJudged {
 /// A host met a fault; it takes no further step until it is dealt with. Tolaria writes it in `Train`.
 #[derive(Message, Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
 pub struct FaultReported {
-    /// The host or twin.
+    /// The host.
     pub host: HostId,
-    /// Its step count when the fault struck.
+    /// Whether it was not the host itself but its twin.
+    pub is_twin: bool,
+    /// The step count when the fault struck.
     pub step: u64,
     /// What it met.
     #[serde(flatten)]
@@ -105,8 +112,8 @@ pub struct SeedReport {
     pub seed: SeedId,
     /// Its host.
     pub host: HostId,
-    /// Its site's place in the host's program.
-    pub site: u16,
+    /// Its site.
+    pub site: SiteId,
     /// What a module must keep there.
     pub contract: Contract,
     /// The stage it is in.
@@ -118,12 +125,12 @@ pub struct SeedReport {
     /// What was measured.
     pub telemetry: Telemetry,
     /// Where it stands with the gate before its next stage.
-    pub judgement: Judgement,
+    pub gate_state: GateState,
     /// Whether it is being withdrawn.
     pub is_withdrawing: bool,
 }
 
-/// What the policy asks of one seed. Tamiyo writes it in `Decide`; Kasmina obeys or refuses in `Transform`.
+/// What the policy asks of one seed. Tamiyo writes it in `Decide`; Kasmina carries it out or refuses it in `Transform`.
 #[derive(Message, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeedCommand {
     /// The seed.
@@ -153,7 +160,7 @@ pub enum SeedAction {
     Cancel,
 }
 
-/// A command that was not obeyed; nothing changed. Kasmina writes it in `Transform`.
+/// A command that was refused; nothing changed. Kasmina writes it in `Transform`.
 #[derive(Message, Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct CommandRefused {
     /// The seed.
@@ -164,7 +171,7 @@ pub struct CommandRefused {
     pub refusal: Refusal,
 }
 
-/// Why a command was not obeyed.
+/// Why a command was refused.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, thiserror::Error)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -174,7 +181,7 @@ pub enum Refusal {
     UnknownSeed,
     /// The stages do not follow each other.
     #[error("a seed in {from} may not become {to}")]
-    IllegalStep {
+    IllegalTransition {
         /// The stage it is in.
         from: Stage,
         /// The stage it was asked to enter.
@@ -205,6 +212,12 @@ pub enum Refusal {
         /// The gate.
         gate: Gate,
     },
+    /// The device has no room for what was asked.
+    #[error("{message}")]
+    Device {
+        /// What the device says.
+        message: String,
+    },
     /// The host is being recompiled, restored, or is at fault.
     #[error("the host is busy")]
     HostBusy,
@@ -217,6 +230,8 @@ pub struct SeedPlanted {
     pub seed: SeedId,
     /// Its host.
     pub host: HostId,
+    /// Its site.
+    pub site_id: SiteId,
     /// Its site's name.
     pub site: String,
 }
@@ -228,6 +243,8 @@ pub struct StageChanged {
     pub seed: SeedId,
     /// Its host.
     pub host: HostId,
+    /// Its site.
+    pub site_id: SiteId,
     /// Its site's name.
     pub site: String,
     /// The stage it left.
@@ -244,21 +261,20 @@ pub struct StageChanged {
     pub reason: String,
 }
 
-/// A gate judged a seed, with the numbers it saw. Kasmina writes it in `Transform`.
+/// A gate judged a seed. Kasmina writes it in `Sense` and `Transform`.
 #[derive(Message, Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct GateJudged {
     /// The seed.
     pub seed: SeedId,
     /// Its host.
     pub host: HostId,
-    /// The gate.
-    pub gate: Gate,
     /// What it decided.
     pub verdict: GateVerdict,
     /// The host's step count.
     pub step: u64,
-    /// What it saw, by name: `gain`, `gain_low`, `gain_high`, `n_examples`, `gate_gain`, `alpha`, ...
-    pub numbers: Vec<(String, f64)>,
+    /// The gate, and what it saw.
+    #[serde(flatten)]
+    pub evidence: GateEvidence,
 }
 
 /// A host went back to a snapshot or became its twin. Kasmina or Tolaria write it in `Transform`.
@@ -270,10 +286,60 @@ pub struct HostRolledBack {
     pub from_step: u64,
     /// Its step count now.
     pub to_step: u64,
-    /// `twin` or `snapshot`.
-    pub to: String,
+    /// What it became.
+    pub to: RollbackTo,
     /// Rollbacks of this host so far.
     pub n_rollbacks: u64,
+}
+
+/// What a host is rolled back to.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum RollbackTo {
+    /// Its twin, which trained on without the graft.
+    Twin,
+    /// A snapshot from before.
+    Snapshot,
+}
+
+impl fmt::Display for RollbackTo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Twin => "twin",
+            Self::Snapshot => "snapshot",
+        })
+    }
+}
+
+/// A host needs the program of another network. Kasmina writes it in `Transform`; Tezzeret compiles it.
+#[derive(Message, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct ProgramChangeRequested {
+    /// The host.
+    pub host: HostId,
+    /// Its network to be.
+    pub graph: Arc<NetworkGraph>,
+    /// How the host's numbers become those of the new program.
+    pub transfer: Transfer,
+}
+
+/// How a host's numbers become those of a program of another network.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Transfer {
+    /// By name, bit for bit; those of the seed's module, which was bound, join them.
+    Fossilize {
+        /// The seed.
+        seed: SeedId,
+    },
+}
+
+/// A program that was asked for has been compiled. Tezzeret writes it in `Admit`; Kasmina swaps it in.
+#[derive(Message, Clone, Debug)]
+pub struct ProgramReady {
+    /// What was asked for.
+    pub request: ProgramChangeRequested,
+    /// The program; an error is a sentence for people.
+    pub program: Result<Arc<Program>, String>,
 }
 
 /// A host's program was swapped for one with a fossilised module in it. Kasmina writes it in `Transform`.

@@ -9,14 +9,15 @@
 //! or orders for a subsystem: they carry lasting ids, never entities.
 
 mod messages;
+mod recorded;
 
 pub use messages::{
     BlueprintDesigned, CommandRefused, EpochEnded, FaultReported, GateJudged, HostReport,
-    HostRolledBack, HostSwapped, JobAdmitted, KernelJudged, Refusal, SeedAction, SeedCommand,
-    SeedPlanted, SeedReport, StageChanged,
+    HostRolledBack, HostSwapped, JobAdmitted, KernelJudged, ProgramChangeRequested, ProgramReady,
+    Refusal, RollbackTo, SeedAction, SeedCommand, SeedPlanted, SeedReport, StageChanged, Transfer,
 };
 
-pub use esper_engine::world::gate::{Gate, GateVerdict, Judgement};
+pub use esper_engine::world::gate::{Gate, GateEvidence, GateState, GateVerdict};
 
 use esper_engine::world::plugin::{BuildError, Engine, Plugin};
 
@@ -31,19 +32,11 @@ impl Plugin for OonaPlugin {
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
         engine
             .add_message::<HostReport>()
-            .add_message::<EpochEnded>()
             .add_message::<SeedReport>()
             .add_message::<SeedCommand>()
-            .add_message::<CommandRefused>()
-            .add_message::<SeedPlanted>()
-            .add_message::<StageChanged>()
-            .add_message::<GateJudged>()
-            .add_message::<FaultReported>()
-            .add_message::<HostRolledBack>()
-            .add_message::<HostSwapped>()
-            .add_message::<BlueprintDesigned>()
-            .add_message::<KernelJudged>()
-            .add_message::<JobAdmitted>();
+            .add_message::<ProgramChangeRequested>()
+            .add_message::<ProgramReady>();
+        recorded::register(engine);
         Ok(())
     }
 }

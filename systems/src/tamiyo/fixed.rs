@@ -1,26 +1,30 @@
 //! `fixed`: growth on a timetable.
 
-use esper_engine::{
-    scenario::{Action, Appointment},
-    world::{
-        gate::Gate,
-        ids::{HostId, SeedId},
-        stage::Stage,
-    },
+use std::{collections::BTreeMap, sync::Arc};
+
+use esper_engine::world::{
+    gate::Gate,
+    ids::{HostId, SeedId, SiteId},
+    stage::Stage,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Policy, components::View, config::TamiyoConfig, diagnostics::epochs};
+use super::{
+    config::{Action, ScheduledAction, TamiyoConfig},
+    host_progress::epochs,
+    observation::Observation,
+    policy::Policy,
+};
 use crate::oona::{SeedAction, SeedCommand, SeedReport};
 
-/// Keeps each appointment once a host, from its epoch on until it can be kept.
+/// Takes each scheduled once a host, from its epoch on until it can be taken.
 ///
 /// Where the timetable names no end, a seed that passes G5 is kept.
 pub struct Fixed {
-    timetable: Vec<Appointment>,
-    sites: Vec<String>,
+    timetable: Vec<ScheduledAction>,
+    sites: BTreeMap<HostId, Arc<[String]>>,
     is_direct: bool,
-    /// Appointments kept, by host.
+    /// Scheduled actions taken, by host.
     kept: Vec<(HostId, usize)>,
 }
 
@@ -33,43 +37,44 @@ impl Fixed {
         Self {
             timetable: config.tamiyo.timetable.clone(),
             sites: config.sites.clone(),
-            is_direct: config.is_direct(),
+            is_direct: config.is_direct,
             kept: Vec::new(),
         }
     }
 
     fn keep(
         &self,
-        view: &View<'_>,
+        view: &Observation<'_>,
         host: HostId,
-        appointment: &Appointment,
+        scheduled: &ScheduledAction,
     ) -> Option<SeedCommand> {
-        let site = self.sites.iter().position(|name| *name == appointment.site)? as u16;
+        let sites = self.sites.get(&host)?;
+        let site = SiteId(sites.iter().position(|name| *name == scheduled.site)? as u16);
         let command = |seed: SeedId, action| Some(SeedCommand { seed, action });
         let in_stage = |wanted: &[Stage]| -> Option<&SeedReport> {
             view.seeds_of(host).find(|it| it.site == site && wanted.contains(&it.stage))
         };
-        match appointment.action {
+        match scheduled.action {
             Action::Germinate => {
                 let dormant = view.dormant();
                 let seed = dormant.iter().find(|it| it.host == host && it.site == site)?;
-                let wanted = appointment.blueprint.as_deref();
-                let offer = view.offers().iter().find(|offer| {
-                    offer.contract == seed.contract
-                        && wanted.is_none_or(|family| offer.family == family)
-                        && view.past(host, site, offer.blueprint).is_none()
+                let wanted = scheduled.blueprint.as_deref();
+                let candidate = view.candidates().iter().find(|candidate| {
+                    candidate.contract == seed.contract
+                        && wanted.is_none_or(|family| candidate.family == family)
+                        && view.past(host, site, candidate.blueprint).is_none()
                 })?;
-                command(seed.seed, SeedAction::Germinate { blueprint: offer.blueprint })
+                command(seed.seed, SeedAction::Germinate { blueprint: candidate.blueprint })
             }
             Action::Graft => {
                 let seed = in_stage(&[Stage::Training])?;
-                (seed.judgement.has_passed(Gate::G2) || self.is_direct)
+                (seed.gate_state.has_passed(Gate::G2) || self.is_direct)
                     .then(|| command(seed.seed, SeedAction::Graft))?
             }
             Action::FineTune => command(in_stage(&[Stage::Evaluating])?.seed, SeedAction::FineTune),
             Action::Fossilize => {
                 let seed = in_stage(&[Stage::Evaluating, Stage::FineTuning])?;
-                seed.judgement
+                seed.gate_state
                     .has_passed(Gate::G5)
                     .then(|| command(seed.seed, SeedAction::Fossilize))?
             }
@@ -91,25 +96,25 @@ impl Fixed {
 }
 
 impl Policy for Fixed {
-    fn decide(&mut self, view: &View<'_>, commands: &mut Vec<SeedCommand>) {
+    fn decide(&mut self, view: &Observation<'_>, commands: &mut Vec<SeedCommand>) {
         let has_ends = self.timetable.iter().any(|it| it.action == Action::Fossilize);
         for report in view.hosts {
-            for (n, appointment) in self.timetable.iter().enumerate() {
+            for (n, scheduled) in self.timetable.iter().enumerate() {
                 let place = (report.host, n);
-                if epochs(report) < appointment.epoch || self.kept.contains(&place) {
+                if epochs(report) < scheduled.epoch || self.kept.contains(&place) {
                     continue;
                 }
-                if let Some(command) = self.keep(view, report.host, appointment) {
+                if let Some(command) = self.keep(view, report.host, scheduled) {
                     commands.push(command);
                     self.kept.push(place);
-                    break; // One appointment a host and tick: the next one sees what came of this.
+                    break; // One scheduled a host and tick: the next one sees what came of this.
                 }
             }
         }
         if !has_ends {
             let passed = view.seeds.iter().filter(|seed| {
                 matches!(seed.stage, Stage::Evaluating | Stage::FineTuning)
-                    && seed.judgement.has_passed(Gate::G5)
+                    && seed.gate_state.has_passed(Gate::G5)
             });
             commands.extend(
                 passed.map(|seed| SeedCommand { seed: seed.seed, action: SeedAction::Fossilize }),

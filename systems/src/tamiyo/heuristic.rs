@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use esper_engine::world::{
     gate::Gate,
-    ids::{BlueprintId, HostId},
+    ids::{BlueprintId, HostId, SiteId},
     stage::Stage,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Policy,
-    components::{DormantSeed, Offer, View},
     config::TamiyoConfig,
-    diagnostics::progress,
+    host_progress::progress,
+    observation::{Candidate, DormantSeed, Observation},
+    policy::Policy,
 };
 use crate::oona::{HostReport, SeedAction, SeedCommand, SeedReport};
 
@@ -58,7 +58,12 @@ impl Heuristic {
         now > before * (1.0 - tamiyo.plateau_relative)
     }
 
-    fn germinate(&self, view: &View<'_>, host: &HostReport, commands: &mut Vec<SeedCommand>) {
+    fn germinate(
+        &self,
+        view: &Observation<'_>,
+        host: &HostReport,
+        commands: &mut Vec<SeedCommand>,
+    ) {
         let growing =
             |seed: &&SeedReport| matches!(seed.stage, Stage::Germinated | Stage::Training);
         let n_growing = view.seeds_of(host.host).filter(growing).count();
@@ -67,7 +72,7 @@ impl Heuristic {
             return;
         }
         let mut params = host.params_elems + host.seed_params_elems;
-        let mut chosen: Vec<(u16, BlueprintId)> = view
+        let mut chosen: Vec<(SiteId, BlueprintId)> = view
             .seeds_of(host.host)
             .filter_map(|seed| Some((seed.site, seed.blueprint?)))
             .collect();
@@ -75,10 +80,10 @@ impl Heuristic {
             view.dormant().iter().filter(|seed| seed.host == host.host).collect();
         dormant.sort_by(|a, b| urgency(b).total_cmp(&urgency(a)).then(a.seed.cmp(&b.seed)));
         for seed in dormant.into_iter().take(n_free) {
-            let Some(offer) = self.choose(view, seed, &chosen, params) else { continue };
-            params += offer.params_elems;
-            chosen.push((seed.site, offer.blueprint));
-            let action = SeedAction::Germinate { blueprint: offer.blueprint };
+            let Some(candidate) = self.choose(view, seed, &chosen, params) else { continue };
+            params += candidate.params_elems;
+            chosen.push((seed.site, candidate.blueprint));
+            let action = SeedAction::Germinate { blueprint: candidate.blueprint };
             commands.push(SeedCommand { seed: seed.seed, action });
         }
     }
@@ -86,58 +91,63 @@ impl Heuristic {
     /// The blueprint to try at a site: never one tried there, nor one that is growing there now.
     fn choose<'v>(
         &self,
-        view: &'v View<'_>,
+        view: &'v Observation<'_>,
         seed: &DormantSeed,
-        chosen: &[(u16, BlueprintId)],
+        chosen: &[(SiteId, BlueprintId)],
         params: u64,
-    ) -> Option<&'v Offer> {
-        let rank = |offer: &&Offer| {
+    ) -> Option<&'v Candidate> {
+        let rank = |candidate: &&Candidate| {
             let (kept, culled) =
-                view.past_anywhere(offer.blueprint).fold((0, 0), |(k, c), it| match it.end {
+                view.past_anywhere(candidate.blueprint).fold((0, 0), |(k, c), it| match it.stage {
                     Stage::Fossilized => (k + 1, c),
                     Stage::Culled | Stage::RolledBack => (k, c + 1),
                     _ => (k, c),
                 });
-            let n_growing = chosen.iter().filter(|(_, of)| *of == offer.blueprint).count();
+            let n_growing = chosen.iter().filter(|(_, of)| *of == candidate.blueprint).count();
             // Larger modules first: at equal record an under-sized host is short of parameters.
-            (culled - kept, n_growing, std::cmp::Reverse(offer.params_elems), offer.blueprint)
+            (
+                culled - kept,
+                n_growing,
+                std::cmp::Reverse(candidate.params_elems),
+                candidate.blueprint,
+            )
         };
-        view.offers()
+        view.candidates()
             .iter()
-            .filter(|offer| {
-                offer.is_ready
-                    && offer.contract == seed.contract
-                    && params + offer.params_elems <= self.config.limits.params_max
-                    && !chosen.contains(&(seed.site, offer.blueprint))
-                    && view.past(seed.host, seed.site, offer.blueprint).is_none()
+            .filter(|candidate| {
+                candidate.is_ready
+                    && candidate.contract == seed.contract
+                    && params + candidate.params_elems <= self.config.params_max
+                    && !chosen.contains(&(seed.site, candidate.blueprint))
+                    && view.past(seed.host, seed.site, candidate.blueprint).is_none()
             })
             .min_by_key(rank)
     }
 
-    fn graft(&self, view: &View<'_>, host: &HostReport, commands: &mut Vec<SeedCommand>) {
+    fn graft(&self, view: &Observation<'_>, host: &HostReport, commands: &mut Vec<SeedCommand>) {
         if view.seeds_of(host.host).any(|seed| seed.stage.is_grafted()) {
             return;
         }
         let training = || view.seeds_of(host.host).filter(|seed| seed.stage == Stage::Training);
-        if self.config.is_direct() {
+        if self.config.is_direct {
             commands.extend(training().next().map(graft));
             return;
         }
-        if training().any(|seed| seed.judgement.last.is_none()) {
+        if training().any(|seed| seed.gate_state.last.is_none()) {
             return; // Ranking waits for the last of those that incubate at once.
         }
-        let passed = training().filter(|seed| seed.judgement.has_passed(Gate::G2));
+        let passed = training().filter(|seed| seed.gate_state.has_passed(Gate::G2));
         let gain = |seed: &SeedReport| seed.telemetry.counterfactual_gain.unwrap_or(f32::MIN);
         let best = passed.max_by(|a, b| gain(a).total_cmp(&gain(b)).then(b.seed.cmp(&a.seed)));
         commands.extend(best.map(graft));
     }
 
     fn judge(&self, seed: &SeedReport) -> Option<SeedCommand> {
-        if seed.is_withdrawing || !seed.judgement.has_passed(Gate::G5) {
+        if seed.is_withdrawing || !seed.gate_state.has_passed(Gate::G5) {
             return None; // Kasmina culls what G5 refuses.
         }
         let action = match seed.stage {
-            Stage::Evaluating if self.config.kasmina.fine_tune_steps > 0 => SeedAction::FineTune,
+            Stage::Evaluating if self.config.fine_tunes => SeedAction::FineTune,
             Stage::Evaluating | Stage::FineTuning => SeedAction::Fossilize,
             _ => return None,
         };
@@ -158,7 +168,7 @@ fn urgency(seed: &DormantSeed) -> f32 {
 }
 
 impl Policy for Heuristic {
-    fn decide(&mut self, view: &View<'_>, commands: &mut Vec<SeedCommand>) {
+    fn decide(&mut self, view: &Observation<'_>, commands: &mut Vec<SeedCommand>) {
         for epoch in view.epochs {
             let losses = self.state.losses.entry(epoch.host).or_default();
             // A rollback trains some epochs again: what came after them did not happen.

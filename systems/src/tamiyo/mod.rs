@@ -2,57 +2,43 @@
 //!
 //! | reads | writes | owns |
 //! | --- | --- | --- |
-//! | `HostReport`, `EpochEnded`, `SeedReport`, `StageChanged` | `SeedCommand` | [`Policy`], the memory of past verdicts |
+//! | `HostReport`, `EpochEnded`, `SeedReport`, `TrialHistory` | `SeedCommand` | [`Policy`] and the policies by name |
 //!
-//! A policy sees a [`View`] and appends commands. It must be a function of itself and of what it is shown: no clock,
+//! A policy sees an [`Observation`] and appends commands. It must be a function of itself and of what it is shown: no clock,
 //! no thread, no global random source, or a run can not be replayed.
 
-mod components;
 mod config;
-mod diagnostics;
+mod decide;
 mod fixed;
 mod heuristic;
+mod host_progress;
+mod observation;
+mod policy;
 mod random;
-mod systems;
 
-pub use components::{ActivePolicy, DormantSeed, Offer, Verdict, View};
-pub use config::TamiyoConfig;
+pub use config::{Action, ScheduledAction, TAMIYO, Tamiyo, TamiyoConfig};
 pub use fixed::Fixed;
 pub use heuristic::Heuristic;
+pub use observation::{Candidate, DormantSeed, Observation};
+pub use policy::{ActivePolicy, Policy, PolicyError, TamiyoExt, check_policy_name};
 pub use random::Random;
+
+use std::{collections::BTreeMap, sync::Arc};
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
-    scenario,
-    world::plugin::{BuildError, Engine, Plugin, Tick, TickSystems},
+    scenario::Sections,
+    world::{
+        ids::HostId,
+        plugin::{BuildError, Engine, Plugin, Tick, TickSystems},
+    },
 };
 
-use crate::oona::SeedCommand;
-
-/// A strategy. Implement it to replace Tamiyo's judgement with your own.
-pub trait Policy: Send + Sync + 'static {
-    /// Reads this tick's view and appends the commands it wants, in the order they should be obeyed.
-    fn decide(&mut self, view: &View<'_>, commands: &mut Vec<SeedCommand>);
-
-    /// What a checkpoint has to keep of it.
-    fn save(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    /// Puts back what [`Policy::save`] wrote.
-    ///
-    /// # Errors
-    ///
-    /// Says in a sentence why the bytes are not its own.
-    fn load(&mut self, _saved: &[u8]) -> Result<(), String> {
-        Ok(())
-    }
-}
-
 /// Adds [Tamiyo](self), deciding as its configuration says.
+#[derive(Clone, Debug, Default)]
 pub struct TamiyoPlugin {
-    /// Who decides, and how.
-    pub config: TamiyoConfig,
+    /// Every host's sites by name, in the order of its program.
+    pub sites: BTreeMap<HostId, Arc<[String]>>,
 }
 
 impl Plugin for TamiyoPlugin {
@@ -60,33 +46,39 @@ impl Plugin for TamiyoPlugin {
         "tamiyo"
     }
 
+    fn requires(&self) -> &[&'static str] {
+        &["oona"]
+    }
+
+    fn sections(&self, sections: &mut Sections) {
+        sections.add::<Tamiyo>().add_check(config::check_timetable);
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        if !engine.has_plugin("oona") {
-            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
-        }
-        // A policy that was put in place before stays: that is how a stranger brings its own.
-        if engine.world().get_resource::<ActivePolicy>().is_none() {
-            let policy: Option<Box<dyn Policy>> = match self.config.tamiyo.policy {
-                scenario::Policy::Off => None,
-                scenario::Policy::Fixed => Some(Box::new(Fixed::new(&self.config))),
-                scenario::Policy::Random => Some(Box::new(Random::new(&self.config))),
-                scenario::Policy::Heuristic => Some(Box::new(Heuristic::new(&self.config))),
-            };
-            engine.world_mut().insert_resource(ActivePolicy(policy));
-        }
-        engine.world_mut().init_resource::<components::Memory>();
-        engine.add_saved::<components::Memory>("tamiyo.memory");
-        engine.add_saved::<components::SavedPolicy>("tamiyo.policy");
-        engine.world_mut().init_resource::<components::SavedPolicy>();
-        engine.add_systems(
+        let [fixed, heuristic, off, random] = policy::BUILT_IN;
+        engine
+            .add_policy(off, |_| policy::Off)?
+            .add_policy(fixed, Fixed::new)?
+            .add_policy(random, Random::new)?
+            .add_policy(heuristic, Heuristic::new)?;
+        engine.add_saved_as::<policy::PolicyState>("tamiyo.policy").add_systems(
             Tick,
-            (
-                systems::decide.in_set(TickSystems::Decide),
-                (systems::remember_outcomes, systems::keep_policy)
-                    .chain()
-                    .in_set(TickSystems::Record),
-            ),
+            (decide::decide, decide::keep_trials).chain().in_set(TickSystems::Decide),
         );
+        Ok(())
+    }
+
+    /// Puts the policy that the scenario names in charge: by now every plugin has registered its own.
+    fn finish(&self, engine: &mut Engine) -> Result<(), BuildError> {
+        let config = TamiyoConfig::new(engine.scenario(), self.sites.clone());
+        let world = engine.world_mut();
+        if !world.contains_resource::<ActivePolicy>() {
+            let policies = world.resource::<policy::Policies>();
+            let policy = policies
+                .make(&config.tamiyo.policy, &config)
+                .map_err(|error| BuildError::plugin(self.name(), error))?;
+            world.insert_resource(ActivePolicy(policy));
+        }
         Ok(())
     }
 }

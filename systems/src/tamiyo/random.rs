@@ -1,12 +1,9 @@
-//! `random`: chance among the legal actions, the control that any judgement has to beat.
+//! `random`: chance among the legal actions, the control that any gate_state has to beat.
 
-use esper_engine::world::{
-    gate::Gate,
-    rng::{Purpose, draw_below, draw_unit, stream_key},
-    stage::Stage,
-};
+use esper_engine::world::{gate::Gate, stage::Stage};
+use esper_nn::rng::{Purpose, draw_below, draw_unit, stream_key};
 
-use super::{Policy, components::View, config::TamiyoConfig};
+use super::{config::TamiyoConfig, observation::Observation, policy::Policy};
 use crate::oona::{SeedAction, SeedCommand, SeedReport};
 
 /// Acts on each seed with a fixed probability a tick, each legal action alike.
@@ -24,12 +21,12 @@ impl Random {
         Self {
             run_seed: config.run_seed,
             action_rate: config.tamiyo.action_rate,
-            is_direct: config.is_direct(),
+            is_direct: config.is_direct,
         }
     }
 
     fn legal(&self, seed: &SeedReport) -> Vec<SeedAction> {
-        let passed = |gate| seed.judgement.has_passed(gate);
+        let passed = |gate| seed.gate_state.has_passed(gate);
         match seed.stage {
             Stage::Germinated => vec![SeedAction::Cancel],
             Stage::Training if passed(Gate::G2) || self.is_direct => {
@@ -48,7 +45,7 @@ impl Random {
 }
 
 impl Policy for Random {
-    fn decide(&mut self, view: &View<'_>, commands: &mut Vec<SeedCommand>) {
+    fn decide(&mut self, view: &Observation<'_>, commands: &mut Vec<SeedCommand>) {
         for seed in view.seeds {
             let key = stream_key(self.run_seed, Purpose::Policy, seed.seed.0);
             if draw_unit(key, 2 * view.tick) < self.action_rate {
@@ -65,9 +62,11 @@ impl Policy for Random {
                 continue;
             }
             let is_open = |blueprint| view.past(seed.host, seed.site, blueprint).is_none();
-            let offers = view.offers().iter();
-            let fitting: Vec<_> = offers
-                .filter(|offer| offer.contract == seed.contract && is_open(offer.blueprint))
+            let candidates = view.candidates().iter();
+            let fitting: Vec<_> = candidates
+                .filter(|candidate| {
+                    candidate.contract == seed.contract && is_open(candidate.blueprint)
+                })
                 .collect();
             if !fitting.is_empty() {
                 let choice = draw_below(key, 2 * view.tick + 1, fitting.len() as u64);

@@ -3,18 +3,25 @@
 use std::sync::Arc;
 
 use esper_engine::{
+    forge::Job,
     graph::{GraphError, NetworkGraph},
-    program::{CompileOptions, INPUT_GRADIENT, Need, Program, Variant},
+    program::{CompileOptions, GradMask, INPUT_GRADIENT, Program, Variant},
     world::{
-        catalog::{HostRecompile, Kernel},
-        digest::Digest,
-        forge::Job,
         ids::{BlueprintId, KernelId},
+        kernel::Kernel,
     },
 };
+use esper_nn::digest::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::components::DEVICE;
+use crate::oona::ProgramChangeRequested;
+
+/// The device that kernels are compiled for.
+pub const DEVICE: &str = "cpu";
+/// The forge that compiles blueprints, as journals and checkpoints name it.
+pub const COMPILE: &str = "compile";
+/// The forge that compiles hosts, as journals and checkpoints name it.
+pub const COMPILE_HOST: &str = "compile_host";
 
 /// A blueprint to be compiled in every variant.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -60,16 +67,16 @@ fn compile(
         params_elems: program.params_elems(),
         workspace_bytes: (program.workspace_elems * size_of::<f32>()) as u64,
         flops_forward: program.flops_forward(),
-        flops_backward: program.flops_backward(Need { params: true, sites: INPUT_GRADIENT }),
+        flops_backward: program.flops_backward(GradMask { params: true, sites: INPUT_GRADIENT }),
         program: Digest::of(&bytes),
     };
     let id = Kernel::id(blueprint, DEVICE, variant.name());
     Ok(Compiled { id, kernel, program: Arc::new(program) })
 }
 
-/// A host with a module joined to it.
+/// The program of another network for a host.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
-pub struct HostCompileJob(pub HostRecompile);
+pub struct HostCompileJob(pub ProgramChangeRequested);
 
 impl Job for HostCompileJob {
     type Output = Result<Arc<Program>, GraphError>;

@@ -1,64 +1,64 @@
-//! Tezzeret, the forge: compiles blueprints into kernels, and grown hosts into programs, while training goes on.
+//! Tezzeret, the forge: compiles blueprints into kernels, and hosts that change into programs, while training goes on.
 //!
 //! | reads | writes | owns |
 //! | --- | --- | --- |
-//! | `BlueprintStatus`, `HostRecompiles` | kernel entities, `KernelCache`, `HostRecompiles`, `JobAdmitted` | [`CompileJob`], [`HostCompileJob`] |
+//! | `BlueprintStatus`, `ProgramChangeRequested` | kernel entities, `KernelCache`, `ProgramReady`, `JobAdmitted` | [`CompileJob`], [`HostCompileJob`] |
 //!
 //! A blueprint is compiled once in every [`Variant`](esper_engine::program::Variant). A graph that does not compile is
 //! invalid for good; a worker that panicked or hung is given two more chances.
 
 mod compile;
-mod components;
 mod config;
-mod diagnostics;
 mod systems;
 #[cfg(test)]
 mod tests;
 
-pub use compile::{CompileJob, Compiled, HostCompileJob};
-pub use components::DEVICE;
-pub use config::TezzeretConfig;
-pub use diagnostics::{COMPILE, COMPILE_HOST};
+pub use compile::{COMPILE, COMPILE_HOST, CompileJob, Compiled, DEVICE, HostCompileJob};
+pub use config::{TEZZERET, Tezzeret};
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
-    forge::{AdmitSystems, ForgeConfig},
-    plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
+use esper_engine::{
+    forge::AdmitSystems,
+    scenario::Sections,
+    world::{
+        blueprint::Attempts,
+        ids::{BlueprintId, KernelId},
+        kernel::{DeploymentCount, Kernel, KernelOf, KernelStatus, Penalties},
+        plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
+    },
 };
 
 /// Adds [Tezzeret](self).
-#[derive(Clone, Debug, Default)]
-pub struct TezzeretPlugin {
-    /// Workers, and when their results enter the world.
-    pub config: TezzeretConfig,
-}
-
-impl TezzeretPlugin {
-    fn forge(&self, name: &'static str) -> ForgeConfig {
-        let TezzeretConfig { mode, n_workers, queue_max, latency_ticks, timeout_ms } = self.config;
-        ForgeConfig {
-            mode,
-            n_workers,
-            queue_max,
-            latency_ticks,
-            timeout_ms,
-            ..ForgeConfig::new(name)
-        }
-    }
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TezzeretPlugin;
 
 impl Plugin for TezzeretPlugin {
     fn name(&self) -> &'static str {
         "tezzeret"
     }
 
+    fn requires(&self) -> &[&'static str] {
+        &["oona"]
+    }
+
+    fn sections(&self, sections: &mut Sections) {
+        sections.add::<Tezzeret>();
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        if !engine.has_plugin("oona") {
-            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
-        }
-        engine.add_forge::<CompileJob>(self.forge(COMPILE))?;
-        engine.add_forge::<HostCompileJob>(self.forge(COMPILE_HOST))?;
-        engine.add_saved::<esper_engine::world::catalog::HostRecompiles>("host_recompiles");
+        let tezzeret: Tezzeret = engine.scenario().or_default();
+        engine.add_forge::<CompileJob>(tezzeret.forge(COMPILE))?;
+        engine.add_forge::<HostCompileJob>(tezzeret.forge(COMPILE_HOST))?;
+        engine.world_mut().init_resource::<systems::WaitingHosts>();
+        engine
+            .add_saved::<systems::WaitingHosts>("tezzeret.waiting_hosts")
+            .add_saved_component::<BlueprintId, Attempts>("blueprint.attempts")
+            .add_saved_entities::<KernelId>("kernel")
+            .add_saved_relationship::<KernelId, KernelOf, BlueprintId>("kernel.blueprint")
+            .add_saved_component::<KernelId, Kernel>("kernel.program")
+            .add_saved_component::<KernelId, KernelStatus>("kernel.status")
+            .add_saved_component::<KernelId, DeploymentCount>("kernel.deployments")
+            .add_saved_component::<KernelId, Penalties>("kernel.penalties");
         engine.add_systems(
             Tick,
             (

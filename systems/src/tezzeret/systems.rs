@@ -1,18 +1,21 @@
 //! Jobs leave in `Dispatch` and come back in `Admit`.
 
-use bevy_ecs::prelude::*;
-use esper_engine::world::{
-    catalog::{Attempts, Blueprint, BlueprintStatus, HostRecompiles, KernelCache},
-    forge::{Outcome, Workers},
-    ids::{BlueprintId, Index},
-};
+use std::collections::VecDeque;
 
-use super::{
-    compile::{CompileJob, HostCompileJob},
-    components::kernel_bundle,
-    diagnostics::admitted,
+use bevy_ecs::prelude::*;
+use esper_engine::{
+    forge::{Admission, Job, Outcome, Workers},
+    world::{
+        blueprint::{Attempts, Blueprint, BlueprintStatus},
+        ids::{BlueprintId, Index},
+        kernel::{KernelBundle, KernelStatus},
+        kernel_cache::KernelCache,
+    },
 };
-use crate::oona::JobAdmitted;
+use serde::{Deserialize, Serialize};
+
+use super::compile::{CompileJob, HostCompileJob};
+use crate::oona::{JobAdmitted, ProgramChangeRequested, ProgramReady};
 
 /// Times a blueprint is given to the workers before it is given up.
 const ATTEMPTS_MAX: u32 = 3;
@@ -36,7 +39,8 @@ pub(super) fn admit_kernels(
             Outcome::Done(Ok(kernels)) => {
                 for kernel in kernels {
                     cache.insert(kernel.id, kernel.program);
-                    commands.spawn(kernel_bundle(kernel.id, kernel.kernel, entity));
+                    let status = KernelStatus::PendingBenchmarking;
+                    commands.spawn(KernelBundle::new(kernel.id, kernel.kernel, status, entity));
                 }
             }
             // The same graph would fail again.
@@ -53,23 +57,22 @@ pub(super) fn admit_kernels(
     }
 }
 
-/// Hands grown hosts to Kasmina.
+/// Says that the programs of hosts have been compiled.
 pub(super) fn admit_hosts(
     mut workers: Workers<HostCompileJob>,
-    mut recompiles: ResMut<HostRecompiles>,
     mut admissions: MessageWriter<JobAdmitted>,
+    mut ready: MessageWriter<ProgramReady>,
 ) {
     let forge = workers.name();
     for admission in workers.admit() {
         admissions.write(admitted(forge, &admission));
         let HostCompileJob(request) = admission.job;
-        recompiles.in_flight.remove(&(request.host, request.seed));
-        let result = match admission.outcome {
+        let program = match admission.outcome {
             Outcome::Done(result) => result.map_err(|error| error.to_string()),
             Outcome::Panicked => Err("the compiler panicked".to_owned()),
             Outcome::TimedOut => Err("the compiler took too long".to_owned()),
         };
-        recompiles.done.push((request, result));
+        ready.write(ProgramReady { request, program });
     }
 }
 
@@ -92,16 +95,30 @@ pub(super) fn send_blueprints(
     }
 }
 
-/// Sends the hosts that Kasmina asks for, as far as the queue has room.
+/// Programs of hosts that were asked for and have not been sent, oldest first.
+#[derive(Resource, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+pub(super) struct WaitingHosts(VecDeque<ProgramChangeRequested>);
+
+/// Sends the hosts whose program is asked for, as far as the queue has room.
 pub(super) fn send_hosts(
     mut workers: Workers<HostCompileJob>,
-    mut recompiles: ResMut<HostRecompiles>,
+    mut requests: MessageReader<ProgramChangeRequested>,
+    mut waiting: ResMut<WaitingHosts>,
 ) {
-    while let Some(request) = recompiles.requests.front() {
+    waiting.0.extend(requests.read().cloned());
+    while let Some(request) = waiting.0.front() {
         if workers.send(HostCompileJob(request.clone())).is_err() {
-            return;
+            return; // The queue is full; the rest waits for a later tick.
         }
-        let request = recompiles.requests.pop_front().expect("it was just seen");
-        recompiles.in_flight.insert((request.host, request.seed));
+        waiting.0.pop_front();
+    }
+}
+
+/// The journal's line about an admission to `forge`.
+fn admitted<J: Job>(forge: &str, admission: &Admission<J>) -> JobAdmitted {
+    JobAdmitted {
+        forge: forge.to_owned(),
+        ticket: admission.ticket.0,
+        outcome: admission.outcome.kind(),
     }
 }

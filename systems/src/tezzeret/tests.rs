@@ -2,22 +2,25 @@ use std::sync::Arc;
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
+    forge::JobOutcome,
     graph::{Loss, MlpConfig, NetworkGraph, Op},
+    nn::op::{Add, Input},
     program::{CompileOptions, Program},
     world::{
-        catalog::{
-            Attempts, Blueprint, BlueprintStatus, HostRecompile, HostRecompiles, Kernel,
-            KernelCache, KernelStatus, Kernels,
-        },
-        components::Contract,
-        digest::Digest,
+        blueprint::{Attempts, Blueprint, BlueprintBundle, BlueprintStatus},
         ids::{BlueprintId, HostId, Index, KernelId, SeedId},
+        kernel::{Kernel, KernelStatus, Kernels},
+        kernel_cache::KernelCache,
         plugin::{Engine, Tick, TickSystems},
     },
 };
+use esper_nn::{contract::Contract, digest::Digest};
 
-use super::{config::TezzeretConfig, *};
-use crate::oona::{JobAdmitted, OonaPlugin};
+use super::{config::TEZZERET, *};
+use crate::{
+    oona::{JobAdmitted, OonaPlugin, ProgramChangeRequested, ProgramReady, Transfer},
+    testing::scenario,
+};
 
 /// What the journal would have kept of admissions.
 #[derive(Resource, Default)]
@@ -29,9 +32,11 @@ fn keep(mut admissions: MessageReader<JobAdmitted>, mut journal: ResMut<Journal>
 
 fn engine() -> Engine {
     let mut engine = Engine::default();
-    let config = TezzeretConfig { latency_ticks: 2, queue_max: 2, ..TezzeretConfig::default() };
-    engine.add_plugin(OonaPlugin).unwrap();
-    engine.add_plugin(TezzeretPlugin { config }).unwrap();
+    engine.world_mut().insert_resource(scenario(|scenario| {
+        scenario[TEZZERET].latency_ticks = 2;
+        scenario[TEZZERET].queue_max = 2;
+    }));
+    engine.add_plugin(OonaPlugin).unwrap().add_plugin(TezzeretPlugin).unwrap();
     engine.world_mut().init_resource::<Journal>();
     engine.add_systems(Tick, keep.in_set(TickSystems::Record));
     engine
@@ -39,15 +44,14 @@ fn engine() -> Engine {
 
 fn module(width: usize) -> NetworkGraph {
     let mut graph = NetworkGraph::new();
-    let x = graph.add("x", Op::Input { shape: vec![width] }, &[]).unwrap();
+    let x = graph.add("x", Input { shape: vec![width] }, &[]).unwrap();
     graph.add("out", Op::zero_linear(width), &[x]).unwrap();
     graph
 }
 
 fn spawn(engine: &mut Engine, blueprint: Blueprint, contract: Contract) -> Entity {
-    let id = blueprint.id(contract);
-    let status = BlueprintStatus::Unvalidated;
-    engine.world_mut().spawn((id, blueprint, contract, status, Attempts::default())).id()
+    let bundle = BlueprintBundle::new(blueprint, contract, BlueprintStatus::Unvalidated);
+    engine.world_mut().spawn(bundle).id()
 }
 
 fn contract(width: usize) -> Contract {
@@ -88,7 +92,7 @@ fn a_blueprint_becomes_one_kernel_a_variant() {
     assert_eq!(world.get::<Attempts>(entity), Some(&Attempts(1)));
     let journal = &world.resource::<Journal>().0;
     assert_eq!(journal.len(), 1);
-    assert_eq!((journal[0].forge.as_str(), journal[0].outcome.as_str()), ("compile", "done"));
+    assert_eq!((journal[0].forge.as_str(), journal[0].outcome), ("compile", JobOutcome::Done));
 }
 
 #[test]
@@ -113,9 +117,9 @@ fn a_full_queue_delays_a_blueprint_and_loses_none() {
 fn a_graph_that_is_no_program_makes_its_blueprint_invalid() {
     let mut engine = engine();
     let mut graph = module(4);
-    graph.add("second", Op::Input { shape: vec![4] }, &[]).unwrap();
+    graph.add("second", Input { shape: vec![4] }, &[]).unwrap();
     let both: Vec<_> = graph.nodes().map(|(index, _)| index).collect();
-    graph.add("sum", Op::Add, &[both[1], both[2]]).unwrap();
+    graph.add("sum", Add, &[both[1], both[2]]).unwrap();
     let good = Blueprint::new("m", module(4), "", "").unwrap();
     let entity = spawn(&mut engine, Blueprint { graph: Arc::new(graph), ..good }, contract(4));
     (0..4).for_each(|_| engine.tick());
@@ -124,21 +128,34 @@ fn a_graph_that_is_no_program_makes_its_blueprint_invalid() {
     assert_eq!(engine.world().resource::<Index<BlueprintId>>().len(), 1);
 }
 
+/// The programs that came back.
+#[derive(Resource, Default)]
+struct Ready(Vec<ProgramReady>);
+
 #[test]
-fn a_grown_host_comes_back_compiled() {
+fn a_changed_host_comes_back_compiled_and_a_full_queue_loses_none() {
     let mut engine = engine();
-    let graph = NetworkGraph::mlp(&MlpConfig::default(), Loss::CrossEntropy).unwrap();
-    let request = HostRecompile { host: HostId(3), seed: SeedId(5), graph: Arc::new(graph) };
-    engine.world_mut().resource_mut::<HostRecompiles>().requests.push_back(request.clone());
-    engine.tick();
-    assert!(engine.world().resource::<HostRecompiles>().is_pending(HostId(3)));
-    engine.tick();
-    engine.tick();
-    let recompiles = engine.world().resource::<HostRecompiles>();
-    assert!(!recompiles.is_pending(HostId(3)));
-    let expected = Program::compile(&request.graph, CompileOptions::HOST).unwrap();
-    let [(found, Ok(program))] = recompiles.done.as_slice() else {
-        panic!("one program comes back")
+    engine.world_mut().init_resource::<Ready>();
+    let keep = |mut ready: MessageReader<ProgramReady>, mut all: ResMut<Ready>| {
+        all.0.extend(ready.read().cloned());
     };
-    assert_eq!((found, program.as_ref()), (&request, &expected));
+    engine.add_systems(Tick, keep.in_set(TickSystems::Record));
+    let graph = Arc::new(NetworkGraph::mlp(&MlpConfig::default(), Loss::CrossEntropy).unwrap());
+    let transfer = Transfer::Fossilize { seed: SeedId(5) };
+    for host in 0..5 {
+        let host = HostId(host);
+        let request = ProgramChangeRequested { host, graph: graph.clone(), transfer };
+        engine.world_mut().write_message(request);
+    }
+    engine.tick();
+    assert!(engine.world().resource::<Ready>().0.is_empty(), "two ticks have not passed");
+    (0..10).for_each(|_| engine.tick());
+    let expected = Program::compile(&graph, CompileOptions::HOST).unwrap();
+    let ready = &engine.world().resource::<Ready>().0;
+    let hosts: Vec<HostId> = ready.iter().map(|it| it.request.host).collect();
+    assert_eq!(hosts, (0..5).map(HostId).collect::<Vec<_>>(), "in the order of asking");
+    for ProgramReady { request, program } in ready {
+        assert_eq!((request.transfer, &*request.graph), (transfer, &*graph));
+        assert_eq!(**program.as_ref().unwrap(), expected);
+    }
 }

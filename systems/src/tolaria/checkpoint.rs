@@ -12,41 +12,47 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bevy_ecs::prelude::*;
+use bevy_ecs::{prelude::*, system::SystemState};
 use esper_engine::{
-    runtime::{Runtimes, TensorBook},
+    journal::{Journal, JournalPosition},
+    run_dir::{FileError, sync_folder, to_json, write_atomic},
+    runtime::{HostRuntime, Runtimes, TensorMap},
     world::{
-        catalog::Library,
-        components::{HostRole, Runtime},
-        digest::Digest,
+        components::{Pinned, Principal, Runtime},
+        hosts::Hosts,
         ids::HostId,
-        journal::{Journal, JournalPosition},
+        kernel::Library,
         plugin::{Clock, RunStatus},
-        run_dir::{FileError, sync_folder, to_json, write_atomic},
+        save::{LoadError, SavedWorld},
     },
 };
+use esper_nn::{device::DeviceError, digest::Digest};
 use serde::{Deserialize, Serialize};
 
 use super::{
     config::TolariaConfig,
-    record::{RecordError, WorldRecord},
     snapshots::{Snapshots, take_first},
 };
 
-/// Where checkpoints go, and whether one was asked for.
+/// Where checkpoints go, and how far the run was at the last.
 #[derive(Resource, Clone, Debug, Default)]
 pub struct CheckpointPlan {
     /// The folder; without one nothing is saved.
     pub folder: Option<PathBuf>,
-    /// Save at the end of this tick, whatever the epoch.
-    pub is_requested: bool,
     /// Epochs that were over at the last checkpoint.
     pub epochs_done: u64,
 }
 
+/// The form in which checkpoints are written. To be raised whenever what an older Esper wrote would be misread.
+///
+/// 1 had no number and knew its components by heart; 2 has what was registered, under names.
+pub const CHECKPOINT_FORMAT: u32 = 2;
+
 /// What `checkpoint.json` says.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct CheckpointInfo {
+    /// [`CHECKPOINT_FORMAT`] of the Esper that wrote it.
+    pub format: u32,
     /// The tick it was taken after.
     pub tick: u64,
     /// Steps of each host, by name.
@@ -76,6 +82,18 @@ pub enum CheckpointError {
         /// What is wrong with it.
         what: String,
     },
+    /// It was written in another form than is read here.
+    #[error(
+        "{}: it has format {found} and this Esper reads format {CHECKPOINT_FORMAT}; go on with the Esper that began \
+         the run (manifest.json says which), or begin a new one",
+        path.display()
+    )]
+    Format {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The format it has.
+        found: u32,
+    },
     /// There is none to resume from.
     #[error("{}: no sound checkpoint to resume from", folder.display())]
     None {
@@ -84,7 +102,10 @@ pub enum CheckpointError {
     },
     /// The journal can not be saved with it.
     #[error(transparent)]
-    Journal(#[from] esper_engine::world::journal::JournalError),
+    Journal(#[from] esper_engine::journal::JournalError),
+    /// The device has no room for a snapshot.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The library it leans on can not be kept.
     #[error("the library: {0}")]
     Library(String),
@@ -94,7 +115,7 @@ pub enum CheckpointError {
         /// The checkpoint.
         path: PathBuf,
         /// What does not fit.
-        source: RecordError,
+        source: LoadError,
     },
 }
 
@@ -112,27 +133,27 @@ pub(super) fn save_when_due(world: &mut World) {
     let is_due = checkpoint.every_epochs > 0
         && epochs_done / checkpoint.every_epochs > plan.epochs_done / checkpoint.every_epochs;
     let has_ended = *world.resource::<RunStatus>() == RunStatus::Completed;
-    if !(is_due || has_ended || plan.is_requested) {
+    if !(is_due || has_ended) {
         return;
     }
     match write_checkpoint(world, &folder) {
         Ok(_) => {
-            let mut plan = world.resource_mut::<CheckpointPlan>();
-            (plan.is_requested, plan.epochs_done) = (false, epochs_done);
+            world.resource_mut::<CheckpointPlan>().epochs_done = epochs_done;
             remove_old(&folder, checkpoint.keep);
         }
         Err(error) => {
             let hint = "free some room or make the folder writable, then `esper resume`";
-            *world.resource_mut::<RunStatus>() =
-                RunStatus::Failed(format!("the checkpoint could not be written: {error}; {hint}"));
+            let reason = format!("the checkpoint could not be written: {error}; {hint}");
+            world.resource_mut::<RunStatus>().fail(reason);
         }
     }
 }
 
 fn least_epochs_done(world: &mut World) -> u64 {
+    let mut hosts = world.query_filtered::<&Runtime, (With<Principal>, Without<Pinned>)>();
     let runtimes = world.resource::<Runtimes>();
-    let epochs = runtimes.iter().filter(|host| !host.is_pinned).map(|host| host.epochs_done());
-    epochs.min().unwrap_or(0)
+    let epochs = |Runtime(handle): &Runtime| runtimes.get(*handle).map(HostRuntime::epochs_done);
+    hosts.iter(world).filter_map(epochs).min().unwrap_or(0)
 }
 
 /// Writes a checkpoint of the world as it stands between two ticks, and returns its folder.
@@ -151,12 +172,15 @@ pub fn write_checkpoint(world: &mut World, folder: &Path) -> Result<PathBuf, Che
     if let Some(library) = world.get_resource::<Library>() {
         library.0.settle().map_err(CheckpointError::Library)?;
     }
-    let mut book = TensorBook::default();
-    let record = WorldRecord::capture(world, journal, &mut book);
-    let weights = book.to_bytes();
-    let state = postcard::to_stdvec(&record).expect("plain data serialises");
+    world.init_resource::<TensorMap>();
+    let saved = SavedWorld::save(world);
+    let tensors = world.remove_resource::<TensorMap>().expect("it was just put there");
+    let weights = tensors.to_bytes();
+    let state = postcard::to_stdvec(&saved).expect("plain data serialises");
+    let tick = world.resource::<Clock>().0;
     let info = CheckpointInfo {
-        tick: record.tick,
+        format: CHECKPOINT_FORMAT,
+        tick,
         steps: steps(world),
         journal,
         weights: Digest::of(&weights),
@@ -165,12 +189,12 @@ pub fn write_checkpoint(world: &mut World, folder: &Path) -> Result<PathBuf, Che
     };
     let info = CheckpointInfo { seal: Digest::of(&to_json(&info)), ..info };
 
-    let target = folder.join(format!("{PREFIX}{:010}", record.tick));
+    let target = folder.join(format!("{PREFIX}{tick:010}"));
     // A resumed run comes by the same ticks again: what is there and sound is not put at risk.
     if read(&target).is_ok_and(|(found, ..)| found == info) {
         return Ok(target);
     }
-    let draft = folder.join(format!(".draft-{:010}", record.tick));
+    let draft = folder.join(format!(".draft-{tick:010}"));
     remove_folder(&draft).map_err(writing(&draft))?;
     fs::create_dir_all(&draft).map_err(writing(&draft))?;
     let written = write_files(&draft, &weights, &state, &to_json(&info));
@@ -203,15 +227,10 @@ fn remove_folder(path: &Path) -> io::Result<()> {
 }
 
 fn steps(world: &mut World) -> Vec<(String, u64)> {
-    let mut query = world.query::<(&HostId, &HostRole, &Runtime)>();
-    let runtimes = world.resource::<Runtimes>();
-    let mut steps: Vec<(HostId, u64)> = query
-        .iter(world)
-        .filter(|(_, role, _)| **role == HostRole::Principal)
-        .map(|(id, _, Runtime(handle))| (*id, runtimes.get(*handle).expect("live").state.step))
-        .collect();
-    steps.sort_unstable();
-    steps.into_iter().map(|(id, step)| (id.to_string(), step)).collect()
+    let mut state = SystemState::<Hosts>::new(world);
+    let hosts = state.get(world).expect("the engine has hosts");
+    let step = |(id, host): (HostId, Entity)| (id.to_string(), hosts.runtime(host).state.step);
+    hosts.principals().map(step).collect()
 }
 
 /// Every checkpoint in `folder`, oldest first, sound or not.
@@ -270,6 +289,7 @@ fn read(path: &Path) -> Result<(CheckpointInfo, Vec<u8>, Vec<u8>), CheckpointErr
     let damaged =
         |name: &str, what: String| CheckpointError::Damaged { path: path.join(name), what };
     let bytes = file(INFO)?;
+    check_format(path, &bytes)?;
     let info: CheckpointInfo =
         serde_json::from_slice(&bytes).map_err(|error| damaged(INFO, error.to_string()))?;
     let unsealed = CheckpointInfo { seal: Digest::default(), ..info.clone() };
@@ -286,18 +306,40 @@ fn read(path: &Path) -> Result<(CheckpointInfo, Vec<u8>, Vec<u8>), CheckpointErr
     Ok((info, weights, state))
 }
 
+/// Refuses a checkpoint of another format, whatever else it says of itself.
+fn check_format(path: &Path, info: &[u8]) -> Result<(), CheckpointError> {
+    /// The form without a number is the first.
+    #[derive(Deserialize)]
+    struct Format {
+        #[serde(default = "first")]
+        format: u32,
+    }
+
+    const fn first() -> u32 {
+        1
+    }
+
+    match serde_json::from_slice(info) {
+        Ok(Format { format }) if format != CHECKPOINT_FORMAT => {
+            Err(CheckpointError::Format { path: path.to_owned(), found: format })
+        }
+        // What is no JSON is damaged, which the seal tells.
+        _ => Ok(()),
+    }
+}
+
 /// Reads the checkpoint at `path`: what it says of itself, the world, and the world's tensors.
 pub(super) fn decode(
     path: &Path,
-) -> Result<(CheckpointInfo, WorldRecord, TensorBook), CheckpointError> {
+) -> Result<(CheckpointInfo, SavedWorld, TensorMap), CheckpointError> {
     let (info, weights, state) = read(path)?;
     let damaged =
         |name: &str, what: String| CheckpointError::Damaged { path: path.join(name), what };
-    let record: WorldRecord =
+    let saved: SavedWorld =
         postcard::from_bytes(&state).map_err(|error| damaged(STATE, error.to_string()))?;
-    let book =
-        TensorBook::from_bytes(&weights).map_err(|error| damaged(WEIGHTS, error.to_string()))?;
-    Ok((info, record, book))
+    let tensors =
+        TensorMap::from_bytes(&weights).map_err(|error| damaged(WEIGHTS, error.to_string()))?;
+    Ok((info, saved, tensors))
 }
 
 /// Fills a world that has plugins and no hosts from the checkpoint at `path`, bit for bit.
@@ -309,9 +351,11 @@ pub fn restore_checkpoint(
     world: &mut World,
     path: &Path,
 ) -> Result<CheckpointInfo, CheckpointError> {
-    let (info, record, book) = decode(path)?;
-    let content = |source| CheckpointError::Content { path: path.to_owned(), source };
-    record.restore(world, &book).map_err(content)?;
+    let (info, saved, tensors) = decode(path)?;
+    world.insert_resource(tensors);
+    let loaded = saved.load(world);
+    world.remove_resource::<TensorMap>();
+    loaded.map_err(|source| CheckpointError::Content { path: path.to_owned(), source })?;
     let epochs_done = least_epochs_done(world);
     world.resource_mut::<CheckpointPlan>().epochs_done = epochs_done;
     debug_assert_eq!(world.resource::<Clock>().0, info.tick);
@@ -324,7 +368,7 @@ pub fn restore_checkpoint(
 ///
 /// Fails when the checkpoint can not be written.
 pub fn begin(world: &mut World, folder: Option<PathBuf>) -> Result<(), CheckpointError> {
-    take_first_snapshots(world);
+    take_first_snapshots(world)?;
     if let Some(folder) = &folder {
         write_checkpoint(world, folder)?;
     }
@@ -337,19 +381,13 @@ pub fn go_on(world: &mut World, folder: PathBuf) {
     world.resource_mut::<CheckpointPlan>().folder = Some(folder);
 }
 
-fn take_first_snapshots(world: &mut World) {
-    let mut query = world.query::<(&HostId, &HostRole, &Runtime)>();
-    let hosts: Vec<(HostId, Runtime)> = query
-        .iter(world)
-        .filter(|(_, role, _)| **role == HostRole::Principal)
-        .map(|(id, _, runtime)| (*id, *runtime))
-        .collect();
-    world.resource_scope(|world, mut snapshots: Mut<Snapshots>| {
-        for (id, Runtime(handle)) in hosts {
-            let host = world.resource::<Runtimes>().get(handle).expect("the handle is live");
-            if snapshots.len(id) == 0 {
-                take_first(&mut snapshots, id, host);
-            }
+fn take_first_snapshots(world: &mut World) -> Result<(), DeviceError> {
+    let mut state = SystemState::<(Hosts, ResMut<Snapshots>)>::new(world);
+    let (hosts, mut snapshots) = state.get_mut(world).expect("the engine has hosts");
+    for (id, host) in hosts.principals() {
+        if snapshots.len(id) == 0 {
+            take_first(&mut snapshots, id, hosts.runtime(host))?;
         }
-    });
+    }
+    Ok(())
 }

@@ -2,11 +2,15 @@
 
 use std::path::Path;
 
-use esper_engine::{graph::NetworkGraph, runtime::StateDict, world::ids::HostId};
+use esper_engine::{
+    graph::NetworkGraph,
+    runtime::{SavedHost, StateDict},
+    world::ids::HostId,
+};
 
 use super::{
     checkpoint::{CheckpointError, decode},
-    record::RecordError,
+    saved_hosts::{principals, refused},
 };
 
 /// A host as a checkpoint has it.
@@ -32,23 +36,19 @@ pub struct Exported {
 ///
 /// Fails when a file is damaged or a host's graph does not compile.
 pub fn read_weights(path: &Path) -> Result<Vec<Exported>, CheckpointError> {
-    let (info, record, book) = decode(path)?;
-    let content = |host, source| {
-        let source = RecordError::Host { host, source };
-        CheckpointError::Content { path: path.to_owned(), source }
-    };
-    record
-        .principals()
-        .map(|(host, owner, saved)| {
-            let weights = saved.state_dict(&owner, &book).map_err(|it| content(host, it))?;
-            Ok(Exported {
-                host,
-                tick: info.tick,
-                step: saved.step(),
-                graph: saved.graph().clone(),
-                weights,
-                n_seeds: saved.n_seeds(),
-            })
+    let (info, saved, tensors) = decode(path)?;
+    let content = |source| CheckpointError::Content { path: path.to_owned(), source };
+    let exported = |(host, owner, saved): (HostId, String, SavedHost)| {
+        let weights =
+            saved.state_dict(&owner, &tensors).map_err(|it| content(refused(host, it)))?;
+        Ok(Exported {
+            host,
+            tick: info.tick,
+            step: saved.step(),
+            graph: saved.graph().clone(),
+            weights,
+            n_seeds: saved.n_seeds(),
         })
-        .collect()
+    };
+    principals(&saved).map_err(content)?.into_iter().map(exported).collect()
 }

@@ -6,55 +6,71 @@
 //!
 //! A fault stops a host at once. Kasmina withdraws what was grafted; a host that is still at fault goes back to its
 //! newest snapshot, with its learning rate lowered. It rolls back, never skips.
-//!
-//! There is no `components.rs`: [`Snapshots`] and [`CheckpointPlan`] stand beside what works on them.
 
 mod checkpoint;
 mod config;
-mod diagnostics;
 mod export;
 mod governor;
-mod record;
+mod host_end;
+mod saved_hosts;
 mod snapshots;
 mod systems;
 
 pub use checkpoint::{
-    CheckpointError, CheckpointInfo, CheckpointPlan, begin, go_on, latest_checkpoint,
-    list_checkpoints, restore_checkpoint, verify_checkpoint, write_checkpoint,
+    CHECKPOINT_FORMAT, CheckpointError, CheckpointInfo, CheckpointPlan, begin, go_on,
+    latest_checkpoint, list_checkpoints, restore_checkpoint, verify_checkpoint, write_checkpoint,
 };
-pub use config::{HostConfigs, TolariaConfig};
-pub use diagnostics::{HostEnd, end_state};
+pub use config::{
+    CHECKPOINT, Checkpoint, GOVERNOR, Governor, HostConfigs, RUN, RunSettings, TolariaConfig,
+    host_config,
+};
 pub use export::{Exported, read_weights};
+pub use host_end::{HostEnd, end_state};
 pub use snapshots::Snapshots;
 
-use esper_engine::world::plugin::{
-    BuildError, Engine, Plugin, SenseSystems, Tick, TickSystems, TransformSystems,
-};
-
 use bevy_ecs::prelude::*;
+use esper_engine::{
+    data::DataConfig,
+    scenario::Sections,
+    world::plugin::{
+        BuildError, Engine, Plugin, SenseSystems, Tick, TickSystems, TransformSystems,
+    },
+};
+use esper_nn::optim::Train;
 
 /// Adds [Tolaria](self).
-pub struct TolariaPlugin {
-    /// How hosts are trained, watched and saved.
-    pub config: TolariaConfig,
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TolariaPlugin;
 
 impl Plugin for TolariaPlugin {
     fn name(&self) -> &'static str {
         "tolaria"
     }
 
+    fn requires(&self) -> &[&'static str] {
+        &["oona"]
+    }
+
+    fn sections(&self, sections: &mut Sections) {
+        sections
+            .add::<RunSettings>()
+            .add::<DataConfig>()
+            .add::<Train>()
+            .add::<Governor>()
+            .add::<Checkpoint>()
+            .add_check(config::check_warmup);
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        if !engine.has_plugin("oona") {
-            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
-        }
-        let threads = systems::Threads::new(self.config.threads)
+        let config = TolariaConfig::new(engine.scenario());
+        let threads = systems::Threads::new(config.threads)
             .map_err(|error| BuildError::plugin("tolaria", error))?;
         let world = engine.world_mut();
-        world.insert_resource(self.config.clone());
+        world.insert_resource(config);
         world.insert_resource(threads);
         world.init_resource::<Snapshots>();
         world.init_resource::<CheckpointPlan>();
+        saved_hosts::register(engine);
         engine.add_systems(
             Tick,
             (

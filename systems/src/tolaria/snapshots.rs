@@ -7,13 +7,13 @@ use std::{
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
-    program::Program,
-    runtime::{HostRuntime, Runtimes},
+    runtime::{BoundModule, HostRuntime, HostSnapshot},
     world::{
-        components::{Fork, HostRole, Runtime},
-        ids::{HostId, Index, SeedId},
+        hosts::HostsMut,
+        ids::{HostId, SeedId},
     },
 };
+use esper_nn::device::DeviceError;
 
 use super::config::TolariaConfig;
 
@@ -24,14 +24,14 @@ pub struct Snapshots(pub(super) BTreeMap<HostId, Ring>);
 /// The snapshots of one host.
 #[derive(Default)]
 pub(super) struct Ring {
-    pub snapshots: VecDeque<HostRuntime>,
+    pub snapshots: VecDeque<HostSnapshot>,
     /// Whether the newest has been gone back to since it was taken.
     pub is_used: bool,
 }
 
 impl Snapshots {
     /// The newest snapshot of `host`, or the one before it if the host already came back from it in vain.
-    pub(super) fn back_to(&mut self, host: HostId) -> &HostRuntime {
+    pub(super) fn back_to(&mut self, host: HostId) -> &HostSnapshot {
         let ring =
             self.0.get_mut(&host).expect("the first snapshot is taken before the first step");
         if ring.is_used && ring.snapshots.len() > 1 {
@@ -48,64 +48,71 @@ impl Snapshots {
 }
 
 impl Ring {
-    fn take(&mut self, host: &HostRuntime, snapshots_max: usize) {
+    fn take(&mut self, host: &HostRuntime, snapshots_max: usize) -> Result<(), DeviceError> {
         self.is_used = false;
         if self.snapshots.len() < snapshots_max {
-            self.snapshots.push_back(host.to_snapshot());
+            self.snapshots.push_back(host.to_snapshot()?);
         } else {
             // The oldest one's memory becomes the newest's.
             let mut oldest = self.snapshots.pop_front().expect("a ring has a snapshot");
-            oldest.copy_state_from(host);
+            host.update_snapshot(&mut oldest)?;
             self.snapshots.push_back(oldest);
         }
+        Ok(())
     }
 
     /// Whether a snapshot of `host` belongs to another network than the ring's, so that the ring has to go.
     fn is_of_another_network(&self, host: &HostRuntime) -> bool {
-        self.snapshots.back().is_some_and(|newest| shape(newest) != shape(host))
+        self.snapshots.back().is_some_and(|newest| {
+            let kept = newest.modules.iter().map(|it| &it.module);
+            let is_same = Arc::ptr_eq(&newest.program, host.program());
+            !is_same || !blended(kept).eq(blended(host.modules().iter()))
+        })
     }
 }
 
-/// What must not differ between a snapshot and what it stands for: the program and the fossils not yet in it.
-fn shape(host: &HostRuntime) -> (*const Program, Vec<SeedId>) {
-    let blended = host.seeds.iter().filter(|seed| seed.is_blended());
-    (Arc::as_ptr(&host.program), blended.map(|seed| seed.state.id).collect())
+/// Fossils that are not part of the program yet: a snapshot and what it stands for have the same.
+fn blended<'a>(modules: impl Iterator<Item = &'a BoundModule>) -> impl Iterator<Item = SeedId> {
+    modules.filter(|module| module.is_blended()).map(|module| module.seed)
 }
 
 /// Takes a first snapshot of every host before its first step.
-pub(super) fn take_first(snapshots: &mut Snapshots, id: HostId, host: &HostRuntime) {
-    snapshots.0.entry(id).or_default().take(host, 1);
+///
+/// # Errors
+///
+/// Fails when the device has no room.
+pub(super) fn take_first(
+    snapshots: &mut Snapshots,
+    id: HostId,
+    host: &HostRuntime,
+) -> Result<(), DeviceError> {
+    snapshots.0.entry(id).or_default().take(host, 1)
 }
 
 /// Takes the snapshots that are due. While a seed is grafted, the twin's are the host's.
 pub(super) fn take_snapshots(
     config: Res<TolariaConfig>,
-    hosts: Query<(&HostId, &HostRole, &Runtime, Option<&Fork>)>,
-    index: Res<Index<HostId>>,
-    runtimes: Res<Runtimes>,
+    mut hosts: HostsMut,
     mut snapshots: ResMut<Snapshots>,
 ) {
-    for (id, role, Runtime(handle), fork) in &hosts {
-        if *role != HostRole::Principal {
+    let principals: Vec<(HostId, Entity)> = hosts.principals().collect();
+    for (id, host) in principals {
+        let source = hosts.twin(host).unwrap_or(host);
+        if hosts.fault(source).is_some() {
             continue;
         }
-        let source = match fork.map(|Fork(fork)| index.entity(*fork).expect("a fork lives")) {
-            None => *handle,
-            Some(fork) => hosts.get(fork).expect("a fork is a host").2.0,
-        };
-        let host = runtimes.get(source).expect("the handle is live");
-        if host.fault.is_some() {
-            continue;
-        }
-        let ring = snapshots.0.entry(*id).or_default();
-        if ring.is_of_another_network(host) {
+        let runtime = hosts.runtime(source);
+        let ring = snapshots.0.entry(id).or_default();
+        if ring.is_of_another_network(runtime) {
             ring.snapshots.clear();
         }
         let is_due = ring.snapshots.back().is_none_or(|newest| {
-            newest.state.step + config.governor.snapshot_every_steps <= host.state.step
+            newest.state.step + config.governor.snapshot_every_steps <= runtime.state.step
         });
-        if is_due && !host.is_pinned {
-            ring.take(host, config.governor.snapshots_max);
+        if is_due && !hosts.is_pinned(source) {
+            let taken = ring.take(runtime, config.governor.snapshots_max);
+            // Where the device has failed the run ends.
+            let _ = hosts.runtime_mut(source).noting(taken);
         }
     }
 }

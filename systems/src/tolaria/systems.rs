@@ -2,10 +2,10 @@
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
-    runtime::{Bucket, HostRuntime, Part, Runtimes, learning_rate},
+    runtime::{Evaluation, FlopsAccount, HostRuntime, Split, learning_rate},
     world::{
-        catalog::HostRecompiles,
-        components::{Active, HostRole, Runtime, SeedOf},
+        components::{Active, Faulted, Pinned, Runtime, SeedOf},
+        hosts::{Hosts, HostsMut},
         ids::{HostId, SeedId},
         plugin::RunStatus,
     },
@@ -50,66 +50,70 @@ impl Threads {
 pub(super) fn train_hosts(
     config: Res<TolariaConfig>,
     threads: Res<Threads>,
-    mut runtimes: ResMut<Runtimes>,
+    training: Query<Entity, (With<Runtime>, Without<Pinned>)>,
+    mut hosts: HostsMut,
 ) {
-    let hosts = runtimes.iter_mut().collect();
-    threads.for_each(hosts, |host| host.advance(config.steps_per_tick));
+    threads.for_each(hosts.select_mut(&training), |host| host.advance(config.steps_per_tick));
 }
 
-/// Says which hosts and twins met a fault in this tick, sorted by [`HostId`].
+/// Marks the hosts and twins that met a fault in this tick and reports them, sorted by [`HostId`].
 pub(super) fn report_faults(
-    hosts: Query<(&HostId, &Runtime)>,
-    runtimes: Res<Runtimes>,
+    hosts: Hosts,
     mut faults: MessageWriter<FaultReported>,
+    mut status: ResMut<RunStatus>,
+    mut commands: Commands,
 ) {
-    let mut found: Vec<FaultReported> = hosts
-        .iter()
-        .filter_map(|(host, Runtime(handle))| {
-            let runtime = runtimes.get(*handle).expect("the handle is live");
-            let (step, fault) = (runtime.state.step, runtime.fault?);
-            Some(FaultReported { host: *host, step, fault })
-        })
-        .collect();
-    found.sort_unstable_by_key(|it| it.host);
-    faults.write_batch(found);
+    for (host, entity) in hosts.principals() {
+        for (of, is_twin) in [(Some(entity), false), (hosts.twin(entity), true)] {
+            let Some(of) = of else { continue };
+            let runtime = hosts.runtime(of);
+            if let Some(error) = &runtime.device_error {
+                *status = RunStatus::Failed(error.to_string());
+            }
+            let Some(fault) = runtime.fault else { continue };
+            commands.entity(of).insert(Faulted(fault));
+            faults.write(FaultReported { host, is_twin, step: runtime.state.step, fault });
+        }
+    }
 }
 
 /// Validates every host whose epoch ended in this tick, in parallel, and reports sorted by [`HostId`].
 pub(super) fn validate_epochs(
-    hosts: Query<(Entity, &HostId, &HostRole, &Runtime)>,
     seeds: Query<&SeedOf, With<Active>>,
     threads: Res<Threads>,
-    mut runtimes: ResMut<Runtimes>,
+    mut hosts: HostsMut,
     mut reports: MessageWriter<EpochEnded>,
 ) {
-    let has_ended = |host: &HostRuntime| {
-        host.steps_in_tick > 0 && host.fault.is_none() && host.is_at_epoch_end() && !host.is_pinned
+    let has_ended = |host: Entity, hosts: &HostsMut| {
+        let runtime = hosts.runtime(host);
+        let is_over = runtime.steps_in_tick > 0 && runtime.is_at_epoch_end();
+        is_over && hosts.fault(host).is_none() && !hosts.is_pinned(host)
     };
-    if !runtimes.iter_mut().any(|host| has_ended(host)) {
+    let ended = hosts.principals().filter(|(_, entity)| has_ended(*entity, &hosts));
+    let ended: Vec<(HostId, Entity)> = ended.collect();
+    if ended.is_empty() {
         return;
     }
-    let mut ended: Vec<(HostId, Entity, Runtime)> = hosts
-        .iter()
-        .filter(|(_, _, role, _)| **role == HostRole::Principal)
-        .filter(|(_, _, _, runtime)| has_ended(runtimes.get(runtime.0).expect("live")))
-        .map(|(entity, id, _, runtime)| (*id, entity, *runtime))
-        .collect();
-    ended.sort_unstable_by_key(|(id, ..)| *id);
-    let principals = runtimes.select_mut(ended.iter().map(|(_, _, runtime)| runtime.0));
-    threads.for_each(principals, |host| {
-        let found = host.evaluate(Part::Validation, Bucket::Validation, None, None);
-        host.last_validation = Some(found);
+    threads.for_each(hosts.select_mut(ended.iter().map(|(_, entity)| *entity)), |host| {
+        let found = host.evaluate(Split::Validation, FlopsAccount::Validation, None, None);
+        host.last_validation = found.ok();
     });
-    for (id, entity, Runtime(handle)) in ended {
-        let runtime = runtimes.get(handle).expect("the handle is live");
+    for (id, entity) in ended {
         let n_active_seeds = seeds.iter().filter(|of| of.0 == entity).count() as u64;
-        reports.write(epoch_report(id, runtime, n_active_seeds));
+        let runtime = hosts.runtime(entity);
+        if let Some(found) = runtime.last_validation {
+            reports.write(epoch_report(id, runtime, found, n_active_seeds));
+        }
     }
 }
 
-fn epoch_report(host: HostId, runtime: &HostRuntime, n_active_seeds: u64) -> EpochEnded {
+fn epoch_report(
+    host: HostId,
+    runtime: &HostRuntime,
+    found: Evaluation,
+    n_active_seeds: u64,
+) -> EpochEnded {
     let (state, config) = (&runtime.state, &runtime.config);
-    let found = runtime.last_validation.expect("it was just validated");
     let lr = learning_rate(
         config.train.optimizer.lr(),
         &config.train.schedule,
@@ -128,28 +132,22 @@ fn epoch_report(host: HostId, runtime: &HostRuntime, n_active_seeds: u64) -> Epo
         val_loss: found.loss,
         val_accuracy: found.accuracy,
         lr: lr * state.lr_scale,
-        params_elems: runtime.program.params_elems(),
+        params_elems: runtime.program().params_elems(),
         n_active_seeds,
     }
 }
 
 /// Ends the run once every host has taken its steps, every seed has ended and no program is on its way.
 pub(super) fn end_run(
-    hosts: Query<(&HostId, &HostRole, &Runtime)>,
+    hosts: Hosts,
     active: Query<&SeedId, With<Active>>,
-    runtimes: Res<Runtimes>,
-    recompiles: Res<HostRecompiles>,
     mut status: ResMut<RunStatus>,
 ) {
     if *status != RunStatus::Running || !active.is_empty() {
         return;
     }
-    let is_done = hosts
-        .iter()
-        .filter(|(_, role, _)| **role == HostRole::Principal)
-        .all(|(_, _, Runtime(handle))| runtimes.get(*handle).expect("live").is_done());
-    let is_pending = hosts.iter().any(|(host, ..)| recompiles.is_pending(*host));
-    if is_done && !is_pending {
+    let is_over = |host| hosts.runtime(host).is_done() && !hosts.is_recompiling(host);
+    if hosts.principals().all(|(_, host)| is_over(host)) {
         *status = RunStatus::Completed;
     }
 }

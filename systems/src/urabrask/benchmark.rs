@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use esper_engine::{program::Program, world::catalog::Measured};
+use esper_engine::{program::Program, world::kernel::Measured};
 
 use super::{
     config::Rules,

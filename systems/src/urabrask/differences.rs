@@ -28,7 +28,7 @@ const FLOPS_MAX: u64 = 20_000_000;
 /// A direction moves the input and the parameters it is dealt, each value by a draw of its own: every value of every
 /// gradient takes part, however few directions are affordable.
 pub(super) fn gradient_error(graph: &NetworkGraph, program: &Program) -> Option<f64> {
-    if graph.nodes().any(|(_, node)| matches!(node.op, Op::Dropout { .. })) {
+    if graph.nodes().any(|(_, node)| matches!(node.op, Op::Dropout(_))) {
         return None;
     }
     let n_tensors = program.params.len() + 1;
@@ -78,8 +78,9 @@ impl<'a> Check<'a> {
         let (x, dy) = (unit_normal(0, rows, width), unit_normal(1, rows, width));
         let mut probe = Probe::moved(program, rows);
         probe.forward(&x);
-        let mut gradients = vec![probe.backward(&dy).to_vec()];
-        let of = |param: &PlacedParam| probe.gradients[param.range()].to_vec();
+        let mut gradients = vec![probe.backward(&dy)];
+        let block = probe.gradients();
+        let of = |param: &PlacedParam| block[param.range()].to_vec();
         gradients.extend(program.params.iter().map(of));
         let params = widen_params(program, &probe.params);
         Self { graph, program, rows, x, params, dy, gradients }

@@ -9,10 +9,9 @@
 //! In strict mode no measured time decides anything, except against the latency limit.
 
 mod benchmark;
-mod components;
 mod config;
-mod diagnostics;
 mod differences;
+mod job;
 mod numerics;
 mod probe;
 mod safety;
@@ -23,34 +22,44 @@ mod tags;
 mod tests;
 mod validate;
 
-pub use components::{Candidate, ValidateJob, Verdict};
-pub use config::{Rules, UrabraskConfig};
-pub use diagnostics::VALIDATE;
+pub use config::{Rules, URABRASK, Urabrask, UrabraskConfig, VALIDATE};
+pub use job::{Candidate, ValidateJob, Verdict};
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
+use esper_engine::{
     forge::AdmitSystems,
-    plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
+    scenario::Sections,
+    world::{
+        ids::KernelId,
+        kernel::{Measured, SafetySheet},
+        plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
+    },
 };
 
 /// Adds [Urabrask](self).
-#[derive(Clone, Debug, Default)]
-pub struct UrabraskPlugin {
-    /// What is refused, and who does the work.
-    pub config: UrabraskConfig,
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UrabraskPlugin;
 
 impl Plugin for UrabraskPlugin {
     fn name(&self) -> &'static str {
         "urabrask"
     }
 
+    fn requires(&self) -> &[&'static str] {
+        &["oona"]
+    }
+
+    fn sections(&self, sections: &mut Sections) {
+        sections.add::<Urabrask>();
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        if !engine.has_plugin("oona") {
-            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
-        }
-        engine.add_forge::<ValidateJob>(self.config.forge())?;
-        engine.world_mut().insert_resource(self.config.rules());
+        let config = UrabraskConfig::new(engine.scenario());
+        engine.add_forge::<ValidateJob>(config.forge())?;
+        engine
+            .add_saved_component::<KernelId, SafetySheet>("kernel.sheet")
+            .add_saved_component::<KernelId, Measured>("kernel.measured");
+        engine.world_mut().insert_resource(config.rules());
         engine.add_systems(
             Tick,
             (

@@ -1,6 +1,6 @@
 //! Second: does it compute what its graph says, forward and backward, and is it born as it should be?
 
-use esper_engine::{program::Program, world::catalog::SafetySheet};
+use esper_engine::{program::Program, world::kernel::SafetySheet};
 
 use super::{
     differences::GRADIENT_TOLERANCE,
@@ -35,12 +35,12 @@ pub(super) fn check(
     sheet: &mut SafetySheet,
 ) -> Vec<String> {
     let mut reasons = Vec::new();
-    check_birth(program, asked, sheet, &mut reasons);
-    check_finite(program, asked.rows, &mut reasons);
+    let is_finite = check_birth(program, asked, sheet, &mut reasons)
+        & check_finite(program, asked.rows, &mut reasons);
     if asked.is_causal {
         check_causality(program, asked.rows, &mut reasons);
     }
-    if reasons.iter().any(|reason| reason.contains("finite")) {
+    if !is_finite {
         return reasons; // Comparisons with what is no number say nothing.
     }
     let error = reference_error(program, reference, asked.rows);
@@ -56,21 +56,22 @@ pub(super) fn check(
     reasons
 }
 
+/// Adds what is wrong at birth, and returns whether all is finite there.
 fn check_birth(
     program: &Program,
     Asked { rows, must_grow, .. }: Asked,
     sheet: &mut SafetySheet,
     reasons: &mut Vec<String>,
-) {
+) -> bool {
     let width = program.input_shape.iter().product();
     let (x, dy) = (unit_normal(0, rows, width), unit_normal(1, rows, width));
     let mut probe = Probe::at_birth(program, rows);
-    let largest = largest(probe.forward(&x));
+    let largest = largest(&probe.forward(&x));
     let is_input_finite = probe.backward(&dy).iter().all(|value| value.is_finite());
-    let gradient_norm = norm(&probe.gradients);
+    let gradient_norm = norm(&probe.gradients());
     if !(largest.is_finite() && is_input_finite && gradient_norm.is_finite()) {
         reasons.push("numerics: outputs or gradients at birth are not finite".to_owned());
-        return;
+        return false;
     }
     sheet.birth_output = Some(largest);
     sheet.birth_gradient_norm = Some(gradient_norm as f32);
@@ -84,21 +85,26 @@ fn check_birth(
             "numerics: no parameter has a gradient at birth, so it can never learn".to_owned(),
         );
     }
+    true
 }
 
-fn check_finite(program: &Program, rows: usize, reasons: &mut Vec<String>) {
+/// Adds on which inputs it is not finite after some training, and returns whether there are none.
+fn check_finite(program: &Program, rows: usize, reasons: &mut Vec<String>) -> bool {
     let width = program.input_shape.iter().product();
     let dy = unit_normal(1, rows, width);
     let mut probe = Probe::moved(program, rows);
     let is_finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
+    let mut are_all_finite = true;
     for (x, what) in
         [(unit_normal(0, rows, width), "random"), (extreme_inputs(rows, width), "extreme")]
     {
-        let is_sound = is_finite(probe.forward(&x)) && is_finite(probe.backward(&dy));
-        if !is_sound || !is_finite(&probe.gradients) {
+        let is_sound = is_finite(&probe.forward(&x)) && is_finite(&probe.backward(&dy));
+        if !is_sound || !is_finite(&probe.gradients()) {
+            are_all_finite = false;
             reasons.push(format!("numerics: outputs or gradients on {what} inputs are not finite"));
         }
     }
+    are_all_finite
 }
 
 /// Largest difference over outputs and all gradients, relative to values above 1.
@@ -107,9 +113,9 @@ fn reference_error(program: &Program, reference: &Program, rows: usize) -> f32 {
     let (x, dy) = (unit_normal(0, rows, width), unit_normal(1, rows, width));
     let run = |program| {
         let mut probe = Probe::moved(program, rows);
-        let mut values = probe.forward(&x).to_vec();
-        values.extend_from_slice(probe.backward(&dy));
-        values.extend_from_slice(&probe.gradients);
+        let mut values = probe.forward(&x);
+        values.extend(probe.backward(&dy));
+        values.extend(probe.gradients());
         values
     };
     let each = run(program).into_iter().zip(run(reference));
@@ -127,8 +133,9 @@ fn check_causality(program: &Program, rows: usize, reasons: &mut Vec<String>) {
         x[cut(row) * width..].iter_mut().for_each(|x| *x = 1.0 - *x);
     }
     let mut probe = Probe::moved(program, rows);
-    let before = probe.forward(&x).to_vec();
-    let after = probe.forward(&changed).chunks_exact(len * width);
+    let before = probe.forward(&x);
+    let after = probe.forward(&changed);
+    let after = after.chunks_exact(len * width);
     let keeps = |(row, (before, after)): (usize, (&[f32], &[f32]))| {
         let earlier = cut(row) * width;
         let pairs = before[..earlier].iter().zip(&after[..earlier]);

@@ -1,12 +1,15 @@
 //! A module on the bench: a program with memory of its own, run on chosen inputs.
 
-use esper_engine::{
-    device::{Cpu, Device, NoSeeds, Pass, Tensors},
-    program::{INPUT_GRADIENT, Need, Program, TensorId},
-    runtime::{Batch, Targets},
-    world::rng::{Purpose, stream_key},
-};
+use std::sync::Arc;
+
 use esper_kernels::philox::{fill_normal, fill_uniform};
+use esper_nn::{
+    device::Cpu,
+    optim::{Optimizer, Sgd},
+    program::{GradMask, INPUT_GRADIENT, Program},
+    rng::{Purpose, stream_key},
+    session::Session,
+};
 
 /// Verdicts are about kernels and not about runs: everything drawn here is keyed by this and not by the run's seed.
 const PROBE_SEED: u64 = 0;
@@ -39,95 +42,60 @@ pub(super) fn rows_of(program: &Program) -> usize {
 }
 
 /// Every gradient of a module.
-pub(super) const WANTED: Need = Need { params: true, sites: INPUT_GRADIENT };
+pub(super) const WANTED: GradMask = GradMask { params: true, sites: INPUT_GRADIENT };
 
 /// A program with room for `rows` examples.
 pub(super) struct Probe<'a> {
-    pub program: &'a Program,
+    program: &'a Program,
     /// `f32[params_len_elems]`.
     pub params: Vec<f32>,
-    /// `f32[params_len_elems]`.
-    pub gradients: Vec<f32>,
-    buffers: Vec<f32>,
-    workspace: Vec<f32>,
-    scratch: Vec<f32>,
-    rows: usize,
+    session: Session,
 }
+
+/// Programs are probed on the processor, which always has room.
+const ROOM: &str = "the processor has room for a module";
 
 impl<'a> Probe<'a> {
     /// Parameters as at birth.
     pub fn at_birth(program: &'a Program, rows: usize) -> Self {
-        Self {
-            params: program.draw_params(PROBE_SEED, Purpose::Probe, BIRTH),
-            gradients: vec![0.0; program.params_len_elems],
-            buffers: program.initial_buffers(),
-            workspace: vec![0.0; program.workspace_len_elems(rows)],
-            scratch: vec![0.0; program.scratch_len_elems(rows)],
-            program,
-            rows,
-        }
+        Self::new(program, program.draw_params(PROBE_SEED, Purpose::Probe, BIRTH), rows)
     }
 
     /// Parameters as after some training: those born zero are drawn as PyTorch would draw them.
     pub fn moved(program: &'a Program, rows: usize) -> Self {
-        let mut probe = Self::at_birth(program, rows);
+        let mut params = program.draw_params(PROBE_SEED, Purpose::Probe, BIRTH);
         let key = stream_key(PROBE_SEED, Purpose::Probe, MOVED);
         for (place, param) in program.params.iter().enumerate() {
-            let values = &mut probe.params[param.range()];
+            let values = &mut params[param.range()];
             if values.iter().all(|value| *value == 0.0) {
                 let bound = 1.0 / (param.spec.fan_in as f32).sqrt();
                 fill_uniform(key, place as u64, -bound, bound, values);
             }
         }
-        probe
+        Self::new(program, params, rows)
+    }
+
+    fn new(program: &'a Program, params: Vec<f32>, rows: usize) -> Self {
+        let (device, shared) = (Arc::new(Cpu), Arc::new(program.clone()));
+        let sgd = Optimizer::Sgd(Sgd::default());
+        let session = Session::new(device, shared, &params, rows, sgd).expect(ROOM);
+        Self { program, params, session }
     }
 
     /// The module's output for `x: f32[rows, width]`.
-    pub fn forward(&mut self, x: &[f32]) -> &[f32] {
-        let input = self.range(self.program.input);
-        self.workspace[input].copy_from_slice(x);
-        self.pass(|program, tensors, pass| {
-            Cpu.forward(program, 0, tensors, pass, &mut NoSeeds);
-        });
-        &self.workspace[self.range(self.program.output)]
+    pub fn forward(&mut self, x: &[f32]) -> Vec<f32> {
+        self.session.forward(x).expect(ROOM)
     }
 
-    /// The input's gradient for the output's `dy: f32[rows, width]`; parameters' are left in [`Self::gradients`].
-    pub fn backward(&mut self, dy: &[f32]) -> &[f32] {
-        let output = self.range(self.program.output_gradient.expect("structure was checked"));
-        self.workspace[output].copy_from_slice(dy);
-        self.pass(|program, tensors, pass| {
-            Cpu.backward(program, program.backward.len(), tensors, pass, &mut NoSeeds);
-        });
-        &self.workspace[self.range(self.program.input_gradient.expect("structure was checked"))]
+    /// The input's gradient for the output's `dy: f32[rows, width]`; parameters' are [`Self::gradients`].
+    pub fn backward(&mut self, dy: &[f32]) -> Vec<f32> {
+        assert!(self.program.output_gradient.is_some(), "structure was checked");
+        self.session.backward(dy).expect(ROOM)
     }
 
-    fn range(&self, id: TensorId) -> std::ops::Range<usize> {
-        let region = self.program.regions[id.0 as usize];
-        let start = region.offset * self.rows;
-        start..start + region.elems * self.rows
-    }
-
-    fn pass(&mut self, run: impl FnOnce(&Program, &mut Tensors<'_>, Pass<'_>)) {
-        let mut tensors = Tensors {
-            params: &self.params,
-            gradients: &mut self.gradients,
-            buffers: &mut self.buffers,
-            workspace: &mut self.workspace,
-            scratch: &mut self.scratch,
-            losses: &mut [],
-            parts_max: 1,
-            batch_max: self.rows,
-        };
-        let pass = Pass {
-            batch: Batch { rows: self.rows, targets: Targets::None },
-            is_training: true,
-            updates_buffers: true,
-            dropout_key: 0,
-            step: 0,
-            wanted: WANTED,
-        };
-        run(self.program, &mut tensors, pass);
+    /// `f32[params_len_elems]`.
+    pub fn gradients(&self) -> Vec<f32> {
+        self.session.gradients()
     }
 }
 

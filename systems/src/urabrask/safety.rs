@@ -1,6 +1,6 @@
 //! Third: what it takes, and what it does to gradients that pass through.
 
-use esper_engine::{program::Program, world::catalog::SafetySheet};
+use esper_engine::{program::Program, world::kernel::SafetySheet};
 
 use super::{
     config::Rules,
@@ -43,7 +43,7 @@ pub(super) fn check_growth(
     let (x, dy) = (unit_normal(0, rows, width), unit_normal(1, rows, width));
     let mut probe = Probe::moved(program, rows);
     probe.forward(&x);
-    let growth = norm(probe.backward(&dy)) / norm(&dy);
+    let growth = norm(&probe.backward(&dy)) / norm(&dy);
     sheet.gradient_growth = Some(growth).filter(|it| it.is_finite());
     if growth <= rules.grad_growth_max {
         return Vec::new();

@@ -2,9 +2,9 @@
 
 use esper_engine::{
     graph::{NetworkGraph, check_contract},
-    program::{PlacedParam, Program, Step},
-    world::components::Contract,
+    program::{PlacedParam, Program},
 };
+use esper_nn::contract::Contract;
 
 /// What is wrong with `program`, compiled from `graph`, as a module of `contract`; nothing, if it may be run.
 pub(super) fn check(
@@ -51,19 +51,17 @@ fn is_sound(program: &Program) -> bool {
     let are_placed = |placed: &[PlacedParam], whole: usize| {
         placed.iter().all(|it| fits(it.offset, it.spec.len_elems(), whole))
     };
-    let steps = || program.forward.iter().chain(&program.backward);
     let ends = [
         Some(program.input),
         Some(program.output),
         program.input_gradient,
         program.output_gradient,
     ];
-    let operands = |step: &Step| step.instr.tensors();
     program.regions.iter().all(|it| fits(it.offset, it.elems, program.workspace_elems))
         && are_placed(&program.params, program.params_len_elems)
         && are_placed(&program.buffers, program.buffers_len_elems)
-        && steps()
-            .flat_map(operands)
+        && program
+            .operands()
             .chain(ends.into_iter().flatten())
             .all(|id| (id.0 as usize) < program.regions.len())
 }

@@ -4,22 +4,21 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bevy_ecs::{prelude::*, system::SystemParam};
 use esper_engine::{
+    forge::{Admission, Outcome, Workers},
     program::{Program, Variant},
     world::{
-        catalog::{
-            Blueprint, BlueprintStatus, Kernel, KernelCache, KernelOf, KernelStatus, Measured,
-            SafetySheet,
-        },
-        components::Contract,
-        forge::{Admission, Outcome, Workers},
+        blueprint::{Blueprint, BlueprintStatus},
+        components::ModuleContract,
         ids::{BlueprintId, Index, KernelId},
+        kernel::{Kernel, KernelOf, KernelStatus, Measured, SafetySheet},
+        kernel_cache::KernelCache,
     },
 };
+use esper_nn::contract::Contract;
 
 use super::{
-    components::{Candidate, ValidateJob, Verdict},
-    config::Rules,
-    diagnostics::{admitted, judged},
+    config::{Rules, VALIDATE},
+    job::{Candidate, ValidateJob, Verdict},
     tags::{Figures, tags},
 };
 use crate::oona::{JobAdmitted, KernelJudged};
@@ -29,7 +28,7 @@ use crate::oona::{JobAdmitted, KernelJudged};
 pub(super) struct Catalogued<'w, 's> {
     blueprint_index: Res<'w, Index<BlueprintId>>,
     kernel_index: Res<'w, Index<KernelId>>,
-    blueprints: Query<'w, 's, (&'static Blueprint, &'static Contract)>,
+    blueprints: Query<'w, 's, (&'static Blueprint, &'static ModuleContract)>,
     kernels: Query<'w, 's, (&'static Kernel, &'static KernelOf, Option<&'static Measured>)>,
 }
 
@@ -42,7 +41,7 @@ impl Catalogued<'_, '_> {
     fn kernel(&self, id: KernelId) -> Option<(Entity, &Kernel, Contract)> {
         let entity = self.kernel_index.entity(id)?;
         let (kernel, KernelOf(blueprint), _) = self.kernels.get(entity).ok()?;
-        Some((entity, kernel, *self.blueprints.get(*blueprint).ok()?.1))
+        Some((entity, kernel, self.blueprints.get(*blueprint).ok()?.1.0))
     }
 
     /// What was measured before, by the sites it is for: those of other shapes are no yardstick.
@@ -51,7 +50,7 @@ impl Catalogued<'_, '_> {
         for (kernel, KernelOf(blueprint), measured) in &self.kernels {
             if let (Some(measured), Ok((_, contract))) = (measured, self.blueprints.get(*blueprint))
             {
-                populations.entry(*contract).or_default().push(Figures::new(kernel, measured));
+                populations.entry(contract.0).or_default().push(Figures::new(kernel, measured));
             }
         }
         populations
@@ -63,7 +62,7 @@ pub(super) fn admit_verdicts(
     mut workers: Workers<ValidateJob>,
     catalogued: Catalogued,
     mut admissions: MessageWriter<JobAdmitted>,
-    mut judgements: MessageWriter<KernelJudged>,
+    mut verdict_messages: MessageWriter<KernelJudged>,
     mut commands: Commands,
 ) {
     let mut verdicts: BTreeMap<KernelId, (BlueprintId, Verdict)> = BTreeMap::new();
@@ -74,7 +73,7 @@ pub(super) fn admit_verdicts(
         let is_any_valid = found.iter().any(|verdict| verdict.status == KernelStatus::Validated);
         if let Some((entity, _)) = catalogued.blueprint(blueprint) {
             let status =
-                if is_any_valid { BlueprintStatus::Compiled } else { BlueprintStatus::Invalid };
+                if is_any_valid { BlueprintStatus::Validated } else { BlueprintStatus::Invalid };
             commands.entity(entity).insert(status);
         }
         verdicts.extend(found.into_iter().map(|verdict| (verdict.kernel, (blueprint, verdict))));
@@ -93,7 +92,7 @@ pub(super) fn admit_verdicts(
     for (id, verdict) in verdicts.into_values() {
         let Some((entity, kernel, contract)) = catalogued.kernel(verdict.kernel) else { continue };
         if let Some((_, blueprint)) = catalogued.blueprint(id) {
-            judgements.write(judged(&verdict, id, blueprint, kernel));
+            verdict_messages.write(judged(&verdict, id, blueprint, kernel));
         }
         let mut entity = commands.entity(entity);
         entity.insert((verdict.status, verdict.sheet));
@@ -120,13 +119,39 @@ fn verdicts_of(admission: Admission<ValidateJob>) -> Vec<Verdict> {
     admission.job.candidates.into_iter().map(reject).collect()
 }
 
+/// The journal's line about an admission.
+fn admitted(admission: &Admission<ValidateJob>) -> JobAdmitted {
+    JobAdmitted {
+        forge: VALIDATE.to_owned(),
+        ticket: admission.ticket.0,
+        outcome: admission.outcome.kind(),
+    }
+}
+
+/// The journal's line about a verdict.
+fn judged(
+    verdict: &Verdict,
+    id: BlueprintId,
+    blueprint: &Blueprint,
+    kernel: &Kernel,
+) -> KernelJudged {
+    KernelJudged {
+        kernel: verdict.kernel,
+        blueprint: id,
+        family: blueprint.family.clone(),
+        variant: kernel.variant.clone(),
+        status: verdict.status,
+        reasons: verdict.sheet.reasons.clone(),
+    }
+}
+
 /// Sends the kernels that wait, one job a blueprint, in the order of ids, as far as the queue has room.
 pub(super) fn send_kernels(
     mut workers: Workers<ValidateJob>,
     rules: Res<Rules>,
     cache: Res<KernelCache>,
     kernels: Query<(&KernelId, &Kernel, &KernelStatus, &KernelOf)>,
-    blueprints: Query<(&BlueprintId, &Blueprint, &Contract)>,
+    blueprints: Query<(&BlueprintId, &Blueprint, &ModuleContract)>,
 ) {
     let mut waiting: BTreeMap<BlueprintId, ValidateJob> = BTreeMap::new();
     let is_out = |workers: &Workers<ValidateJob>, id| {
@@ -140,7 +165,7 @@ pub(super) fn send_kernels(
         {
             let job = waiting.entry(*id).or_insert_with(|| ValidateJob {
                 blueprint: *id,
-                contract: *contract,
+                contract: contract.0,
                 graph: blueprint.graph.clone(),
                 must_grow: blueprint.is_trainable && !blueprint.is_control(),
                 rules: *rules,

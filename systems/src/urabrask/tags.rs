@@ -1,6 +1,6 @@
 //! Fifth: words for figures, by where a kernel stands among all that were measured for sites alike.
 
-use esper_engine::world::catalog::{Kernel, Measured};
+use esper_engine::world::kernel::{Kernel, Measured};
 
 /// Kernels below which nobody stands out.
 const POPULATION_MIN: usize = 3;
@@ -17,7 +17,7 @@ struct Scale {
 const SCALES: [Scale; 4] = [
     Scale { figure: |it| it.latency_ns, little: "fast", much: "slow" },
     Scale { figure: |it| it.params_elems, little: "small", much: "large" },
-    Scale { figure: |it| it.workspace_bytes, little: "lean", much: "hungry" },
+    Scale { figure: |it| it.workspace_bytes, little: "low_memory", much: "high_memory" },
     Scale { figure: |it| it.flops, little: "light", much: "heavy" },
 ];
 
@@ -69,9 +69,9 @@ mod tests {
         let figures =
             |n| Figures { latency_ns: n, params_elems: 5, workspace_bytes: 10 - n, flops: n };
         let population: Vec<Figures> = (0..9).map(figures).collect();
-        assert_eq!(tags(&population[0], &population), ["fast", "hungry", "light"]);
+        assert_eq!(tags(&population[0], &population), ["fast", "high_memory", "light"]);
         assert_eq!(tags(&population[4], &population), [""; 0]);
-        assert_eq!(tags(&population[8], &population), ["slow", "lean", "heavy"]);
+        assert_eq!(tags(&population[8], &population), ["slow", "low_memory", "heavy"]);
         assert_eq!(tags(&population[0], &population[..2]), [""; 0]);
     }
 }

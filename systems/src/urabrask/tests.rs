@@ -1,18 +1,19 @@
 use std::sync::Arc;
 
 use esper_engine::{
+    forge::Job,
     graph::{NetworkGraph, Op},
-    program::{Instr, Program, Variant},
+    nn::op::{Attention, BatchNorm, Dropout, Input, Scale},
+    program::{Backward, Forward, Program, Variant},
     world::{
-        catalog::{Blueprint, KernelStatus, SafetySheet},
-        components::Contract,
-        digest::Digest,
-        forge::Job,
+        blueprint::Blueprint,
         ids::{BlueprintId, KernelId},
+        kernel::{KernelStatus, SafetySheet},
     },
 };
+use esper_nn::{contract::Contract, digest::Digest};
 
-use super::{config::UrabraskConfig, diagnostics::PASSED, *};
+use super::{config::UrabraskConfig, validate::PASSED, *};
 
 fn job(graph: NetworkGraph, width: u32) -> ValidateJob {
     job_at(graph, Contract::Vector { width })
@@ -30,14 +31,18 @@ fn job_at(graph: NetworkGraph, contract: Contract) -> ValidateJob {
         candidates: Variant::ALL.map(candidate).to_vec(),
         graph: Arc::new(graph),
         must_grow: true,
-        rules: Rules { bench_repeats: 3, batch: 16, ..UrabraskConfig::default().rules() },
+        rules: Rules {
+            bench_repeats: 3,
+            batch: 16,
+            ..UrabraskConfig::new(&crate::testing::scenario(|_| {})).rules()
+        },
     }
 }
 
 /// `f = W2 gelu(W1 x + b1) + b2`, `W2 = 0`.
 fn sound(width: usize) -> NetworkGraph {
     let mut graph = NetworkGraph::new();
-    let x = graph.add("x", Op::Input { shape: vec![width] }, &[]).unwrap();
+    let x = graph.add("x", Input { shape: vec![width] }, &[]).unwrap();
     let h = graph.add("hidden", Op::linear(5), &[x]).unwrap();
     let h = graph.add("act", Op::Activation(esper_kernels::cpu::Activation::Gelu), &[h]).unwrap();
     graph.add("out", Op::zero_linear(width), &[h]).unwrap();
@@ -112,8 +117,8 @@ fn an_instruction_outside_its_memory_is_rejected_before_it_runs() {
 fn a_program_that_computes_something_else_than_its_graph_is_rejected() {
     let wrong_constant = broken(job(scaled(0.5), 4), |program| {
         for step in &mut program.forward {
-            if let Instr::Scale { factor, .. } = &mut step.instr {
-                *factor = 0.25;
+            if let Forward::Scale(scale) = &mut step.instr {
+                scale.factor = 0.25;
             }
         }
     });
@@ -126,8 +131,8 @@ fn a_wrong_gradient_is_found_by_central_differences() {
     let mut program = Variant::Reference.compile(&graph).unwrap();
     assert!(differences::gradient_error(&graph, &program).is_some_and(|error| error < 1e-5));
     for step in &mut program.backward {
-        if let Instr::ScaleGrad { factor, .. } = &mut step.instr {
-            *factor = 0.75;
+        if let Backward::Scale(scale) = &mut step.instr {
+            scale.factor = 0.75;
         }
     }
     assert!(differences::gradient_error(&graph, &program).is_some_and(is_wrong));
@@ -146,8 +151,8 @@ const GROWS: numerics::Asked = numerics::Asked { rows: 8, must_grow: true, is_ca
 /// `f = W (factor x)`, `W = 0`.
 fn scaled(factor: f32) -> NetworkGraph {
     let mut graph = NetworkGraph::new();
-    let x = graph.add("x", Op::Input { shape: vec![4] }, &[]).unwrap();
-    let h = graph.add("scale", Op::Scale { factor }, &[x]).unwrap();
+    let x = graph.add("x", Input { shape: vec![4] }, &[]).unwrap();
+    let h = graph.add("scale", Scale { factor }, &[x]).unwrap();
     graph.add("out", Op::zero_linear(4), &[h]).unwrap();
     graph
 }
@@ -155,7 +160,7 @@ fn scaled(factor: f32) -> NetworkGraph {
 #[test]
 fn a_module_that_is_no_identity_at_birth_is_rejected_unless_it_is_a_control() {
     let mut graph = NetworkGraph::new();
-    let x = graph.add("x", Op::Input { shape: vec![4] }, &[]).unwrap();
+    let x = graph.add("x", Input { shape: vec![4] }, &[]).unwrap();
     graph.add("out", Op::linear(4), &[x]).unwrap();
     assert_rejected(job(graph.clone(), 4), "no identity at birth");
     let control = ValidateJob { must_grow: false, ..job(graph, 4) };
@@ -181,9 +186,9 @@ fn each_limit_is_kept() {
 #[test]
 fn a_module_with_dropout_is_judged_too() {
     let mut graph = NetworkGraph::new();
-    let x = graph.add("x", Op::Input { shape: vec![6] }, &[]).unwrap();
+    let x = graph.add("x", Input { shape: vec![6] }, &[]).unwrap();
     let h = graph.add("hidden", Op::linear(5), &[x]).unwrap();
-    let h = graph.add("drop", Op::Dropout { p: 0.3 }, &[h]).unwrap();
+    let h = graph.add("drop", Dropout { p: 0.3 }, &[h]).unwrap();
     graph.add("out", Op::zero_linear(6), &[h]).unwrap();
     let blueprint = Blueprint::new("dropout", graph.clone(), "", "").unwrap();
     assert!(!blueprint.is_control());
@@ -195,9 +200,9 @@ const SEQUENCE: Contract = Contract::Sequence { len: 5, width: 8, is_causal: tru
 /// `f = W2 attention(W1 x + b1) + b2`, `W2 = 0`.
 fn attention(is_causal: bool) -> NetworkGraph {
     let mut graph = NetworkGraph::new();
-    let x = graph.add("x", Op::Input { shape: SEQUENCE.shape() }, &[]).unwrap();
+    let x = graph.add("x", Input { shape: SEQUENCE.shape() }, &[]).unwrap();
     let qkv = graph.add("qkv", Op::linear(24), &[x]).unwrap();
-    let y = graph.add("attention", Op::Attention { heads: 2, is_causal }, &[qkv]).unwrap();
+    let y = graph.add("attention", Attention { heads: 2, is_causal }, &[qkv]).unwrap();
     graph.add("out", Op::zero_linear(8), &[y]).unwrap();
     graph
 }
@@ -230,8 +235,8 @@ fn a_program_that_looks_ahead_is_found_by_running_it_whatever_its_graph_says() {
 fn a_module_with_batch_norm_is_judged_too() {
     let contract = Contract::Image { channels: 3, height: 4, width: 5 };
     let mut graph = NetworkGraph::new();
-    let x = graph.add("x", Op::Input { shape: contract.shape() }, &[]).unwrap();
-    let norm = Op::BatchNorm { eps: 1e-5, momentum: 0.1, weight: 0.0 };
+    let x = graph.add("x", Input { shape: contract.shape() }, &[]).unwrap();
+    let norm = Op::BatchNorm(BatchNorm { eps: 1e-5, momentum: 0.1, weight: 0.0 });
     graph.add("norm", norm, &[x]).unwrap();
     for verdict in job_at(graph, contract).run() {
         assert_eq!(verdict.sheet.reasons, [PASSED]);
@@ -243,16 +248,16 @@ fn a_module_with_batch_norm_is_judged_too() {
 fn a_large_module_is_checked_on_fewer_examples_and_in_every_tensor() {
     let contract = Contract::Sequence { len: 64, width: 64, is_causal: false };
     let mut graph = NetworkGraph::new();
-    let x = graph.add("x", Op::Input { shape: contract.shape() }, &[]).unwrap();
+    let x = graph.add("x", Input { shape: contract.shape() }, &[]).unwrap();
     let h = graph.add("hidden", Op::linear(256), &[x]).unwrap();
-    let h = graph.add("scale", Op::Scale { factor: 0.5 }, &[h]).unwrap();
+    let h = graph.add("scale", Scale { factor: 0.5 }, &[h]).unwrap();
     graph.add("out", Op::zero_linear(64), &[h]).unwrap();
     let mut program = Variant::Reference.compile(&graph).unwrap();
     assert!(probe::rows_of(&program) < 32);
     assert!(differences::gradient_error(&graph, &program).is_some_and(|error| error < 1e-4));
     for step in &mut program.backward {
-        if let Instr::ScaleGrad { factor, .. } = &mut step.instr {
-            *factor = 0.6;
+        if let Backward::Scale(scale) = &mut step.instr {
+            scale.factor = 0.6;
         }
     }
     let error = differences::gradient_error(&graph, &program);

@@ -1,22 +1,32 @@
 //! The work: one blueprint's kernels, judged on a worker thread.
 
 use esper_engine::{
+    forge::Job,
     program::{Program, Variant},
-    world::catalog::{KernelStatus, SafetySheet},
+    world::kernel::{KernelStatus, SafetySheet},
 };
 
 use super::{
-    benchmark,
-    components::{Candidate, ValidateJob, Verdict},
-    diagnostics::PASSED,
-    differences,
+    benchmark, differences,
+    job::{Candidate, ValidateJob, Verdict},
     numerics::{self, Asked},
     probe::rows_of,
     safety, structure,
 };
 
+/// The one reason of a kernel that was validated.
+pub(super) const PASSED: &str = "passed structure, numerics, safety and benchmark";
+
+impl Job for ValidateJob {
+    type Output = Vec<Verdict>;
+
+    fn run(self) -> Vec<Verdict> {
+        validate(&self)
+    }
+}
+
 /// Judges every candidate of `job`, in the order given.
-pub(super) fn validate(job: &ValidateJob) -> Vec<Verdict> {
+fn validate(job: &ValidateJob) -> Vec<Verdict> {
     let reference =
         Variant::Reference.compile(&job.graph).expect("a candidate was compiled from this graph");
     let mut verdicts: Vec<Verdict> =

@@ -1,6 +1,6 @@
 //! Blobs: graphs and programs, kept under the digest of their bytes and split into parts.
 
-use esper_engine::world::digest::Digest;
+use esper_nn::digest::Digest;
 use redb::{ReadableTable, Table};
 
 use super::{

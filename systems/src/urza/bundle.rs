@@ -16,7 +16,7 @@ use std::{
     path::Path,
 };
 
-use esper_engine::world::digest::Digest;
+use esper_nn::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -27,7 +27,7 @@ use super::{
 
 /// Length of a bundle, at most.
 pub(super) const BUNDLE_MAX_BYTES: u64 = 1 << 30;
-const BUNDLE_FORMAT: u32 = 1;
+const BUNDLE_FORMAT: u32 = 2;
 const MAGIC: &[u8; 8] = b"esperlib";
 /// Magic, format and digest.
 const PREFIX_BYTES: usize = 8 + 4 + 32;

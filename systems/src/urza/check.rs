@@ -5,7 +5,7 @@ use std::sync::Arc;
 use esper_engine::{
     graph::NetworkGraph,
     program::{PIPELINE_VERSION, Program},
-    world::catalog::{Kernel, KernelStatus},
+    world::kernel::{Kernel, KernelStatus},
 };
 
 use super::record::{BlueprintRecord, KernelRecord};

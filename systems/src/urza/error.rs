@@ -2,7 +2,7 @@
 
 use std::{fmt, io, path::PathBuf};
 
-use esper_engine::world::digest::Digest;
+use esper_nn::digest::Digest;
 
 /// A failed operation on the library or bundle at `path`.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use esper_engine::world::{catalog::KernelStatus, digest::Digest};
+use esper_engine::world::kernel::KernelStatus;
+use esper_nn::digest::Digest;
 use redb::ReadableTable;
 use serde::Serialize;
 

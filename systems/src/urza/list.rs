@@ -8,13 +8,13 @@ use std::{
 use esper_engine::{
     graph::NetworkGraph,
     world::{
-        catalog::{BlueprintStatus, KernelStatus},
-        components::Contract,
-        digest::Digest,
+        blueprint::BlueprintStatus,
         ids::{BlueprintId, KernelId},
+        kernel::KernelStatus,
         stage::Stage,
     },
 };
+use esper_nn::{contract::Contract, digest::Digest};
 use redb::{ReadTransaction, ReadableTable};
 use serde::Serialize;
 

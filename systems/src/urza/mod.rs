@@ -13,14 +13,13 @@
 mod blob;
 mod bundle;
 mod check;
-mod components;
 mod config;
-mod diagnostics;
 mod error;
 mod file;
 mod gc;
 mod image;
 mod list;
+mod open_library;
 mod query;
 mod record;
 mod recorder;
@@ -35,17 +34,17 @@ mod transfer;
 mod verify;
 mod write;
 
-pub use components::OpenLibrary;
-pub use config::{LibraryPlace, UrzaConfig};
+pub use config::{LibraryPlace, URZA, Urza, UrzaConfig};
 pub use error::{Damage, LibraryError, LibraryErrorKind};
 pub use gc::{GcOptions, GcReport, gc};
 pub use list::{
     BlueprintDetails, BlueprintRow, Details, KernelDetails, KernelRow, Listing, ls, show,
 };
+pub use open_library::OpenLibrary;
 pub use query::KernelQuery;
 pub use record::{
     Batch, BlobRef, BlueprintRecord, DEVICE_CPU, DeploymentRecord, KernelRecord, TwinGain,
-    Validation, Versioned,
+    Versioned,
 };
 pub use recorder::Recorded;
 pub use schema::{BLOB_MAX_BYTES, BLOB_PART_MAX_BYTES, FORMAT, RECORD_MAX_BYTES};
@@ -56,9 +55,12 @@ pub use verify::{Finding, file_digest, verify};
 pub use write::{Committed, TAG_MAX_BYTES, TAGS_MAX};
 
 use bevy_ecs::prelude::*;
-use esper_engine::world::{
-    catalog::Library,
-    plugin::{BuildError, Engine, Plugin, Tick, TickSystems},
+use esper_engine::{
+    scenario::Sections,
+    world::{
+        kernel::Library,
+        plugin::{BuildError, Engine, Plugin, Tick, TickSystems},
+    },
 };
 
 /// What Urza does in [`TickSystems::Record`], in this order.
@@ -72,6 +74,7 @@ pub enum UrzaSystems {
 }
 
 /// Adds [Urza](self).
+#[derive(Clone, Debug, Default)]
 pub struct UrzaPlugin {
     /// Which library, and in whose name.
     pub config: UrzaConfig,
@@ -82,10 +85,15 @@ impl Plugin for UrzaPlugin {
         "urza"
     }
 
+    fn requires(&self) -> &[&'static str] {
+        &["oona"]
+    }
+
+    fn sections(&self, sections: &mut Sections) {
+        sections.add::<Urza>();
+    }
+
     fn build(&self, engine: &mut Engine) -> Result<(), BuildError> {
-        if !engine.has_plugin("oona") {
-            return Err(BuildError::Missing { plugin: self.name(), needs: "oona" });
-        }
         let store = match &self.config.place {
             LibraryPlace::Memory => LibraryStore::in_memory(),
             LibraryPlace::File(path) => LibraryStore::open(path),
@@ -96,7 +104,7 @@ impl Plugin for UrzaPlugin {
         let world = engine.world_mut();
         world.insert_resource(Library(Box::new(library.clone())));
         world.insert_resource(library);
-        world.init_resource::<components::Unread>();
+        world.init_resource::<open_library::Unread>();
         engine.add_systems(
             Tick,
             (

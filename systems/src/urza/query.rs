@@ -2,7 +2,8 @@
 
 use std::{cmp::Reverse, collections::BTreeSet};
 
-use esper_engine::world::{catalog::KernelStatus, components::Contract, digest::Digest};
+use esper_engine::world::kernel::KernelStatus;
+use esper_nn::{contract::Contract, digest::Digest};
 use redb::{ReadTransaction, ReadableTable};
 
 use super::{

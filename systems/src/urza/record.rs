@@ -6,13 +6,13 @@ use esper_engine::{
     graph::NetworkGraph,
     program::PIPELINE_VERSION,
     world::{
-        catalog::{Blueprint, BlueprintStatus, Kernel, KernelStatus, Measured, SafetySheet},
-        components::Contract,
-        digest::Digest,
+        blueprint::{Blueprint, BlueprintStatus},
         ids::{BlueprintId, HostId, KernelId, SeedId},
+        kernel::{Kernel, KernelStatus, Measured, SafetySheet},
         stage::Stage,
     },
 };
+use esper_nn::{contract::Contract, digest::Digest};
 use serde::{Deserialize, Serialize};
 
 use super::signature::Signature;
@@ -67,8 +67,6 @@ pub struct BlueprintRecord {
     pub intent: String,
     /// What it rests on.
     pub basis: String,
-    /// Blueprints it was derived from.
-    pub lineage: Vec<Digest>,
     /// How far it had come.
     pub status: BlueprintStatus,
     /// The run that wrote this version.
@@ -95,7 +93,6 @@ impl BlueprintRecord {
             flops_per_example: blueprint.flops_per_example,
             intent: blueprint.intent.clone(),
             basis: blueprint.basis.clone(),
-            lineage: blueprint.lineage.clone(),
             status,
             run: run.to_owned(),
         };
@@ -112,7 +109,6 @@ impl BlueprintRecord {
             flops_per_example: self.flops_per_example,
             intent: self.intent.clone(),
             basis: self.basis.clone(),
-            lineage: self.lineage.clone(),
         }
     }
 }
@@ -218,21 +214,6 @@ impl KernelRecord {
     pub fn signed_digest(&self) -> Digest {
         Digest::of_value(&Self { signature: None, ..self.clone() })
     }
-}
-
-/// What Urabrask found out about a kernel that the library knows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Validation {
-    /// The kernel.
-    pub kernel: KernelId,
-    /// [`KernelStatus::Validated`] or [`KernelStatus::Rejected`].
-    pub status: KernelStatus,
-    /// What was measured; its tags are the kernel's from now on.
-    pub measured: Option<Measured>,
-    /// What was checked.
-    pub safety: Option<SafetySheet>,
-    /// The verdict in sentences.
-    pub reasons: Vec<String>,
 }
 
 /// What became of one kernel in one seed: its effect once deployed.

@@ -12,11 +12,11 @@ use std::{
 use esper_engine::{
     program::Program,
     world::{
-        catalog::{Blueprint, BlueprintStatus},
-        components::Contract,
+        blueprint::{Blueprint, BlueprintStatus},
         ids::BlueprintId,
     },
 };
+use esper_nn::contract::Contract;
 
 use super::{
     record::{Batch, BlueprintRecord, DeploymentRecord, KernelRecord},

@@ -1,6 +1,7 @@
 //! Reading rows: versions of an id, and what became of a kernel.
 
-use esper_engine::world::{catalog::KernelStatus, digest::Digest, ids::KernelId};
+use esper_engine::world::{ids::KernelId, kernel::KernelStatus};
+use esper_nn::digest::Digest;
 use redb::ReadableTable;
 use serde::de::DeserializeOwned;
 

@@ -13,14 +13,14 @@
 //! A sealed value is `BLAKE3(table, key, body) || body` with `body` in postcard form: a byte that changes, or a
 //! row that moves, is found when it is read. Versions only ever grow; [`super::gc()`] alone removes any.
 
-use esper_engine::world::digest::Digest;
+use esper_nn::digest::Digest;
 use redb::TableDefinition;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::error::{Damage, LibraryErrorKind};
 
 /// What the tables above mean; a library of another format is refused.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// A blob is split into parts of at most this many bytes: redb rounds a value up, together with its header, to
 /// the next power of two, so a part of 65,536 would take 131,072.
 pub const BLOB_PART_MAX_BYTES: usize = 65_000;

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
-use esper_engine::world::digest::Digest;
+use esper_nn::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 /// An ed25519 signature and the key to check it with.

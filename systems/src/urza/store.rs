@@ -7,10 +7,12 @@ use std::{
     sync::Arc,
 };
 
-use esper_engine::world::{
-    catalog::{KernelStore, StoreError},
-    ids::{BlueprintId, KernelId},
+use esper_engine::{
     run_dir::sync_folder,
+    world::{
+        ids::{BlueprintId, KernelId},
+        kernel::{KernelStore, StoreError},
+    },
 };
 use redb::{Builder, Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase};
 
@@ -19,9 +21,7 @@ use super::{
     error::{LibraryError, LibraryErrorKind},
     file::{CACHE_MAX_BYTES, builder, check_format, check_magic, create, fresh, guarded},
     image::Image,
-    record::{
-        Batch, BlobRef, BlueprintRecord, DeploymentRecord, KernelRecord, Validation, Versioned,
-    },
+    record::{Batch, BlobRef, BlueprintRecord, DeploymentRecord, KernelRecord, Versioned},
     rows::{deployments_of, latest, latest_of_others},
     schema::{BLOBS, BLUEPRINTS, DEPLOYMENTS, KERNELS},
     signature::{PublicKey, SigningPair},
@@ -149,19 +149,6 @@ impl LibraryStore {
     /// passed, and when the disk fails. Nothing is written then.
     pub fn commit(&self, batch: &Batch) -> Result<Committed, LibraryError> {
         self.write(|writer| writer.apply(batch))
-    }
-
-    /// Writes what Urabrask found out about a kernel the library knows, as its next version.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the kernel is unknown, when a limit is passed, and when the disk fails.
-    pub fn record_validation(
-        &self,
-        run: &str,
-        validation: &Validation,
-    ) -> Result<Committed, LibraryError> {
-        self.write(|writer| writer.validate(run, validation))
     }
 
     /// The newest version of kernel `id`.

@@ -4,17 +4,17 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bevy_ecs::{prelude::*, query::QueryData, system::SystemParam};
 use esper_engine::world::{
-    catalog::{
-        Blueprint, BlueprintStatus, Kernel, KernelCache, KernelOf, KernelStatus, Measured,
-        SafetySheet,
-    },
-    components::{Contract, Germ, Telemetry},
+    blueprint::{Blueprint, BlueprintStatus},
+    components::{ModuleContract, SeedModule, Telemetry},
     ids::{BlueprintId, Index, KernelId, SeedId},
+    kernel::{Kernel, KernelOf, KernelStatus, Measured, SafetySheet},
+    kernel_cache::KernelCache,
     plugin::RunStatus,
 };
+use esper_nn::contract::Contract;
 
 use super::{
-    components::{OpenLibrary, Unread},
+    open_library::{OpenLibrary, Unread},
     record::{DeploymentRecord, KernelRecord, TwinGain},
     recorder::News,
 };
@@ -42,8 +42,8 @@ pub(super) struct Names<'w, 's> {
     seeds: Res<'w, Index<SeedId>>,
     blueprints: Res<'w, Index<BlueprintId>>,
     kernels: Res<'w, Index<KernelId>>,
-    parents: Query<'w, 's, (&'static BlueprintId, &'static Contract)>,
-    germs: Query<'w, 's, (&'static Germ, Option<&'static Telemetry>)>,
+    parents: Query<'w, 's, (&'static BlueprintId, &'static ModuleContract)>,
+    germs: Query<'w, 's, (&'static SeedModule, Option<&'static Telemetry>)>,
 }
 
 /// Sends what the tick changed to the recorder, in the order of names.
@@ -54,7 +54,10 @@ pub(super) struct Names<'w, 's> {
 pub(super) fn record_news(
     library: Res<OpenLibrary>,
     names: Names,
-    blueprints: Query<(&BlueprintId, &Blueprint, &Contract, &BlueprintStatus), ChangedBlueprint>,
+    blueprints: Query<
+        (&BlueprintId, &Blueprint, &ModuleContract, &BlueprintStatus),
+        ChangedBlueprint,
+    >,
     changed: Query<KernelFacts, ChangedKernel>,
     kernels: Query<KernelFacts>,
     cache: Res<KernelCache>,
@@ -64,7 +67,7 @@ pub(super) fn record_news(
 ) {
     let mut news = News::default();
     for (id, blueprint, contract, status) in &blueprints {
-        news.blueprints.push((*id, blueprint.clone(), *contract, *status));
+        news.blueprints.push((*id, blueprint.clone(), contract.0, *status));
     }
     news.blueprints.sort_by_key(|(id, ..)| *id);
 
@@ -79,7 +82,7 @@ pub(super) fn record_news(
     for (id, kernel) in facts {
         let (blueprint, contract) =
             names.parents.get(kernel.of.0).expect("a kernel's blueprint has a name and a contract");
-        let mut record = kernel_record(&kernel, *blueprint, *contract, &library.run);
+        let mut record = kernel_record(&kernel, *blueprint, contract.0, &library.run);
         if let Some(reasons) = reasons.get(&id) {
             record.reasons = reasons.to_vec();
         }
@@ -102,13 +105,7 @@ pub(super) fn record_news(
 /// Fails the run when the library could not be written. Ticks do not wait for it; checkpoints do.
 pub(super) fn settle_news(library: Res<OpenLibrary>, mut commands: Commands) {
     if let Some(reason) = library.recorder.failure() {
-        commands.queue(move |world: &mut World| {
-            let mut status = world.resource_mut::<RunStatus>();
-            // What ended the run first is what it is remembered for.
-            if !matches!(*status, RunStatus::Failed(_)) {
-                *status = RunStatus::Failed(reason);
-            }
-        });
+        RunStatus::fail_later(&mut commands, reason);
     }
 }
 
@@ -133,8 +130,8 @@ fn kernel_record(
 
 /// What became of the kernel of a seed that ended; `None` when none was ever bound to it.
 fn deployment(change: &StageChanged, names: &Names, run: &str) -> Option<DeploymentRecord> {
-    let (germ, telemetry) = names.germs.get(names.seeds.entity(change.seed)?).ok()?;
-    let (_, contract) = names.parents.get(names.blueprints.entity(germ.blueprint)?).ok()?;
+    let (seed_module, telemetry) = names.germs.get(names.seeds.entity(change.seed)?).ok()?;
+    let (_, contract) = names.parents.get(names.blueprints.entity(seed_module.blueprint)?).ok()?;
     let gain = telemetry.and_then(|seen| {
         Some(TwinGain {
             mean: seen.twin_gain?.into(),
@@ -143,12 +140,12 @@ fn deployment(change: &StageChanged, names: &Names, run: &str) -> Option<Deploym
         })
     });
     Some(DeploymentRecord {
-        kernel: KernelId(germ.kernel?),
+        kernel: KernelId(seed_module.kernel?),
         run: run.to_owned(),
         host: change.host,
         seed: change.seed,
         site: change.site.clone(),
-        contract: *contract,
+        contract: contract.0,
         outcome: change.to,
         step: change.step,
         gain,

@@ -5,11 +5,11 @@ use std::{collections::BTreeSet, path::Path};
 use esper_engine::{
     program::PIPELINE_VERSION,
     world::{
-        catalog::KernelStatus,
-        digest::Digest,
         ids::{BlueprintId, KernelId},
+        kernel::KernelStatus,
     },
 };
+use esper_nn::digest::Digest;
 use redb::ReadTransaction;
 use serde::Serialize;
 

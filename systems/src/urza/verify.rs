@@ -12,7 +12,7 @@ use std::{
     path::Path,
 };
 
-use esper_engine::world::digest::Digest;
+use esper_nn::digest::Digest;
 use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable};
 use serde::{Serialize, de::DeserializeOwned};
 

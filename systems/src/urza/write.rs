@@ -1,18 +1,13 @@
 //! Writing: what is news, and the tables that have to agree about it.
 
-use esper_engine::world::{
-    catalog::{BlueprintStatus, KernelStatus},
-    components::Contract,
-    digest::Digest,
-};
+use esper_engine::world::{blueprint::BlueprintStatus, kernel::KernelStatus};
+use esper_nn::{contract::Contract, digest::Digest};
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::{
     blob::write_blob,
     error::LibraryErrorKind,
-    record::{
-        Batch, BlobRef, BlueprintRecord, DeploymentRecord, KernelRecord, Validation, Versioned,
-    },
+    record::{Batch, BlobRef, BlueprintRecord, DeploymentRecord, KernelRecord, Versioned},
     rows::latest,
     schema::{
         BLOBS, BLUEPRINTS, BY_BLUEPRINT, BY_CONTRACT, BY_LATENCY, BY_TAG, DEPLOYMENTS, Id, KERNELS,
@@ -90,24 +85,6 @@ impl<'tx> Writer<'tx> {
         self.finish(&batch.run)
     }
 
-    /// Writes a verdict on a known kernel; `None` when it says nothing new.
-    pub(super) fn validate(
-        &mut self,
-        run: &str,
-        validation: &Validation,
-    ) -> Result<Option<Committed>, LibraryErrorKind> {
-        let Validation { kernel, status, measured, safety, reasons } = validation.clone();
-        let Some(known) = latest::<KernelRecord>("kernels", &self.kernels, &kernel.0)? else {
-            return Err(LibraryErrorKind::Missing { what: "kernel", id: kernel.0 });
-        };
-        let tags = measured.as_ref().map(|it| it.tags.clone()).unwrap_or_default();
-        let (known, run_of_version) = (known.record, run.to_owned());
-        let record =
-            KernelRecord { status, measured, tags, safety, reasons, run: run_of_version, ..known };
-        self.add_kernel(&record, None)?;
-        self.finish(run)
-    }
-
     /// Writes a blueprint's next version if it is news.
     pub(super) fn add_blueprint(
         &mut self,
@@ -116,7 +93,7 @@ impl<'tx> Writer<'tx> {
     ) -> Result<(), LibraryErrorKind> {
         let known = latest::<BlueprintRecord>("blueprints", &self.blueprints, &record.id.0)?;
         let is_final =
-            matches!(record.status, BlueprintStatus::Compiled | BlueprintStatus::Invalid);
+            matches!(record.status, BlueprintStatus::Validated | BlueprintStatus::Invalid);
         let version = match known {
             None => 0,
             Some(known) if is_final && known.record.status != record.status => known.version + 1,

@@ -7,23 +7,23 @@ use bevy_ecs::{
     schedule::{ScheduleBuildSettings, Schedules},
 };
 use esper_engine::{
-    scenario::{Karn, Mode, Scenario},
+    forge::{InjectedDelay, Mode, Script, Scripts, Ticket},
+    scenario::Scenario,
     world::{
-        catalog::{
-            Attempts, Blueprint, BlueprintStatus, Kernel, KernelOf, KernelStatus, Measured,
-            SafetySheet, SiteContracts,
-        },
-        components::Contract,
-        forge::{Handicap, Script, Scripts, Ticket},
+        blueprint::{Attempts, Blueprint, BlueprintStatus, SiteContracts},
+        components::ModuleContract,
         ids::KernelId,
+        kernel::{Kernel, KernelOf, KernelStatus, Measured, SafetySheet},
         plugin::{Clock, Engine, Tick, TickSystems},
     },
 };
+use esper_nn::contract::Contract;
 use esper_systems::{
-    karn::{KarnConfig, KarnPlugin},
+    karn::{KARN, Karn, KarnPlugin},
     oona::{BlueprintDesigned, JobAdmitted, KernelJudged, OonaPlugin},
-    tezzeret::TezzeretPlugin,
-    urabrask::{UrabraskConfig, UrabraskPlugin},
+    tezzeret::{TEZZERET, TezzeretPlugin},
+    tolaria::RUN,
+    urabrask::{URABRASK, UrabraskPlugin},
 };
 
 /// What a journal would keep: the tick and the event.
@@ -54,7 +54,7 @@ fn keep(
 struct Line {
     scenario: Scenario,
     contracts: Vec<Contract>,
-    handicap: Option<Handicap>,
+    handicap: Option<InjectedDelay>,
     /// Present in a replay; a forge without a script in it then admits nothing.
     scripts: Option<Scripts>,
     shuffle_seed: Option<u64>,
@@ -62,10 +62,10 @@ struct Line {
 
 impl Default for Line {
     fn default() -> Self {
-        let mut scenario = Scenario::default();
-        scenario.tezzeret.latency_ticks = 3;
-        scenario.urabrask.latency_ticks = 3;
-        scenario.urabrask.bench_repeats = 3;
+        let mut scenario = esper_systems::sections().scenario();
+        scenario[TEZZERET].latency_ticks = 3;
+        scenario[URABRASK].latency_ticks = 3;
+        scenario[URABRASK].bench_repeats = 3;
         Self {
             scenario,
             contracts: vectors([8]),
@@ -94,14 +94,12 @@ impl Line {
             world.insert_resource(handicap);
         }
         world.resource_mut::<SiteContracts>().0.extend(self.contracts.iter().copied());
-        let Scenario { karn, tezzeret, .. } = self.scenario.clone();
+        let scenario = self.scenario.resolve().unwrap();
+        engine.world_mut().insert_resource(scenario);
         engine.add_plugin(OonaPlugin).unwrap();
-        engine
-            .add_plugin(KarnPlugin { config: KarnConfig { karn, ..KarnConfig::default() } })
-            .unwrap();
-        engine.add_plugin(TezzeretPlugin { config: tezzeret }).unwrap();
-        let config = UrabraskConfig::new(&self.scenario);
-        engine.add_plugin(UrabraskPlugin { config }).unwrap();
+        engine.add_plugin(KarnPlugin).unwrap();
+        engine.add_plugin(TezzeretPlugin).unwrap();
+        engine.add_plugin(UrabraskPlugin).unwrap();
         engine.add_systems(Tick, keep.in_set(TickSystems::Record));
         let mut schedules = engine.world_mut().resource_mut::<Schedules>();
         let tick = schedules.get_mut(Tick).unwrap();
@@ -124,7 +122,7 @@ fn verdicts(engine: &mut Engine) -> Verdicts {
     let each = kernels.iter(world).map(|(kernel, of, status, sheet, measured)| {
         let family = world.get::<Blueprint>(of.0).unwrap().family.clone();
         let reasons = sheet.map(|sheet| sheet.reasons.clone()).unwrap_or_default();
-        let contract = *world.get::<Contract>(of.0).unwrap();
+        let contract = world.get::<ModuleContract>(of.0).unwrap().0;
         ((family, kernel.variant.clone(), contract), (*status, reasons, measured.is_some()))
     });
     each.collect()
@@ -154,17 +152,17 @@ fn sequences<const N: usize>(shapes: [[u32; 2]; N]) -> Vec<Contract> {
 /// Kernels of every family and control at sites of `contracts`, all of them validated.
 fn count_validated(contracts: Vec<Contract>) -> usize {
     let mut line = Line { contracts, ..Line::default() };
-    line.scenario.karn.catalogue.extend(["noop".to_owned(), "frozen_random".to_owned()]);
-    line.scenario.tezzeret.queue_max = 2000;
+    line.scenario[KARN].catalogue.extend(["noop".to_owned(), "frozen_random".to_owned()]);
+    line.scenario[TEZZERET].queue_max = 2000;
     // Large sites on a busy machine: what is tested is that nothing else speaks against them.
-    line.scenario.urabrask.latency_max_us = 60_000_000;
+    line.scenario[URABRASK].latency_max_us = 60_000_000;
     let mut engine = line.run(10);
     let world = engine.world_mut();
     let mut kernels = world.query::<(&KernelStatus, &SafetySheet, &KernelOf, &Kernel)>();
     let mut n_validated = 0;
     for (status, sheet, of, kernel) in kernels.iter(world) {
         let blueprint = world.get::<Blueprint>(of.0).unwrap();
-        let contract = world.get::<Contract>(of.0).unwrap();
+        let contract = &world.get::<ModuleContract>(of.0).unwrap().0;
         let what = format!("{} of {} for {contract:?}", kernel.variant, blueprint.family);
         assert_eq!(*status, KernelStatus::Validated, "{what}: {sheet:?}");
         assert!(sheet.gradient_error.is_some(), "{what}: held to the interpreter");
@@ -205,8 +203,8 @@ fn every_bad_blueprint_is_rejected_for_what_is_bad_about_it() {
     let n_causal = contracts.iter().filter(|contract| contract.is_causal()).count();
     let n_expected = (Karn::ADVERSARIAL.len() - 1) * contracts.len() + n_causal;
     let mut line = Line { contracts, ..Line::default() };
-    line.scenario.tezzeret.queue_max = 2000;
-    line.scenario.karn.adversarial = Karn::ADVERSARIAL.map(str::to_owned).to_vec();
+    line.scenario[TEZZERET].queue_max = 2000;
+    line.scenario[KARN].adversarial = Karn::ADVERSARIAL.map(str::to_owned).to_vec();
     let mut engine = line.run(10);
     let expected = BTreeMap::from([
         ("bad_nan", "not finite"),
@@ -233,7 +231,7 @@ fn every_bad_blueprint_is_rejected_for_what_is_bad_about_it() {
             }
             None => {
                 assert_eq!(*status, KernelStatus::Validated, "{family}");
-                assert_eq!(blueprint_status, BlueprintStatus::Compiled, "{family}");
+                assert_eq!(blueprint_status, BlueprintStatus::Validated, "{family}");
             }
         }
     }
@@ -243,7 +241,7 @@ fn every_bad_blueprint_is_rejected_for_what_is_bad_about_it() {
 #[test]
 fn workers_and_system_order_change_neither_verdicts_nor_journal() {
     let mut line = Line { contracts: vectors([5, 8]), ..Line::default() };
-    line.scenario.karn = Karn {
+    line.scenario[KARN] = Karn {
         catalogue: ["low_rank", "glu", "norm", "noop"].map(str::to_owned).to_vec(),
         adversarial: vec!["bad_dead".to_owned()],
     };
@@ -254,9 +252,9 @@ fn workers_and_system_order_change_neither_verdicts_nor_journal() {
     let uneven = |_: &str, ticket: Ticket| Duration::from_millis(ticket.0 * 7 % 5);
     for shuffle_seed in 0..32 {
         line.shuffle_seed = Some(shuffle_seed);
-        line.handicap = (shuffle_seed < 4).then_some(Handicap(uneven));
-        line.scenario.tezzeret.n_workers = 1 + shuffle_seed as usize % 4;
-        line.scenario.urabrask.n_workers = 1 + shuffle_seed as usize % 3;
+        line.handicap = (shuffle_seed < 4).then_some(InjectedDelay(uneven));
+        line.scenario[TEZZERET].n_workers = 1 + shuffle_seed as usize % 4;
+        line.scenario[URABRASK].n_workers = 1 + shuffle_seed as usize % 3;
         let mut found = line.run(12);
         assert_eq!(verdicts(&mut found), expected.0, "shuffle seed {shuffle_seed}");
         assert_eq!(lines(&found), expected.1, "shuffle seed {shuffle_seed}");
@@ -266,8 +264,8 @@ fn workers_and_system_order_change_neither_verdicts_nor_journal() {
 #[test]
 fn a_free_run_is_repeated_from_its_journal() {
     let mut line = Line { contracts: vectors([5, 8]), ..Line::default() };
-    line.scenario.tezzeret.mode = Mode::Free;
-    line.handicap = Some(Handicap(|_, ticket| Duration::from_micros(300 * (ticket.0 % 4))));
+    line.scenario[TEZZERET].mode = Mode::Free;
+    line.handicap = Some(InjectedDelay(|_, ticket| Duration::from_micros(300 * (ticket.0 % 4))));
     let mut free = line.build();
     let mut n_ticks = 0;
     while verdicts(&mut free)
@@ -285,10 +283,10 @@ fn a_free_run_is_repeated_from_its_journal() {
         .map(|forge| (forge.to_owned(), Script::default()))
         .into();
     for (tick, it) in &free.world().resource::<Journal>().admissions {
-        scripts.get_mut(&it.forge).unwrap().push(*tick, Ticket(it.ticket), &it.outcome);
+        scripts.get_mut(&it.forge).unwrap().push(*tick, Ticket(it.ticket), it.outcome);
     }
     line.scripts = Some(Scripts(scripts));
-    line.handicap = Some(Handicap(|_, ticket| Duration::from_millis(ticket.0 % 3)));
+    line.handicap = Some(InjectedDelay(|_, ticket| Duration::from_millis(ticket.0 % 3)));
     let mut replay = line.run(n_ticks);
     assert_eq!(lines(&free), lines(&replay));
     assert_eq!(verdicts(&mut free), verdicts(&mut replay));
@@ -298,7 +296,7 @@ fn a_free_run_is_repeated_from_its_journal() {
 fn a_kernels_name_does_not_depend_on_the_run() {
     let names = |scenario_seed| {
         let mut line = Line::default();
-        line.scenario.run.seed = scenario_seed;
+        line.scenario[RUN].seed = scenario_seed;
         let mut engine = line.run(5);
         let world = engine.world_mut();
         let mut names: Vec<KernelId> = world.query::<&KernelId>().iter(world).copied().collect();
@@ -312,8 +310,8 @@ fn a_kernels_name_does_not_depend_on_the_run() {
 #[test]
 fn workers_that_hang_cost_the_blueprints_and_not_the_run() {
     let mut line = Line::default();
-    line.scenario.tezzeret.timeout_ms = 20;
-    line.handicap = Some(Handicap(|forge, _| match forge {
+    line.scenario[TEZZERET].timeout_ms = 20;
+    line.handicap = Some(InjectedDelay(|forge, _| match forge {
         "compile" => Duration::from_secs(60),
         _ => Duration::ZERO,
     }));
@@ -324,11 +322,11 @@ fn workers_that_hang_cost_the_blueprints_and_not_the_run() {
     for (status, attempts) in blueprints.iter(world) {
         assert_eq!((*status, *attempts), (BlueprintStatus::Invalid, Attempts(3)));
     }
-    line.handicap = Some(Handicap(|forge, _| match forge {
+    line.handicap = Some(InjectedDelay(|forge, _| match forge {
         "validate" => Duration::from_secs(60),
         _ => Duration::ZERO,
     }));
-    line.scenario.tezzeret.timeout_ms = 500;
+    line.scenario[TEZZERET].timeout_ms = 500;
     let mut engine = line.run(30);
     let found = verdicts(&mut engine);
     assert_eq!(found.len(), 22);

@@ -4,7 +4,9 @@ use std::fmt;
 
 use safetensors::{Dtype, SafeTensorError};
 
-use crate::{scenario::nearest, world::run_dir::FileError};
+use esper_nn::suggest::nearest;
+
+use crate::run_dir::FileError;
 
 /// Why a file of weights can not be had, or is not of this host.
 #[derive(Debug, thiserror::Error)]

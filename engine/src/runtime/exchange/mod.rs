@@ -19,9 +19,11 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use super::host::HostRuntime;
 use crate::{
     graph::{NetworkGraph, Op, ParamSpec},
+    nn::op::TiedLinear,
     program::{PlacedParam, Program},
-    world::{digest::Digest, run_dir::FileError},
+    run_dir::FileError,
 };
+use esper_nn::digest::Digest;
 
 pub use error::{ExchangeError, Mismatch, Unfit};
 
@@ -202,7 +204,8 @@ impl HostRuntime {
     /// The host's parameters and buffers, and those of its fossilised modules; no moments, no seeds that are still on
     /// trial.
     pub fn state_dict(&self) -> StateDict {
-        StateDict::of(&self.graph, &self.program, &self.state.params, &self.state.buffers)
+        let [params, buffers] = self.weights();
+        StateDict::of(&self.graph, self.program(), &params, &buffers)
     }
 
     /// Takes on the weights of `dict`, all or none; moments and step counts stay, as in PyTorch.
@@ -211,13 +214,14 @@ impl HostRuntime {
     ///
     /// As [`StateDict::check`].
     pub fn load_state_dict(&mut self, dict: &StateDict) -> Result<(), Mismatch> {
-        dict.check(&self.graph, &self.program)?;
-        for (placed, is_param) in placed(&self.program) {
-            let state = &mut self.state;
+        dict.check(&self.graph, self.program())?;
+        let (device, program) = (self.config.device.clone(), self.program().clone());
+        for (placed, is_param) in placed(&program) {
+            let state = self.numbers_mut();
             let block = if is_param { &mut state.params } else { &mut state.buffers };
             // Only a count may be missing, and then it goes on from where it is.
             if let Some(tensor) = dict.get(&placed.spec.name) {
-                block[placed.range()].copy_from_slice(&tensor.values);
+                device.upload_f32(&tensor.values, block, placed.offset);
             }
         }
         Ok(())
@@ -233,7 +237,7 @@ fn placed(program: &Program) -> impl Iterator<Item = (&PlacedParam, bool)> {
 /// The weights of tied heads, each with the embedding's weight that it is.
 fn tied_heads(graph: &NetworkGraph) -> impl Iterator<Item = (String, String)> {
     graph.nodes().filter_map(|(_, node)| match &node.op {
-        Op::TiedLinear { embedding } => {
+        Op::TiedLinear(TiedLinear { embedding }) => {
             Some((format!("{}.weight", node.name), format!("{embedding}.weight")))
         }
         _ => None,

@@ -4,20 +4,21 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     graph::{Init, Loss},
+    nn::op::{BatchNorm, Embedding, GlobalAvgPool, Input, TiedLinear},
     program::CompileOptions,
 };
 
 /// A convolution with a batch norm, and a linear layer.
 fn image_host() -> (NetworkGraph, Program) {
     let mut graph = NetworkGraph::new();
-    let x = graph.add("x", Op::Input { shape: vec![2, 4, 4] }, &[]).unwrap();
+    let x = graph.add("x", Input { shape: vec![2, 4, 4] }, &[]).unwrap();
     let x = graph.add("conv1", Op::same_conv2d(3, [3, 3], Init::FanIn), &[x]).unwrap();
-    let norm = Op::BatchNorm { eps: 1e-5, momentum: 0.1, weight: 1.0 };
+    let norm = Op::BatchNorm(BatchNorm { eps: 1e-5, momentum: 0.1, weight: 1.0 });
     let x = graph.add("bn1", norm, &[x]).unwrap();
-    let x = graph.add("act", Op::Activation(Activation::Relu), &[x]).unwrap();
-    let x = graph.add("pool", Op::GlobalAvgPool, &[x]).unwrap();
+    let x = graph.add("act", Activation::Relu, &[x]).unwrap();
+    let x = graph.add("pool", GlobalAvgPool, &[x]).unwrap();
     let x = graph.add("fc", Op::linear(5), &[x]).unwrap();
-    graph.add("loss", Op::Loss(Loss::CrossEntropy), &[x]).unwrap();
+    graph.add("loss", Loss::CrossEntropy, &[x]).unwrap();
     let program = Program::compile(&graph, CompileOptions::HOST).unwrap();
     (graph, program)
 }
@@ -25,12 +26,12 @@ fn image_host() -> (NetworkGraph, Program) {
 /// An embedding and the head that is tied to it.
 fn text_host() -> (NetworkGraph, Program) {
     let mut graph = NetworkGraph::new();
-    let x = graph.add("x", Op::Input { shape: vec![6] }, &[]).unwrap();
-    let embedding = Op::Embedding { vocabulary: 7, width: 4, init: Init::Normal(1.0) };
+    let x = graph.add("x", Input { shape: vec![6] }, &[]).unwrap();
+    let embedding = Op::Embedding(Embedding { vocabulary: 7, width: 4, init: Init::Normal(1.0) });
     let x = graph.add("tok_embed", embedding, &[x]).unwrap();
-    let head = Op::TiedLinear { embedding: "tok_embed".to_owned() };
+    let head = Op::TiedLinear(TiedLinear { embedding: "tok_embed".to_owned() });
     let x = graph.add("head", head, &[x]).unwrap();
-    graph.add("loss", Op::Loss(Loss::CrossEntropy), &[x]).unwrap();
+    graph.add("loss", Loss::CrossEntropy, &[x]).unwrap();
     let program = Program::compile(&graph, CompileOptions::HOST).unwrap();
     (graph, program)
 }

@@ -5,7 +5,7 @@ use super::rows::{Rows, row_len, write_panel};
 use super::tile::{PANEL, Steps, Wanted, panel_product, row_product, score_product};
 use crate::cpu::lanes::{Lanes, Vector};
 use crate::cpu::math::exp2;
-use crate::cpu::sweep::{fold_sums, map};
+use crate::cpu::slice_loops::{fold_sums, map};
 
 /// What the gradients of a head are computed from.
 #[derive(Clone, Copy)]

@@ -14,10 +14,11 @@ use super::dispatch::dispatch;
 use super::lanes::REDUCTION_LANES;
 use core::f32::consts::LOG2_E;
 use rows::{Rows, row_len};
+use serde::{Deserialize, Serialize};
 use tile::PANEL;
 
 /// Attention of a batch to itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttentionShape {
     /// Examples in the batch.
     pub batch: usize,
@@ -32,6 +33,11 @@ pub struct AttentionShape {
 }
 
 impl AttentionShape {
+    /// The shape of `n_examples` times as many examples.
+    pub const fn times(self, n_examples: usize) -> Self {
+        Self { batch: self.batch * n_examples, ..self }
+    }
+
     /// Floating-point operations of [`attention_forward`], counted in its kernel.
     ///
     /// A fused multiply-add counts two; comparisons count one, bit operations nothing. A pair of

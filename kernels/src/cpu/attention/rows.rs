@@ -3,7 +3,7 @@
 use super::tile::PANEL;
 use crate::cpu::lanes::{Lanes, REDUCTION_LANES};
 use crate::cpu::place::{Dst, Src};
-use crate::cpu::sweep::map;
+use crate::cpu::slice_loops::map;
 
 /// `f32[len, width]` of one head: rows `stride` apart in a matrix of all heads.
 #[derive(Clone, Copy)]

@@ -10,12 +10,13 @@ use super::dispatch::dispatch;
 use super::elementwise;
 use super::lanes::{Lanes, Vector};
 use super::math::sigmoid;
-use super::sweep::{fold_sums, map};
+use super::slice_loops::{fold_sums, map};
 use core::ops::Range;
+use serde::{Deserialize, Serialize};
 
 /// Data `f32[batch, channels, len]`: images with their rows end to end, sequences, or plain vectors
 /// (`len` of one).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelShape {
     /// Examples in the batch.
     pub batch: usize,
@@ -26,6 +27,11 @@ pub struct ChannelShape {
 }
 
 impl ChannelShape {
+    /// The shape of `n_examples` times as many examples.
+    pub const fn times(self, n_examples: usize) -> Self {
+        Self { batch: self.batch * n_examples, ..self }
+    }
+
     /// Values of the data.
     ///
     /// # Panics

@@ -7,7 +7,7 @@
 use super::ChannelShape;
 use crate::cpu::lanes::{Lanes, REDUCTION_LANES, Vector, join};
 use crate::cpu::place::{Dst, Src};
-use crate::cpu::sweep::{load_each, load_each_masked, map};
+use crate::cpu::slice_loops::{load_each, load_each_masked, map};
 use core::ops::Range;
 
 /// Most channels of a block: their sums are kept on the stack.

@@ -5,8 +5,8 @@ use super::planes::Planes;
 use super::product::{self, Filter, Product};
 use super::windows::{SLACK_LEN, Table, Windows, examples_at_once};
 use crate::cpu::gemm::{self, Ending, Extent, Left, Output, Right};
+use crate::cpu::interleave::Pairs;
 use crate::cpu::lanes::Lanes;
-use crate::cpu::pairs::Pairs;
 
 /// The padded input.
 pub(super) fn planes(shape: Conv2dShape) -> Planes {

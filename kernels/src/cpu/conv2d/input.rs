@@ -6,8 +6,8 @@ use super::planes::Planes;
 use super::product::{self, Filter, Product};
 use super::windows::{SLACK_LEN, Table, Windows, examples_at_once};
 use crate::cpu::gemm::{self, Extent, Left, Output, Right};
+use crate::cpu::interleave::Pairs;
 use crate::cpu::lanes::Lanes;
-use crate::cpu::pairs::Pairs;
 use crate::cpu::place::{Dst, Src};
 
 /// Along one axis, the input positions of one residue: position `u` is reached from output `t - e` by

@@ -25,9 +25,10 @@ mod windows;
 
 use super::dispatch::dispatch;
 use core::ops::Range;
+use serde::{Deserialize, Serialize};
 
 /// A convolution on a batch of images, zero-padded on all sides. Pairs are vertical, horizontal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Conv2dShape {
     /// Examples in the batch.
     pub batch: usize,
@@ -50,6 +51,11 @@ pub struct Conv2dShape {
 }
 
 impl Conv2dShape {
+    /// The shape of `n_examples` times as many examples.
+    pub const fn times(self, n_examples: usize) -> Self {
+        Self { batch: self.batch * n_examples, ..self }
+    }
+
     /// Rows of the output.
     ///
     /// # Panics

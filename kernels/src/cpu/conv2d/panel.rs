@@ -7,7 +7,7 @@ use crate::cpu::dispatch::Once;
 use crate::cpu::gemm::{Output, aligned};
 use crate::cpu::lanes::Lanes;
 use crate::cpu::place::{Dst, Src};
-use crate::cpu::sweep::map;
+use crate::cpu::slice_loops::map;
 use core::ops::Range;
 
 /// Most rows of a panel.

@@ -1,7 +1,7 @@
 //! Images laid out so that a window is read at fixed offsets from where it begins.
 
 use crate::cpu::dispatch::Once;
-use crate::cpu::pairs::Pairs;
+use crate::cpu::interleave::Pairs;
 use crate::cpu::place::{Dst, Src};
 
 /// Padded copies of the channels of an image: for each channel one plane for each residue of rows and

@@ -8,8 +8,8 @@ use super::forward;
 use super::runs::Walk;
 use super::windows::{SLACK_LEN, Table, Windows, examples_at_once};
 use crate::cpu::dispatch::Once;
+use crate::cpu::interleave::Pairs;
 use crate::cpu::lanes::{Lanes, REDUCTION_LANES, Vector, join};
-use crate::cpu::pairs::Pairs;
 use crate::cpu::place::{Dst, Src};
 use core::ops::Range;
 

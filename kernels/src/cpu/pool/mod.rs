@@ -11,12 +11,13 @@ mod windows;
 use super::dispatch::dispatch;
 use super::lanes::{Lanes, Vector};
 use core::ops::Range;
+use serde::{Deserialize, Serialize};
 
 /// Windows over a batch of images, `f32[batch, channels, height, width]`.
 ///
 /// Padding lies on both sides of the image, and as in PyTorch is at most half the kernel. Windows that
 /// would reach beyond it are left out (PyTorch's `ceil_mode = false`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PoolShape {
     /// Examples in the batch.
     pub batch: usize,
@@ -35,6 +36,11 @@ pub struct PoolShape {
 }
 
 impl PoolShape {
+    /// The shape of `n_examples` times as many examples.
+    pub const fn times(self, n_examples: usize) -> Self {
+        Self { batch: self.batch * n_examples, ..self }
+    }
+
     /// Rows of the output.
     ///
     /// # Panics

@@ -2,8 +2,8 @@
 
 use super::windows::challenge;
 use super::{Average, Maximum, PoolShape, Pooling};
+use crate::cpu::interleave::Pairs;
 use crate::cpu::lanes::{Lanes, Vector};
-use crate::cpu::pairs::Pairs;
 use crate::cpu::place::{Dst, Src};
 
 /// `y = pooled windows of x`

@@ -2,7 +2,7 @@
 
 use super::{Average, Axis, PoolShape, Pooling};
 use crate::cpu::lanes::{Lanes, Portable, Vector};
-use crate::cpu::sweep::map;
+use crate::cpu::slice_loops::map;
 use core::ops::Range;
 
 /// Rows and columns of a tile.

@@ -1,9 +1,9 @@
 //! Windows of any kind, a register of neighbours at a time.
 
 use super::{Average, Axis, Maximum, PoolShape, Pooling};
+use crate::cpu::interleave::{Pairs, Strided, load_first};
 use crate::cpu::lanes::{Lanes, Portable, REDUCTION_LANES, Vector};
-use crate::cpu::pairs::{Pairs, Strided, load_first};
-use crate::cpu::sweep::map;
+use crate::cpu::slice_loops::map;
 
 /// Values of the largest image that is copied with its padding, and whose gradient is summed, on the
 /// stack: half a first-level cache.

@@ -4,20 +4,22 @@ use std::sync::Arc;
 
 use bevy_ecs::prelude::*;
 use esper_engine::world::{
-    catalog::{BlueprintStatus, KernelCache, KernelOf, KernelStatus, Library, SafetySheet},
-    components::{Germ, Telemetry},
-    digest::Digest,
-    ids::{BlueprintId, HostId, KernelId, SeedId},
+    blueprint::BlueprintStatus,
+    components::{ModuleContract, SeedModule, Telemetry},
+    ids::{BlueprintId, HostId, KernelId, SeedId, SiteId},
+    kernel::{KernelOf, KernelStatus, Library, SafetySheet},
+    kernel_cache::KernelCache,
     plugin::{BuildError, Engine, RunStatus},
     stage::Stage,
 };
+use esper_nn::digest::Digest;
 
 use super::{blueprint, contract, kernel, measured, place};
 use crate::{
     oona::{KernelJudged, OonaPlugin, StageChanged},
     urza::{
         KernelQuery, LibraryErrorKind, LibraryPlace, LibraryStore, OpenLibrary, UrzaConfig,
-        UrzaPlugin, components::Unread, verify,
+        UrzaPlugin, open_library::Unread, verify,
     },
 };
 
@@ -42,7 +44,8 @@ fn spawn(world: &mut World, family: &str) -> (Entity, BlueprintId, KernelId) {
     let id = plan.id(contract(8));
     let name = super::Kernel::id(id, "cpu", "fused");
     world.resource_mut::<KernelCache>().insert(name, Arc::new(program));
-    let parent = world.spawn((id, plan, contract(8), BlueprintStatus::Compiling)).id();
+    let parent =
+        world.spawn((id, plan, ModuleContract(contract(8)), BlueprintStatus::Compiling)).id();
     let entity =
         world.spawn((name, made, KernelStatus::PendingBenchmarking, KernelOf(parent))).id();
     (entity, id, name)
@@ -69,10 +72,11 @@ fn end_seed(world: &mut World, blueprint: BlueprintId, kernel: Option<Digest>, t
         ..Telemetry::default()
     };
     let seed = SeedId(world.query::<&SeedId>().iter(world).count() as u64);
-    world.spawn((seed, Germ { blueprint, kernel }, seen));
+    world.spawn((seed, SeedModule { blueprint, kernel }, seen));
     world.write_message(StageChanged {
         seed,
         host: HostId(0),
+        site_id: SiteId(0),
         site: "hidden0".to_owned(),
         from: Stage::Evaluating,
         to,
@@ -131,7 +135,7 @@ fn a_kernel_whose_program_comes_late_is_completed() {
     let world = engine.world_mut();
     let (_, _, name) = spawn(world, "glu");
     let program = world.resource::<KernelCache>().get(name).unwrap().clone();
-    world.resource_mut::<KernelCache>().retain(|_| false);
+    world.insert_resource(KernelCache::default());
     tick(&mut engine).unwrap();
     let library = engine.world().resource::<OpenLibrary>().clone();
     assert_eq!(library.store().kernel(name).unwrap().unwrap().record.program_len_bytes, None);
@@ -228,7 +232,7 @@ fn a_resumed_run_looks_for_no_program_that_the_library_has() {
         let mut engine = engine(&path, "run-a");
         spawn(engine.world_mut(), "glu");
         if !has_program {
-            engine.world_mut().resource_mut::<KernelCache>().retain(|_| false);
+            engine.world_mut().insert_resource(KernelCache::default());
         }
         tick(&mut engine).unwrap();
         assert!(engine.world().resource::<Unread>().0.is_empty());

@@ -1,6 +1,6 @@
 //! A library does not grow for ever, and collecting garbage takes nothing that is needed.
 
-use esper_engine::world::catalog::{KernelStatus, KernelStore};
+use esper_engine::world::kernel::{KernelStatus, KernelStore};
 
 use super::{batch_of, filled, place, validated};
 use crate::urza::{GcOptions, GcReport, KernelQuery, LibraryErrorKind, LibraryStore, gc, verify};

@@ -11,15 +11,16 @@ use std::{path::PathBuf, sync::Arc};
 
 use esper_engine::{
     graph::{NetworkGraph, Op},
+    nn::op::Input,
     program::{CompileOptions, Program},
     world::{
-        catalog::{Blueprint, BlueprintStatus, Kernel, KernelStatus, Measured, SafetySheet},
-        components::Contract,
-        digest::Digest,
+        blueprint::{Blueprint, BlueprintStatus},
         ids::{HostId, KernelId, SeedId},
+        kernel::{Kernel, KernelStatus, Measured, SafetySheet},
         stage::Stage,
     },
 };
+use esper_nn::{contract::Contract, digest::Digest};
 use tempfile::TempDir;
 
 use super::{
@@ -41,7 +42,7 @@ fn contract(width: u32) -> Contract {
 fn blueprint(family: &str, width: u32) -> Blueprint {
     let mut graph = NetworkGraph::new();
     let shape = vec![width as usize];
-    let x = graph.add(format!("{family}_x"), Op::Input { shape }, &[]).unwrap();
+    let x = graph.add(format!("{family}_x"), Input { shape }, &[]).unwrap();
     graph.add("linear", Op::linear(width as usize), &[x]).unwrap();
     Blueprint {
         family: family.to_owned(),
@@ -51,7 +52,6 @@ fn blueprint(family: &str, width: u32) -> Blueprint {
         flops_per_example: u64::from(2 * width * width),
         intent: "to be tested".to_owned(),
         basis: "test".to_owned(),
-        lineage: vec![Digest::of(b"ancestor")],
     }
 }
 
@@ -85,7 +85,7 @@ fn batch_of(run: &str, family: &str, status: KernelStatus, found: Option<Measure
     let (plan, width) = (blueprint(family, 8), contract(8));
     let id = plan.id(width);
     let mut batch = Batch::new(run);
-    batch.blueprints.push(BlueprintRecord::new(id, &plan, width, BlueprintStatus::Compiled, run));
+    batch.blueprints.push(BlueprintRecord::new(id, &plan, width, BlueprintStatus::Validated, run));
     let (made, program) = kernel(&plan, "fused");
     let name = Kernel::id(id, DEVICE_CPU, "fused");
     let mut record = KernelRecord::new(name, id, width, &made, status, run);

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use esper_engine::world::{
-    catalog::KernelStatus, components::Contract, digest::Digest, ids::KernelId, stage::Stage,
-};
+use esper_engine::world::{ids::KernelId, kernel::KernelStatus, stage::Stage};
+use esper_nn::{contract::Contract, digest::Digest};
 use proptest::prelude::*;
 
 use super::{contract, filled, place, validated};

@@ -2,11 +2,8 @@
 
 use std::fs;
 
-use esper_engine::world::{
-    catalog::{KernelStatus, KernelStore},
-    digest::Digest,
-};
-
+use esper_engine::world::kernel::{KernelStatus, KernelStore};
+use esper_nn::digest::Digest;
 use proptest::prelude::*;
 
 use super::{batch_of, filled, place, validated};

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use esper_engine::world::catalog::KernelStore;
+use esper_engine::world::kernel::KernelStore;
 use redb::ReadableTable;
 
 use super::{filled, place};

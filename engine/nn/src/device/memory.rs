@@ -1,0 +1,298 @@
+//! What a plan works on: the buffers of a host and of the modules bound to it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Buffer, Device, DeviceError};
+use crate::{
+    plan::{LossMonitor, PlannedUnit, StepSettings, UnitIndex},
+    program::Program,
+    tensor::DType,
+};
+
+/// What training changes in a network, and a snapshot keeps.
+#[derive(Debug)]
+pub struct UnitState {
+    /// `f32[params_len_elems]`.
+    pub params: Buffer,
+    /// Running statistics: `f32[buffers_len_elems]`.
+    pub buffers: Buffer,
+    /// First moments: `f32[params_len_elems]`.
+    pub m: Buffer,
+    /// Second moments: `f32[params_len_elems]`; empty where the update rule keeps none.
+    pub v: Buffer,
+}
+
+/// What of a network carries nothing from one step to the next.
+#[derive(Debug)]
+pub struct UnitWork {
+    /// `f32[params_len_elems]`.
+    pub(super) gradients: Buffer,
+    /// `f32[workspace_len_elems(batch_max)]`.
+    pub(super) workspace: Buffer,
+    /// Room for kernels: `f32[parts_max * scratch_len_elems(batch_max)]`.
+    pub(super) scratch: Buffer,
+    /// Loss of each example: `f32[batch_max]`.
+    pub(super) losses: Buffer,
+    /// `x + f(x)` of a composition that needs it: `f32[batch_max, site]`, or empty.
+    pub(super) joined: Buffer,
+    /// The host's workspace in a module's shadow pass; empty until it has one.
+    pub(super) shadow: Buffer,
+}
+
+/// What was last sampled of a module in a training step.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq)]
+pub struct ModuleSample {
+    /// Root mean square of the activation at the site.
+    pub x_rms: f32,
+    /// Root mean square of the task gradient at the site.
+    pub gradient_rms: f32,
+    /// Root mean square of the module's output.
+    pub output_rms: f32,
+    /// L2 norm of the module's parameter gradient.
+    pub gradient_norm: f32,
+}
+
+/// What was last sampled at a site, whether or not a module is bound there.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq)]
+pub struct SiteSample {
+    /// Root mean square of the activation.
+    pub x_rms: f32,
+    /// Root mean square of the task gradient.
+    pub gradient_rms: f32,
+}
+
+/// The memory of one network of a plan.
+#[derive(Debug)]
+pub struct UnitMemory {
+    /// What a snapshot keeps.
+    pub state: UnitState,
+    pub(super) work: UnitWork,
+    /// Whether every gradient of it has been finite; a module whose were not trains no more.
+    pub is_finite: bool,
+    /// The last complete sample; `None` before the first.
+    pub sample: Option<ModuleSample>,
+    /// The sample that this step takes.
+    pub(super) sampling: ModuleSample,
+}
+
+/// The memory of a plan.
+#[derive(Debug)]
+pub struct StepMemory {
+    /// The host's, and its modules' in the plan's order.
+    pub units: Vec<UnitMemory>,
+    /// Running statistics of the loss.
+    pub monitor: LossMonitor,
+    /// The last sample at each site of the host, where there is one.
+    pub site_samples: Vec<Option<SiteSample>>,
+    /// Labels of the batch: `u32[batch_max, labels_per_example]`.
+    pub(super) labels: Buffer,
+    /// Values to predict: `f32[batch_max, width]`.
+    pub(super) values: Buffer,
+}
+
+impl UnitState {
+    /// The state of `program` at birth: `params` as drawn, moments zero.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the device has no room.
+    pub fn at_birth(
+        device: &dyn Device,
+        program: &Program,
+        params: &[f32],
+        has_second_moment: bool,
+    ) -> Result<Self, DeviceError> {
+        let zeros = vec![0.0; params.len()];
+        let v: &[f32] = if has_second_moment { &zeros } else { &[] };
+        Self::of_values(device, params, &program.initial_buffers(), &zeros, v)
+    }
+
+    /// A state of these numbers.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the device has no room.
+    pub fn of_values(
+        device: &dyn Device,
+        params: &[f32],
+        buffers: &[f32],
+        m: &[f32],
+        v: &[f32],
+    ) -> Result<Self, DeviceError> {
+        let put = |values: &[f32]| -> Result<Buffer, DeviceError> {
+            let mut buffer = device.alloc(DType::F32, values.len())?;
+            device.upload_f32(values, &mut buffer, 0);
+            Ok(buffer)
+        };
+        Ok(Self { params: put(params)?, buffers: put(buffers)?, m: put(m)?, v: put(v)? })
+    }
+
+    /// Its buffers, in the order parameters, running statistics, first and second moments.
+    pub fn all(&self) -> [&Buffer; 4] {
+        [&self.params, &self.buffers, &self.m, &self.v]
+    }
+
+    fn all_mut(&mut self) -> [&mut Buffer; 4] {
+        [&mut self.params, &mut self.buffers, &mut self.m, &mut self.v]
+    }
+
+    /// A copy, bit for bit.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the device has no room.
+    pub fn duplicate(&self, device: &dyn Device) -> Result<Self, DeviceError> {
+        let [params, buffers, m, v] = self.all().map(|buffer| device.duplicate(buffer));
+        Ok(Self { params: params?, buffers: buffers?, m: m?, v: v? })
+    }
+
+    /// Takes the numbers of `other` over; room is reused where lengths are the same.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the device has no room.
+    pub fn copy_from(&mut self, device: &dyn Device, other: &Self) -> Result<(), DeviceError> {
+        for (to, from) in self.all_mut().into_iter().zip(other.all()) {
+            if to.len_elems() == from.len_elems() {
+                device.copy(from, 0, to, 0, from.len_elems());
+            } else {
+                *to = device.duplicate(from)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl UnitMemory {
+    /// Makes room for `unit` to run with `state`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the device has no room.
+    ///
+    /// # Panics
+    ///
+    /// If the state is not the program's.
+    pub fn new(
+        device: &dyn Device,
+        unit: &PlannedUnit,
+        settings: &StepSettings,
+        state: UnitState,
+    ) -> Result<Self, DeviceError> {
+        let work = UnitWork::new(device, unit, settings)?;
+        let program = &unit.program;
+        let lens = [state.params.len_elems(), state.buffers.len_elems()];
+        assert_eq!(lens, [program.params_len_elems, program.buffers_len_elems], "the program's");
+        Ok(Self { state, work, is_finite: true, sample: None, sampling: ModuleSample::default() })
+    }
+
+    /// Makes the room anew, for a network that has changed.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the device has no room.
+    pub fn make_room(
+        &mut self,
+        device: &dyn Device,
+        unit: &PlannedUnit,
+        settings: &StepSettings,
+    ) -> Result<(), DeviceError> {
+        self.work = UnitWork::new(device, unit, settings)?;
+        Ok(())
+    }
+}
+
+impl UnitWork {
+    fn new(
+        device: &dyn Device,
+        unit: &PlannedUnit,
+        settings: &StepSettings,
+    ) -> Result<Self, DeviceError> {
+        let (program, batch_max) = (&unit.program, settings.batch_max);
+        let alloc = |len_elems| device.alloc(DType::F32, len_elems);
+        let is_module = program.loss.is_none();
+        let needs_joined = is_module && settings.composition.needs_joined();
+        let width: usize = program.output_shape.iter().product();
+        Ok(Self {
+            gradients: alloc(program.params_len_elems)?,
+            workspace: alloc(program.workspace_len_elems(batch_max))?,
+            scratch: alloc(unit.parts_max * program.scratch_len_elems(batch_max))?,
+            losses: alloc(batch_max)?,
+            joined: alloc(if needs_joined { width * batch_max } else { 0 })?,
+            shadow: alloc(0)?,
+        })
+    }
+}
+
+impl StepMemory {
+    /// The memory of a host alone, for batches of up to `settings.batch_max` examples with so many labels each, or so
+    /// many values to predict.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the device has no room.
+    pub fn new(
+        device: &dyn Device,
+        host: &PlannedUnit,
+        settings: &StepSettings,
+        state: UnitState,
+        [labels_per_example, values_per_example]: [usize; 2],
+    ) -> Result<Self, DeviceError> {
+        Ok(Self {
+            units: vec![UnitMemory::new(device, host, settings, state)?],
+            monitor: LossMonitor::default(),
+            site_samples: vec![None; host.program.sites.len()],
+            labels: device.alloc(DType::U32, settings.batch_max * labels_per_example)?,
+            values: device.alloc(DType::F32, settings.batch_max * values_per_example)?,
+        })
+    }
+
+    /// Gives the module `unit` room for a shadow pass: the host's workspace once more, and losses that are nobody's.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the device has no room.
+    pub fn make_shadow_room(
+        &mut self,
+        device: &dyn Device,
+        unit: UnitIndex,
+    ) -> Result<(), DeviceError> {
+        let host = &self.units[0].work;
+        let len_elems = host.workspace.len_elems() + host.losses.len_elems();
+        let work = &mut self.units[usize::from(unit)].work;
+        if work.shadow.len_elems() != len_elems {
+            work.shadow = device.alloc(DType::F32, len_elems)?;
+        }
+        Ok(())
+    }
+
+    /// Loss of each example of the last batch: `f32[batch_max]`, of which the first are this batch's.
+    pub fn losses(&self) -> &Buffer {
+        &self.units[0].work.losses
+    }
+
+    /// Labels of the batch: `u32[batch_max, labels_per_example]`.
+    pub fn labels_mut(&mut self) -> &mut Buffer {
+        &mut self.labels
+    }
+
+    /// Values to predict: `f32[batch_max, width]`.
+    pub fn values_mut(&mut self) -> &mut Buffer {
+        &mut self.values
+    }
+
+    /// The gradients of a network's parameters: `f32[params_len_elems]`.
+    pub fn gradients(&self, unit: UnitIndex) -> &Buffer {
+        &self.units[usize::from(unit)].work.gradients
+    }
+
+    /// The activations of a network: `f32[workspace_len_elems(batch_max)]`.
+    pub fn workspace(&self, unit: UnitIndex) -> &Buffer {
+        &self.units[usize::from(unit)].work.workspace
+    }
+
+    /// The activations of a network, for writing.
+    pub fn workspace_mut(&mut self, unit: UnitIndex) -> &mut Buffer {
+        &mut self.units[usize::from(unit)].work.workspace
+    }
+}

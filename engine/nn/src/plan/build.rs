@@ -1,0 +1,370 @@
+//! How the lists of a plan are made: the host's program cut at its sites, and what modules do there.
+
+use super::{
+    Binding, BindingMode, HOST, InstrList, PlannedUnit, Space, StepInstr, StepPlan, UnitIndex,
+    Variant,
+};
+use crate::{
+    module::Incubation,
+    optim::Optimizer,
+    program::{GradMask, INPUT_GRADIENT, Program, SiteInfo},
+};
+
+impl StepPlan {
+    /// Makes every list anew. In the steady state nothing is allocated: lists keep their room.
+    pub(super) fn rebuild(&mut self) {
+        for variant in Variant::ALL {
+            if variant != Variant::Trial {
+                self.rebuild_list(variant, None);
+            }
+        }
+        self.list_mut(Variant::Trial).instrs.clear();
+    }
+
+    /// Makes the list of [`Variant::Trial`] anew, in which module `unit` acts whether it is blended in or not.
+    pub fn rebuild_trial(&mut self, unit: UnitIndex) {
+        self.rebuild_list(Variant::Trial, Some(unit));
+    }
+
+    fn list_mut(&mut self, variant: Variant) -> &mut InstrList {
+        &mut self.lists[variant as usize]
+    }
+
+    fn rebuild_list(&mut self, variant: Variant, tried: Option<UnitIndex>) {
+        let mut list = std::mem::take(self.list_mut(variant));
+        list.instrs.clear();
+        list.flops = Default::default();
+        let mut builder = Builder { plan: self, variant, tried, list };
+        builder.build();
+        let list = builder.list;
+        *self.list_mut(variant) = list;
+    }
+}
+
+/// Floating-point operations of one parameter's update; a root or a division counts one.
+fn update_flops_per_param(optimizer: &Optimizer) -> u64 {
+    match optimizer {
+        Optimizer::Sgd(sgd) if sgd.momentum > 0.0 => 6,
+        Optimizer::Sgd(_) => 4,
+        Optimizer::Adam(_) | Optimizer::AdamW(_) => 14,
+    }
+}
+
+const PARAMS: GradMask = GradMask { params: true, sites: 0 };
+
+struct Builder<'a> {
+    plan: &'a StepPlan,
+    variant: Variant,
+    /// The module that acts beside those that are blended in.
+    tried: Option<UnitIndex>,
+    list: InstrList,
+}
+
+impl<'a> Builder<'a> {
+    fn build(&mut self) {
+        match self.variant {
+            Variant::Train | Variant::TrainSampled => {
+                self.push(StepInstr::LoadBatch);
+                self.forward(Space::Host, 0);
+                self.train();
+            }
+            Variant::Evaluate | Variant::Trial => {
+                self.push(StepInstr::LoadBatch);
+                self.forward(Space::Host, 0);
+            }
+            Variant::Infer | Variant::Forward => {
+                let host = self.host();
+                let (n_instrs, flops) = (host.forward.len(), host.flops_forward());
+                self.push_forward(HOST, Space::Host, 0..n_instrs);
+                self.list.flops.host_per_example += flops;
+            }
+            Variant::Backward => {
+                let host = self.host();
+                let sites = if host.input_gradient.is_some() { INPUT_GRADIENT } else { 0 };
+                let wanted = GradMask { params: true, sites };
+                let (n_instrs, flops) = (host.backward.len(), host.flops_backward(wanted));
+                self.push_backward(HOST, Space::Host, 0..n_instrs, wanted);
+                self.list.flops.host_per_example += flops;
+            }
+        }
+    }
+
+    /// What follows the forward pass of a training step.
+    fn train(&mut self) {
+        let host = self.host();
+        let plain = host.flops_backward(PARAMS);
+        let mut wanted = PARAMS;
+        wanted.sites = if self.is_sampled() { self.plan.sampled_sites } else { 0 };
+        for binding in &self.plan.bindings {
+            wanted.sites |= 1 << binding.write;
+        }
+        self.list.flops.host_per_example += plain;
+        self.list.flops.modules_per_example += host.flops_backward(wanted) - plain;
+        self.backward(Space::Host, wanted, host.backward.len());
+        if self.is_sampled() {
+            for unit in self.modules() {
+                self.push(StepInstr::SampleGradientNorm { unit });
+            }
+        }
+        self.push(StepInstr::ObserveLoss);
+        for unit in self.modules() {
+            let Binding { mode, trains, .. } = self.binding(unit);
+            if mode == BindingMode::Incubating(Incubation::Shadow) && trains {
+                self.shadow_pass(unit);
+            }
+        }
+        self.updates();
+    }
+
+    fn push(&mut self, instr: StepInstr) {
+        self.list.instrs.push(instr);
+    }
+
+    fn is_sampled(&self) -> bool {
+        self.variant == Variant::TrainSampled
+    }
+
+    fn host(&self) -> &'a Program {
+        &self.plan.units[HOST as usize].program
+    }
+
+    fn unit(&self, unit: UnitIndex) -> &'a PlannedUnit {
+        &self.plan.units[unit as usize]
+    }
+
+    fn binding(&self, unit: UnitIndex) -> Binding {
+        self.plan.bindings[unit as usize - 1]
+    }
+
+    fn modules(&self) -> impl DoubleEndedIterator<Item = UnitIndex> + use<> {
+        1..self.plan.units.len() as UnitIndex
+    }
+
+    fn site(&self, site: u16) -> &'a SiteInfo {
+        &self.host().sites[usize::from(site)]
+    }
+
+    /// Whether the module is part of this list's forward passes.
+    fn acts(&self, unit: UnitIndex) -> bool {
+        self.binding(unit).mode == BindingMode::Blended || self.tried == Some(unit)
+    }
+
+    /// Whether it learns beside the host in this list.
+    fn incubates(&self, unit: UnitIndex) -> bool {
+        let Binding { mode, trains, .. } = self.binding(unit);
+        let learns = matches!(mode, BindingMode::Incubating(how) if how != Incubation::None);
+        self.variant.is_training() && learns && trains
+    }
+
+    fn modules_at(&self, site: u16) -> impl DoubleEndedIterator<Item = UnitIndex> + '_ {
+        self.modules().filter(move |unit| self.binding(*unit).write == site)
+    }
+
+    fn n_elems(&self, site: u16) -> u64 {
+        self.host().elems(self.site(site).x) as u64
+    }
+
+    /// The host's forward pass from instruction `from` on, and what modules do when it comes by their sites.
+    fn forward(&mut self, space: Space, from: usize) {
+        let plan = self.plan;
+        let host = &plan.units[HOST as usize].program;
+        let mut start = from;
+        // Sites come in the order of the forward pass.
+        for (place, site) in host.sites.iter().enumerate() {
+            let (place, end) = (place as u16, site.forward_step + 1);
+            if end <= from {
+                continue;
+            }
+            let is_busy = |unit| self.acts(unit) || (space == Space::Host && self.incubates(unit));
+            if !self.modules_at(place).any(is_busy) {
+                continue;
+            }
+            self.push_forward(HOST, space, start..end);
+            start = end;
+            for unit in self.modules() {
+                if self.binding(unit).write == place && self.acts(unit) {
+                    self.join(space, unit);
+                }
+            }
+            for unit in self.modules() {
+                if self.binding(unit).write == place
+                    && space == Space::Host
+                    && !self.acts(unit)
+                    && self.incubates(unit)
+                {
+                    self.incubate(unit);
+                }
+            }
+        }
+        self.push_forward(HOST, space, start..host.forward.len());
+        let flops: u64 = host.forward[from..].iter().map(|instr| instr.flops).sum();
+        match space {
+            Space::Host => self.list.flops.host_per_example += flops,
+            Space::Shadow(_) => self.list.flops.modules_per_example += flops,
+        }
+    }
+
+    fn push_forward(&mut self, unit: UnitIndex, space: Space, range: std::ops::Range<usize>) {
+        if !range.is_empty() {
+            let range = range.start as u32..range.end as u32;
+            self.push(StepInstr::Forward { unit, space, range });
+        }
+    }
+
+    fn run_module(&mut self, space: Space, unit: UnitIndex) {
+        let x = self.site(self.binding(unit).read).x;
+        self.push(StepInstr::Read { unit, space, x });
+        let program = &self.plan.units[unit as usize].program;
+        self.push_forward(unit, space, 0..program.forward.len());
+        self.list.flops.modules_per_example += program.flops_forward();
+    }
+
+    fn join(&mut self, space: Space, unit: UnitIndex) {
+        self.run_module(space, unit);
+        let site = self.binding(unit).write;
+        let (x, composition) = (self.site(site).x, self.plan.settings.composition);
+        self.push(StepInstr::Compose { unit, space, x, composition });
+        self.list.flops.modules_per_example += 2 * self.n_elems(site);
+    }
+
+    fn incubate(&mut self, unit: UnitIndex) {
+        self.run_module(Space::Host, unit);
+        let Binding { mode, write, .. } = self.binding(unit);
+        if mode == BindingMode::Incubating(Incubation::Shadow) {
+            self.push(StepInstr::KeepForShadow { unit, site: write });
+        }
+    }
+
+    /// The host's backward pass up to and not including instruction `until`, and what modules do on the way.
+    fn backward(&mut self, space: Space, wanted: GradMask, until: usize) {
+        let plan = self.plan;
+        let host = &plan.units[HOST as usize].program;
+        let mut start = 0;
+        for (place, site) in host.sites.iter().enumerate().rev() {
+            let (place, end) = (place as u16, site.backward_step + 1);
+            if until < end || !host.backward[site.backward_step].mask.is_met_by(wanted) {
+                continue;
+            }
+            let is_sampled = space == Space::Host
+                && self.is_sampled()
+                && self.plan.sampled_sites >> place & 1 == 1;
+            let is_busy = |unit| self.acts(unit) || (space == Space::Host && self.incubates(unit));
+            if !is_sampled && !self.modules_at(place).any(is_busy) {
+                continue;
+            }
+            self.push_backward(HOST, space, start..end, wanted);
+            start = end;
+            if is_sampled {
+                let (x, gradient) = (site.x, site.gradient);
+                self.push(StepInstr::SampleSite { site: place, x, gradient });
+            }
+            if space == Space::Host {
+                for unit in self.modules() {
+                    if self.binding(unit).write == place && !self.acts(unit) && self.incubates(unit)
+                    {
+                        self.learn(unit);
+                    }
+                }
+            }
+            for unit in self.modules().rev() {
+                if self.binding(unit).write == place && self.acts(unit) {
+                    self.part(space, unit);
+                }
+            }
+        }
+        self.push_backward(HOST, space, start..until, wanted);
+    }
+
+    fn push_backward(
+        &mut self,
+        unit: UnitIndex,
+        space: Space,
+        range: std::ops::Range<usize>,
+        wanted: GradMask,
+    ) {
+        if !range.is_empty() {
+            let range = range.start as u32..range.end as u32;
+            self.push(StepInstr::Backward { unit, space, range, wanted });
+        }
+    }
+
+    fn run_module_backward(&mut self, space: Space, unit: UnitIndex, wanted: GradMask) {
+        if wanted == GradMask::default() {
+            return;
+        }
+        let program = &self.plan.units[unit as usize].program;
+        self.push_backward(unit, space, 0..program.backward.len(), wanted);
+        self.list.flops.modules_per_example += program.flops_backward(wanted);
+    }
+
+    /// An incubating module takes its gradient; one that incubates in shadow learns after the host's pass.
+    fn learn(&mut self, unit: UnitIndex) {
+        let Binding { mode, write, .. } = self.binding(unit);
+        let SiteInfo { x, gradient, .. } = *self.site(write);
+        if self.is_sampled() {
+            self.push(StepInstr::SampleModule { unit, x, gradient });
+        }
+        if mode == BindingMode::Incubating(Incubation::StraightThrough) {
+            self.push(StepInstr::ProximalGradient { unit, x, gradient });
+            self.run_module_backward(Space::Host, unit, PARAMS);
+            self.list.flops.modules_per_example += 6 * self.n_elems(write);
+        }
+    }
+
+    /// A module that is blended in parts from the host on the way back.
+    fn part(&mut self, space: Space, unit: UnitIndex) {
+        let Binding { write, read, trains, .. } = self.binding(unit);
+        let SiteInfo { x, gradient, .. } = *self.site(write);
+        let composition = self.plan.settings.composition;
+        self.push(StepInstr::Restore { unit, space, x });
+        if self.is_sampled() && space == Space::Host {
+            self.push(StepInstr::SampleModule { unit, x, gradient });
+        }
+        self.push(StepInstr::SplitGradient { unit, space, gradient, composition });
+        let params = trains && space == Space::Host;
+        self.run_module_backward(space, unit, GradMask { params, sites: INPUT_GRADIENT });
+        let gradient = self.site(read).gradient;
+        self.push(StepInstr::AddInputGradient { unit, space, gradient });
+        self.list.flops.modules_per_example += 2 * self.n_elems(write);
+    }
+
+    /// The second pass of the host from a module's site on, with the module in it: its true gradient.
+    fn shadow_pass(&mut self, unit: UnitIndex) {
+        let site = self.binding(unit).write;
+        let SiteInfo { x, gradient, forward_step, backward_step, .. } = *self.site(site);
+        let space = Space::Shadow(unit);
+        self.push(StepInstr::ComposeShadow { unit, x });
+        self.forward(space, forward_step + 1);
+        let wanted = GradMask { params: false, sites: 1 << site };
+        self.backward(space, wanted, backward_step);
+        let tail = self.host().backward[..backward_step].iter();
+        let tail = tail.filter(|instr| instr.mask.is_met_by(wanted));
+        self.list.flops.modules_per_example += tail.map(|instr| instr.flops).sum::<u64>();
+        self.push(StepInstr::TakeShadowGradient { unit, gradient });
+        self.run_module_backward(Space::Host, unit, PARAMS);
+    }
+
+    fn updates(&mut self) {
+        let per_param = update_flops_per_param(&self.plan.settings.optimizer);
+        self.push(StepInstr::CheckGradients { unit: HOST });
+        for (group, planned) in self.unit(HOST).groups.iter().enumerate() {
+            if planned.is_trainable {
+                let n_params: usize = planned.segments.iter().map(ExactSizeIterator::len).sum();
+                self.list.flops.host_per_step += n_params as u64 * per_param;
+                self.list.instrs.push(StepInstr::Update { unit: HOST, group: group as u16 });
+            }
+        }
+        for unit in self.modules() {
+            let trains = match self.binding(unit).mode {
+                BindingMode::Blended => self.binding(unit).trains,
+                BindingMode::Incubating(_) => self.incubates(unit),
+            };
+            if trains {
+                self.push(StepInstr::CheckGradients { unit });
+                self.push(StepInstr::Update { unit, group: 0 });
+                let n_params = self.unit(unit).program.params_len_elems;
+                self.list.flops.modules_per_step += n_params as u64 * per_param;
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What a run will be, before it begins.
+
+use std::sync::Arc;
+
+use esper_engine::{
+    data::SplitData,
+    graph::{NetworkGraph, Node, Op, Shape},
+    program::GradMask,
+    runtime::HostConfig,
+    world::plugin::BuildError,
+};
+use esper_nn::contract::Contract;
+use esper_systems::{karn::Catalogue, tamiyo::check_policy_name};
+use serde::Serialize;
+
+use super::{
+    assemble::{check_catalogue, host_configs},
+    options::RunOptions,
+};
+use crate::{
+    RunError,
+    hosts::HostGroup,
+    scenario::{KARN, Resolved, TAMIYO},
+};
+
+/// What a run will be, found out without an engine.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The scenario as resolved; its paths are absolute.
+    pub scenario: Resolved,
+    /// The device that `run.device` comes to.
+    pub device: String,
+    /// The hosts, equal ones together.
+    pub hosts: Vec<HostPlan>,
+    /// The families of blueprints there are to choose from, in the order of names.
+    pub families: Vec<String>,
+}
+
+/// What equal hosts of a run will be.
+#[derive(Clone, Debug)]
+pub struct HostPlan {
+    /// How many there are.
+    pub n_hosts: u64,
+    /// Their data, split and standardised.
+    pub data: Arc<SplitData>,
+    /// A host's layers, from input to output.
+    pub layers: Vec<Layer>,
+    /// Where seeds are planted, and what their modules keep.
+    pub sites: Vec<(String, Contract)>,
+    /// Parameters of a host, in elements.
+    pub params_elems: u64,
+    /// Arithmetic of a host's forward and backward pass over one example; a multiply-add counts two.
+    pub flops_per_example: u64,
+    /// The same over one batch.
+    pub flops_per_step: u64,
+    /// Optimizer steps of an epoch.
+    pub steps_per_epoch: u64,
+    /// Optimizer steps of a host over the whole run.
+    pub total_steps: u64,
+}
+
+/// One node of a host.
+#[derive(Serialize, Clone, Debug, PartialEq)]
+pub struct Layer {
+    /// Its name, which its parameters begin with.
+    pub name: String,
+    /// What it computes.
+    pub op: String,
+    /// Its output's shape, the batch left out.
+    pub shape: Shape,
+    /// Its parameters, in elements.
+    pub params_elems: u64,
+}
+
+impl Plan {
+    /// What a run of `options` would be, and whether it could begin. Nothing is written, and no plugin is built: families
+    /// of blueprints that a plugin brings are not among [`Plan::families`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Run::start`](crate::Run::start), but for what plugins refuse.
+    pub fn new(options: impl Into<RunOptions>) -> Result<Self, RunError> {
+        let mut options = options.into();
+        let resolved = options.resolve(true)?;
+        let scenario = &resolved.scenario;
+        let mut catalogue = Catalogue::default();
+        for family in options.families {
+            catalogue.add(family).map_err(|error| BuildError::plugin("karn", error))?;
+        }
+        catalogue.select(&scenario[KARN]).map_err(|error| BuildError::plugin("karn", error))?;
+        check_catalogue(scenario, &catalogue)?;
+        // A plugin may bring a policy of that name.
+        if options.policy.is_none() && options.extensions.is_empty() {
+            check_policy_name(&scenario[TAMIYO].policy, &options.policies)
+                .map_err(|error| BuildError::plugin("tamiyo", error))?;
+        }
+        let configs = host_configs(&resolved)?.0;
+        let hosts = resolved
+            .groups
+            .iter()
+            .filter_map(|group| Some(HostPlan::new(group, configs.get(&group.ids.start)?)));
+        Ok(Self {
+            device: resolved.device.name(),
+            hosts: hosts.collect(),
+            families: catalogue.iter().map(|family| family.name().to_owned()).collect(),
+            scenario: resolved.scenario,
+        })
+    }
+}
+
+impl HostPlan {
+    fn new(group: &HostGroup, config: &HostConfig) -> Self {
+        let HostGroup { graph, program, .. } = group;
+        let wanted = GradMask { params: true, sites: 0 };
+        let flops_per_example = program.flops_forward() + program.flops_backward(wanted);
+        Self {
+            n_hosts: group.ids.end - group.ids.start,
+            data: group.data.clone(),
+            layers: layers(graph),
+            sites: (0..program.sites.len())
+                .map(|place| (program.sites[place].name.clone(), program.contract(place)))
+                .collect(),
+            params_elems: graph.params_elems(),
+            flops_per_example,
+            flops_per_step: flops_per_example * config.batch as u64,
+            steps_per_epoch: config.steps_per_epoch,
+            total_steps: config.total_steps,
+        }
+    }
+}
+
+fn layers(graph: &NetworkGraph) -> Vec<Layer> {
+    let params = graph.params();
+    let params_of = |name: &str| {
+        let is_its = |param: &str| {
+            param.strip_prefix(name).is_some_and(|it| it.starts_with('.') && !it[1..].contains('.'))
+        };
+        let own = params.iter().filter(|param| is_its(&param.name));
+        own.map(|param| param.len_elems() as u64).sum()
+    };
+    let layer = |node: &Node| Layer {
+        name: node.name.clone(),
+        op: op_name(&node.op),
+        shape: node.shape.clone(),
+        params_elems: params_of(&node.name),
+    };
+    graph.nodes().map(|(_, node)| layer(node)).collect()
+}
+
+/// The op's name as graph files write it, without its settings; an activation goes by its own.
+fn op_name(op: &Op) -> String {
+    let text = match op {
+        Op::Activation(activation) => format!("{activation:?}"),
+        op => format!("{op:?}"),
+    };
+    let mut name = String::new();
+    for letter in text.split([' ', '(']).next().unwrap_or_default().chars() {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_lowercase());
+    }
+    name
+}

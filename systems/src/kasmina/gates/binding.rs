@@ -1,0 +1,63 @@
+//! G0 and G1: may this module train at this site?
+
+use std::fmt::Display;
+
+use esper_engine::world::gate::{GateEvidence, GateVerdict};
+use esper_nn::program::Program;
+
+use crate::kasmina::lifecycle::{Lifecycle, Seed};
+
+/// Why a seed may not train.
+pub(in crate::kasmina) struct GateFailure {
+    evidence: GateEvidence,
+    /// For people.
+    pub reason: String,
+}
+
+impl GateFailure {
+    /// The contract is not kept, or the parameters are not finite.
+    pub fn g0(reason: impl Display) -> Self {
+        Self { evidence: GateEvidence::G0 { params_elems: None }, reason: reason.to_string() }
+    }
+
+    /// No kernel may be bound, or it would pass a limit.
+    pub fn g1(reason: impl Display) -> Self {
+        Self { evidence: GateEvidence::G1 { params_elems: None }, reason: reason.to_string() }
+    }
+
+    /// Writes the verdict.
+    pub fn judge(&self, lifecycle: &mut Lifecycle, seed: &mut Seed) {
+        lifecycle.judge(seed, GateVerdict::Failed, self.evidence, 0);
+    }
+}
+
+/// Writes that both gates were passed by a module of that size.
+pub(in crate::kasmina) fn pass(lifecycle: &mut Lifecycle, seed: &mut Seed, params_elems: u64) {
+    let params_elems = Some(params_elems);
+    for evidence in [GateEvidence::G0 { params_elems }, GateEvidence::G1 { params_elems }] {
+        lifecycle.judge(seed, GateVerdict::Passed, evidence, 0);
+    }
+}
+
+/// Whether `program` keeps the site's shape and the run's limits.
+pub(in crate::kasmina) fn check_module(
+    lifecycle: &Lifecycle,
+    seed: &Seed,
+    program: &Program,
+) -> Result<(), GateFailure> {
+    let runtime = lifecycle.hosts.runtime(seed.host);
+    let place = lifecycle.hosts.sites(seed.host).place(seed.site, runtime.program());
+    let shape = &runtime.program().sites[place].shape;
+    if program.input_shape != *shape || program.output_shape != *shape {
+        let reason = format!("the module does not keep the site's shape {shape:?}");
+        return Err(GateFailure::g0(reason));
+    }
+    let allowed = lifecycle.config.limits.params_max;
+    let bound = runtime.module_params_elems();
+    let found = runtime.program().params_elems() + bound + program.params_elems();
+    if found > allowed {
+        let reason = format!("limits.params_max: {found} of at most {allowed} parameters");
+        return Err(GateFailure::g1(reason));
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! What Tamiyo does each tick: have the policy decide, and keep what comes of it.
+
+use std::cell::OnceCell;
+
+use bevy_ecs::prelude::*;
+use esper_engine::world::{
+    blueprint::{Blueprint, BlueprintStatus},
+    components::{Active, Embargo, ModuleContract, SeedOf},
+    hosts::Hosts,
+    ids::{BlueprintId, SeedId, SiteId},
+    plugin::Clock,
+    stage::Stage,
+    trials::TrialHistory,
+};
+
+use super::{
+    observation::{Candidate, DormantSeed, Observation},
+    policy::ActivePolicy,
+};
+use crate::oona::{EpochEnded, HostReport, SeedCommand, SeedReport};
+
+/// The dormant seeds of the world, without those that live or have ended.
+type Dormant<'w, 's> = Query<
+    'w,
+    's,
+    (&'static SeedId, &'static SeedOf, &'static SiteId, &'static Stage, Option<&'static Embargo>),
+    Without<Active>,
+>;
+
+/// Shows the policy what was reported and passes its commands on.
+#[expect(clippy::too_many_arguments, reason = "all that a policy may see")]
+pub(super) fn decide(
+    mut policy: ResMut<ActivePolicy>,
+    clock: Res<Clock>,
+    trials: Res<TrialHistory>,
+    mut host_reports: MessageReader<HostReport>,
+    mut epoch_reports: MessageReader<EpochEnded>,
+    mut seed_reports: MessageReader<SeedReport>,
+    dormant: Dormant<'_, '_>,
+    hosts: Hosts,
+    blueprints: Query<(&BlueprintId, &Blueprint, &ModuleContract, &BlueprintStatus)>,
+    mut commands: MessageWriter<SeedCommand>,
+    mut inbox: Local<(Vec<HostReport>, Vec<EpochEnded>, Vec<SeedReport>)>,
+    mut outbox: Local<Vec<SeedCommand>>,
+) {
+    let (host_inbox, epoch_inbox, seed_inbox) = &mut *inbox;
+    host_inbox.clear();
+    epoch_inbox.clear();
+    seed_inbox.clear();
+    host_inbox.extend(host_reports.read());
+    epoch_inbox.extend(epoch_reports.read());
+    seed_inbox.extend(seed_reports.read());
+    let observation = Observation {
+        tick: clock.0,
+        hosts: host_inbox,
+        epochs: epoch_inbox,
+        seeds: seed_inbox,
+        trials: &trials,
+        dormant: OnceCell::new(),
+        find_dormant: &|| find_dormant(&dormant, &hosts),
+        candidates: OnceCell::new(),
+        find_candidates: &|| find_candidates(&blueprints),
+    };
+    policy.0.decide(&observation, &mut outbox);
+    commands.write_batch(outbox.drain(..));
+}
+
+fn find_dormant(dormant: &Dormant<'_, '_>, hosts: &Hosts) -> Vec<DormantSeed> {
+    let mut found = Vec::new();
+    for (seed, of, site, stage, embargo) in dormant {
+        if *stage != Stage::Dormant {
+            continue;
+        }
+        let runtime = hosts.runtime(of.0);
+        if embargo.is_some_and(|embargo| runtime.state.step < embargo.until_step) {
+            continue;
+        }
+        let place = hosts.sites(of.0).place(*site, runtime.program());
+        let sample = runtime.site_sample(place as u16);
+        found.push(DormantSeed {
+            seed: *seed,
+            host: hosts.id(of.0),
+            site: *site,
+            contract: runtime.program().contract(place),
+            x_rms: sample.map(|sample| sample.x_rms),
+            gradient_rms: sample.map(|sample| sample.gradient_rms),
+        });
+    }
+    found.sort_unstable_by_key(|seed| seed.seed);
+    found
+}
+
+fn find_candidates(
+    blueprints: &Query<(&BlueprintId, &Blueprint, &ModuleContract, &BlueprintStatus)>,
+) -> Vec<Candidate> {
+    let mut candidates: Vec<Candidate> = blueprints
+        .iter()
+        .filter(|(_, _, _, status)| **status != BlueprintStatus::Invalid)
+        .map(|(id, blueprint, contract, status)| Candidate {
+            blueprint: *id,
+            family: blueprint.family.clone(),
+            contract: contract.0,
+            params_elems: blueprint.params_elems,
+            flops_per_example: blueprint.flops_per_example,
+            is_ready: *status == BlueprintStatus::Validated,
+        })
+        .collect();
+    candidates.sort_unstable_by(|a, b| (&a.family, a.blueprint).cmp(&(&b.family, b.blueprint)));
+    candidates
+}
+
+/// Keeps how far every living seed's blueprint has come at its site; how it ends is Kasmina's to say.
+pub(super) fn keep_trials(
+    mut reports: MessageReader<SeedReport>,
+    mut trials: ResMut<TrialHistory>,
+) {
+    for report in reports.read() {
+        if let Some(blueprint) = report.blueprint {
+            let gain = report.telemetry.twin_gain;
+            trials.observe(report.host, report.site, blueprint, report.stage, gain);
+        }
+    }
+}

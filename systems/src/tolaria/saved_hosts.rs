@@ -1,0 +1,227 @@
+//! What checkpoints keep of hosts: their components, their numbers and their snapshots.
+//!
+//! Tensors go into the [`TensorMap`] that the checkpoint puts into the world for as long as it saves or loads.
+
+use std::collections::BTreeMap;
+
+use bevy_ecs::{prelude::*, system::SystemState};
+use esper_engine::{
+    runtime::{HostRuntime, LoadHostError, Runtimes, SavedHost, TensorMap},
+    world::{
+        components::{Pinned, Principal, Recompiling, Rollbacks, Runtime, TwinOf},
+        hosts::{HostSites, Hosts, HostsMut},
+        ids::{HostId, Index},
+        plugin::{Clock, Engine, RunSeed, RunStatus},
+        save::{LoadError, LoadFailure, SavedAs, SavedWorld},
+    },
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    config::HostConfigs,
+    snapshots::{Ring, Snapshots},
+};
+
+const NUMBERS: &str = "host.numbers";
+
+/// Registers everything of a run and its hosts that is saved.
+pub(super) fn register(engine: &mut Engine) {
+    engine
+        .add_saved::<Clock>("run.clock")
+        .add_saved::<RunSeed>("run.seed")
+        .add_saved_as::<IsCompleted>("run.is_completed")
+        .add_saved_entities::<HostId>("host")
+        .add_saved_component::<HostId, Principal>("host.is_principal")
+        .add_saved_component::<HostId, HostSites>("host.sites")
+        .add_saved_component::<HostId, Rollbacks>("host.rollbacks")
+        .add_saved_component::<HostId, Recompiling>("host.is_recompiling")
+        .add_saved_as::<HostNumbers>(NUMBERS)
+        .add_saved_as::<SnapshotRings>("host.snapshots");
+}
+
+/// A host can not be had back.
+#[derive(Debug, thiserror::Error)]
+#[error("{host}: {source}")]
+struct HostFailure {
+    host: HostId,
+    source: LoadHostError,
+}
+
+/// The data of a run gives no host its stream.
+#[derive(Debug, thiserror::Error)]
+#[error("{host} reads stream {stream}, which this run has not")]
+struct UnknownStream {
+    host: HostId,
+    stream: u64,
+}
+
+/// Whether every host had taken its steps: a run killed after its last checkpoint has no tick left to take.
+struct IsCompleted;
+
+impl SavedAs for IsCompleted {
+    type Form = bool;
+
+    fn save(world: &mut World) -> bool {
+        *world.resource::<RunStatus>() == RunStatus::Completed
+    }
+
+    fn load(world: &mut World, is_completed: bool) -> Result<(), LoadFailure> {
+        if is_completed {
+            world.insert_resource(RunStatus::Completed);
+        }
+        Ok(())
+    }
+}
+
+/// Parameters, moments, buffers and cursors of every host and of its twin.
+struct HostNumbers;
+
+/// A host, and its twin while a seed is grafted: a twin has no name of its own.
+#[derive(Serialize, Deserialize)]
+struct SavedNumbers {
+    host: SavedHost,
+    twin: Option<SavedTwin>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedTwin {
+    is_pinned: bool,
+    numbers: SavedHost,
+}
+
+impl SavedAs for HostNumbers {
+    type Form = Vec<(HostId, SavedNumbers)>;
+
+    fn save(world: &mut World) -> Self::Form {
+        let mut state = SystemState::<(Hosts, ResMut<TensorMap>)>::new(world);
+        let (hosts, mut tensors) = state.get_mut(world).expect("a checkpoint has tensors");
+        hosts
+            .principals()
+            .map(|(id, entity)| {
+                let host = hosts.runtime(entity).save(&owner_of(id), &mut tensors);
+                let twin = hosts.twin(entity).map(|twin| SavedTwin {
+                    is_pinned: hosts.is_pinned(twin),
+                    numbers: hosts.runtime(twin).save(&twin_owner(id), &mut tensors),
+                });
+                (id, SavedNumbers { host, twin })
+            })
+            .collect()
+    }
+
+    fn load(world: &mut World, saved: Self::Form) -> Result<(), LoadFailure> {
+        for (id, SavedNumbers { host, twin }) in saved {
+            let entity = world.resource::<Index<HostId>>().entity(id);
+            let entity = entity.ok_or_else(|| format!("{id} is not in the checkpoint"))?;
+            let host = load_host(world, id, host, &owner_of(id))?;
+            let handle = world.resource_mut::<Runtimes>().insert(host);
+            world.entity_mut(entity).insert(Runtime(handle));
+            let Some(SavedTwin { is_pinned, numbers }) = twin else { continue };
+            let twin = load_host(world, id, numbers, &twin_owner(id))?;
+            let handle = world.resource_mut::<Runtimes>().insert(twin);
+            let mut twin = world.spawn((TwinOf(entity), Runtime(handle)));
+            if is_pinned {
+                twin.insert(Pinned);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every host's ring of snapshots, oldest first.
+struct SnapshotRings;
+
+impl SavedAs for SnapshotRings {
+    /// By host: whether the newest was gone back to, and the snapshots.
+    type Form = Vec<(HostId, bool, Vec<SavedHost>)>;
+
+    fn save(world: &mut World) -> Self::Form {
+        world.resource_scope(|world, mut tensors: Mut<TensorMap>| {
+            let configs = world.resource::<HostConfigs>();
+            let rings = world.resource::<Snapshots>().0.iter();
+            rings
+                .map(|(id, ring)| {
+                    let config = &configs.0[&id.0];
+                    let snapshots = ring.snapshots.iter().enumerate();
+                    let saved = snapshots.map(|(n, snapshot)| {
+                        snapshot.save(config, &snapshot_owner(*id, n), &mut tensors)
+                    });
+                    (*id, ring.is_used, saved.collect())
+                })
+                .collect()
+        })
+    }
+
+    fn load(world: &mut World, saved: Self::Form) -> Result<(), LoadFailure> {
+        let mut rings = BTreeMap::new();
+        for (id, is_used, saved) in saved {
+            let mut ring = Ring { is_used, ..Default::default() };
+            for (n, saved) in saved.into_iter().enumerate() {
+                let host = load_host(world, id, saved, &snapshot_owner(id, n))?;
+                let snapshot = host.to_snapshot().map_err(LoadHostError::from);
+                let failure = |source| HostFailure { host: id, source };
+                ring.snapshots.push_back(snapshot.map_err(failure)?);
+            }
+            rings.insert(id, ring);
+        }
+        share_programs(world, &mut rings);
+        world.insert_resource(Snapshots(rings));
+        Ok(())
+    }
+}
+
+fn owner_of(host: HostId) -> String {
+    format!("{host}/")
+}
+
+fn twin_owner(host: HostId) -> String {
+    format!("{host}/twin/")
+}
+
+fn snapshot_owner(host: HostId, n: usize) -> String {
+    format!("{host}/snapshot{n}/")
+}
+
+fn load_host(
+    world: &World,
+    host: HostId,
+    saved: SavedHost,
+    owner: &str,
+) -> Result<HostRuntime, LoadFailure> {
+    let stream = saved.stream();
+    let config = world.resource::<HostConfigs>().0.get(&stream).cloned();
+    let config = config.ok_or(UnknownStream { host, stream })?;
+    HostRuntime::load(config, saved, owner, world.resource::<TensorMap>())
+        .map_err(|source| HostFailure { host, source }.into())
+}
+
+/// Snapshots of one network share its program with the host, or with its twin, as they did before.
+fn share_programs(world: &mut World, rings: &mut BTreeMap<HostId, Ring>) {
+    let mut state = SystemState::<HostsMut>::new(world);
+    let mut hosts = state.get_mut(world).expect("the engine has hosts");
+    for (id, ring) in rings {
+        let Some(host) = hosts.entity(*id) else { continue };
+        let runtime = hosts.runtime(host);
+        let (graph, program) = (runtime.graph.clone(), runtime.program().clone());
+        for snapshot in &mut ring.snapshots {
+            if snapshot.program == program {
+                (snapshot.graph, snapshot.program) = (graph.clone(), program.clone());
+            }
+        }
+        if let Some((host, twin)) = hosts.pair_mut(host) {
+            twin.share_network(host);
+        }
+    }
+}
+
+/// The hosts of `saved` by name, twins left out; each with the owner of its tensors.
+pub(super) fn principals(
+    saved: &SavedWorld,
+) -> Result<Vec<(HostId, String, SavedHost)>, LoadError> {
+    let hosts: Vec<(HostId, SavedNumbers)> = saved.read(NUMBERS)?;
+    Ok(hosts.into_iter().map(|(id, numbers)| (id, owner_of(id), numbers.host)).collect())
+}
+
+/// Names the host that `source` is about.
+pub(super) fn refused(host: HostId, source: LoadHostError) -> LoadError {
+    LoadError::Refused { name: NUMBERS.to_owned(), source: HostFailure { host, source }.into() }
+}
