@@ -3,7 +3,7 @@
 //! Networks are `esper_nn`'s, data sets `esper_data`'s. Modules look in one direction only; each names those to its left:
 //!
 //! ```text
-//! stage, scenario, run_dir <- ids <- runtime <- world <- forge, journal
+//! scenario, run_dir, stage <- ids <- runtime <- world <- journal <- forge
 //! ```
 //!
 //! [`ids`] are lasting names and [`stage`] is a seed's place in its life: what the world and everything persisted share.

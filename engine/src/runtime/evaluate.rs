@@ -6,7 +6,7 @@ use esper_nn::{
     plan::{StepArgs, UnitIndex, Variant},
 };
 
-use super::host::HostRuntime;
+use super::{host::HostRuntime, progress::Evaluation};
 use crate::ids::SeedId;
 
 /// Which examples.
@@ -27,17 +27,6 @@ pub enum FlopsAccount {
     Validation,
     /// `flops.evaluation`.
     Evaluation,
-}
-
-/// What an evaluation found.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Evaluation {
-    /// Mean loss an example.
-    pub loss: f64,
-    /// Share classified right; `None` for regression.
-    pub accuracy: Option<f64>,
-    /// Examples.
-    pub n_examples: usize,
 }
 
 impl HostRuntime {

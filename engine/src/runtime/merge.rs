@@ -8,13 +8,8 @@ use esper_nn::{
     program::{PlacedParam, Program},
 };
 
-use super::host::HostRuntime;
+use super::{host::HostRuntime, module::module_prefix};
 use crate::ids::SeedId;
-
-/// What the names of a fossilised seed's nodes and parameters begin with.
-pub fn module_prefix(seed: SeedId) -> String {
-    format!("grown.{seed}.")
-}
 
 impl HostRuntime {
     /// Swaps in `program`, compiled from `graph`: this host's network with the module of `seed` joined to it.

@@ -1,5 +1,6 @@
 //! Where numbers live: hosts, the modules bound to them, and their plans.
 
+mod binding;
 mod config;
 mod evaluate;
 mod exchange;
@@ -9,6 +10,7 @@ mod host;
 mod merge;
 mod module;
 mod progress;
+mod retrain;
 mod saved;
 mod schedule;
 mod training;
@@ -17,14 +19,13 @@ use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub use config::HostConfig;
-pub use evaluate::{Evaluation, FlopsAccount, Split};
+pub use evaluate::{FlopsAccount, Split};
 pub use exchange::{ExchangeError, Mismatch, StateDict, StateTensor, Unfit, WEIGHTS_LEN_MAX_BYTES};
 pub use flops::Flops;
 pub use fork::{HostSnapshot, ModuleSnapshot};
 pub use host::{Advanced, HostRuntime, StepError};
-pub use merge::module_prefix;
-pub use module::{BoundModule, NewModule};
-pub use progress::{GroupSchedule, ParamGroup, Progress};
+pub use module::{BoundModule, NewModule, module_prefix};
+pub use progress::{Evaluation, GroupSchedule, ParamGroup, Progress};
 pub use saved::{LoadHostError, SavedHost, TensorMap};
 pub use schedule::{Ramp, learning_rate, seed_learning_rate};
 pub use training::{DataView, TrainPlan};

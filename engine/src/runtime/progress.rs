@@ -86,3 +86,14 @@ impl Progress {
         self.epoch_correct = 0;
     }
 }
+
+/// What an evaluation found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Mean loss an example.
+    pub loss: f64,
+    /// Share classified right; `None` for regression.
+    pub accuracy: Option<f64>,
+    /// Examples.
+    pub n_examples: usize,
+}

@@ -66,9 +66,3 @@ impl Differentiable for AddForward {
         })
     }
 }
-
-instruction! {
-    /// `dx (=|+=) dy`.
-    PassGrad { dy: TensorId, dx: TensorId, accumulate: bool }
-    tensors: dy, dx;
-}

@@ -2,10 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Differentiable, Evaluation, Inference, Lowered, Lowering, OpRule, Tape,
-    instruction::instruction,
-};
+use super::{CopyForward, Differentiable, Evaluation, Inference, Lowered, Lowering, OpRule, Tape};
 use crate::{
     error::GraphError,
     tensor::{Shape, TensorId},
@@ -41,12 +38,6 @@ impl OpRule for Branch {
     fn evaluate(&self, node: &Evaluation<'_>) -> Vec<f64> {
         node.x().to_vec()
     }
-}
-
-instruction! {
-    /// `y = x`.
-    CopyForward { x: TensorId, y: TensorId }
-    tensors: x, y;
 }
 
 impl Differentiable for CopyForward {

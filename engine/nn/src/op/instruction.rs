@@ -1,6 +1,6 @@
 //! What instructions have in common.
 
-use crate::{error::GraphError, op::Tape, tensor::TensorId};
+use crate::tensor::TensorId;
 
 /// One call of a kernel, on tensors and parameters of a program.
 pub trait Instruction {
@@ -11,16 +11,6 @@ pub trait Instruction {
     fn scratch_len_elems(&self, _rows: usize) -> usize {
         0
     }
-}
-
-/// An instruction of the forward pass.
-pub trait Differentiable: Instruction {
-    /// Writes the instructions that compute what its inputs and parameters get of the gradient of what it wrote.
-    ///
-    /// # Errors
-    ///
-    /// Names a site that no gradient reaches.
-    fn reverse(&self, tape: &mut Tape<'_>) -> Result<(), GraphError>;
 }
 
 /// An operand of an instruction: a tensor, or none.

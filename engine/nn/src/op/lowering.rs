@@ -1,11 +1,12 @@
 //! The forward pass of a program in the making, as ops write it.
 
 use esper_kernels::cpu::{Activation, ChannelShape};
+use serde::{Deserialize, Serialize};
 
-use super::{CopyForward, Forward, SiteInfo};
+use super::{CopyForward, Forward};
 use crate::{
     schedule::{GradMask, Scheduled},
-    tensor::{Param, ParamBlock, TensorId, channel_shape},
+    tensor::{Param, ParamBlock, Shape, TensorId, channel_shape},
 };
 
 /// What differentiation needs to know of a lowered tensor.
@@ -145,4 +146,21 @@ impl Lowering {
         self.push(CopyForward { x, y }, 0);
         [x, y]
     }
+}
+
+/// A place where seeds may be planted.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct SiteInfo {
+    /// Its name, such as `hidden0`.
+    pub name: String,
+    /// The per-example shape a module must keep.
+    pub shape: Shape,
+    /// The activation.
+    pub x: TensorId,
+    /// The task gradient at it.
+    pub gradient: TensorId,
+    /// The site's instruction in the forward pass.
+    pub forward_step: usize,
+    /// The site's instruction in the backward pass.
+    pub backward_step: usize,
 }

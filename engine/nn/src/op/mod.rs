@@ -43,6 +43,7 @@ mod reshape;
 mod residual;
 mod rms_norm;
 mod scale;
+mod shared;
 mod site;
 mod softplus;
 mod tape;
@@ -54,7 +55,7 @@ use std::{fmt, ops::RangeInclusive};
 use serde::{Deserialize, Serialize};
 
 pub use activation::{ActivationBiasGrad, ActivationForward, ActivationGrad};
-pub use add::{Add, AddForward, PassGrad};
+pub use add::{Add, AddForward};
 pub use attention::{Attention, AttentionForward, AttentionGrad};
 pub use avg_pool2d::{AvgPool2d, AvgPool2dForward, AvgPool2dGrad};
 pub use batch_norm::{
@@ -62,7 +63,7 @@ pub use batch_norm::{
 };
 pub use bias::{Bias, BiasForward, BiasGrad};
 pub use blend::{Blend, BlendForward};
-pub use branch::{Branch, CopyForward};
+pub use branch::Branch;
 pub use channel_multiply::{
     ChannelMultiply, ChannelMultiplyForward, ChannelMultiplyGrad, ChannelScalesGrad,
 };
@@ -77,12 +78,12 @@ pub use global_avg_pool::{GlobalAvgPool, GlobalAvgPoolForward, GlobalAvgPoolGrad
 pub use group_norm::{GroupNorm, GroupNormForward, GroupNormGrad};
 pub use inference::Inference;
 pub use input::Input;
-pub use instruction::{Differentiable, Instruction};
+pub use instruction::Instruction;
 pub use layer_norm::{LayerNorm, LayerNormForward, LayerNormGrad};
 pub use layer_scale::{LayerScale, LayerScaleForward, LayerScaleGrad};
 pub use linear::{Linear, LinearForward, LinearGradInput, LinearGradWeight};
 pub use loss::{CrossEntropy, Loss, MeanSquaredError};
-pub use lowering::{Lowered, Lowering, TensorInfo};
+pub use lowering::{Lowered, Lowering, SiteInfo, TensorInfo};
 pub use max_pool2d::{MaxPool2d, MaxPool2dForward, MaxPool2dGrad};
 pub use mean_positions::{MeanPositions, MeanPositionsForward, MeanPositionsGrad};
 pub use multiply::{Multiply, MultiplyForward, MultiplyGrad};
@@ -93,10 +94,11 @@ pub use reference::{Evaluation, ReferenceParams};
 pub use reshape::Reshape;
 pub use residual::{Residual, ResidualForward};
 pub use rms_norm::{RmsNorm, RmsNormForward, RmsNormGrad};
-pub use scale::{Scale, ScaleForward, ScaleGrad};
-pub use site::{Site, SiteForward, SiteGrad, SiteInfo};
+pub use scale::{Scale, ScaleForward};
+pub use shared::{CopyForward, PassGrad, ScaleGrad};
+pub use site::{Site, SiteForward, SiteGrad};
 pub use softplus::{Softplus, SoftplusForward, SoftplusGrad};
-pub use tape::Tape;
+pub use tape::{Differentiable, Tape};
 pub use tied_linear::TiedLinear;
 pub use windows::Windows;
 

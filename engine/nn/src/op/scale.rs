@@ -62,9 +62,3 @@ impl Differentiable for ScaleForward {
         tape.from(self.y, |tape, dy| tape.push_scaled(self.x, dy, self.factor))
     }
 }
-
-instruction! {
-    /// `dx (=|+=) factor * dy`.
-    ScaleGrad { dy: TensorId, factor: f32, dx: TensorId, accumulate: bool }
-    tensors: dy, dx;
-}

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CopyForward, Differentiable, Evaluation, Inference, Lowered, Lowering, OpRule, Tape,
+    CopyForward, Differentiable, Evaluation, Inference, Lowered, Lowering, OpRule, SiteInfo, Tape,
     instruction::instruction,
 };
 use crate::{
@@ -61,23 +61,6 @@ impl OpRule for Site {
     fn evaluate(&self, node: &Evaluation<'_>) -> Vec<f64> {
         node.x().to_vec()
     }
-}
-
-/// A place where seeds may be planted.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
-pub struct SiteInfo {
-    /// Its name, such as `hidden0`.
-    pub name: String,
-    /// The per-example shape a module must keep.
-    pub shape: Shape,
-    /// The activation.
-    pub x: TensorId,
-    /// The task gradient at it.
-    pub gradient: TensorId,
-    /// The site's instruction in the forward pass.
-    pub forward_step: usize,
-    /// The site's instruction in the backward pass.
-    pub backward_step: usize,
 }
 
 instruction! {

@@ -2,12 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use super::{Backward, Lowering, PassGrad, ScaleGrad};
+use super::{Backward, Instruction, Lowering, PassGrad, ScaleGrad};
 use crate::{
     error::GraphError,
     schedule::{GradMask, Scheduled},
     tensor::{Param, TensorId},
 };
+
+/// An instruction of the forward pass.
+pub trait Differentiable: Instruction {
+    /// Writes the instructions that compute what its inputs and parameters get of the gradient of what it wrote.
+    ///
+    /// # Errors
+    ///
+    /// Names a site that no gradient reaches.
+    fn reverse(&self, tape: &mut Tape<'_>) -> Result<(), GraphError>;
+}
 
 /// The backward pass so far, while the forward list is read from its end.
 #[derive(Debug)]
@@ -46,7 +56,7 @@ impl<'a> Tape<'a> {
     ///
     /// # Errors
     ///
-    /// None; the signature is that of [`Differentiable::reverse`](super::Differentiable::reverse).
+    /// None; the signature is that of [`Differentiable::reverse`].
     pub fn from(
         &mut self,
         y: TensorId,

@@ -5,6 +5,7 @@
 
 mod compile;
 mod lower;
+mod options;
 mod plan;
 pub mod reference;
 mod variant;
@@ -14,7 +15,8 @@ use std::collections::BTreeSet;
 use esper_kernels::cpu::{fill_normal, fill_uniform};
 use serde::{Deserialize, Serialize};
 
-pub use compile::{CompileOptions, PIPELINE_VERSION};
+pub use compile::PIPELINE_VERSION;
+pub use options::CompileOptions;
 pub use variant::Variant;
 
 use crate::{
