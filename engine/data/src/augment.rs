@@ -1,8 +1,8 @@
 //! Images varied as they are gathered to train on: flipped, cropped after padding, cut out.
 
-use esper_kernels::cpu::{AugmentShape, augment_images};
+use esper_kernels::cpu::AugmentShape;
 
-use super::{DataFault, Draw};
+use super::DataFault;
 
 /// How training images are varied; the default varies nothing.
 ///
@@ -59,23 +59,6 @@ impl Augment {
         }
     }
 
-    /// Writes the examples `indices` of `features`, varied, `f32[indices.len(), elems]`.
-    ///
-    /// # Panics
-    ///
-    /// If the examples do not pass [`Augment::check`].
-    pub(super) fn gather(
-        &self,
-        features: &[f32],
-        example_shape: &[usize],
-        indices: &[u32],
-        draw: Draw,
-        batch: &mut [f32],
-    ) {
-        let shape = self.shape(example_shape).expect("only images are augmented");
-        augment_images(shape, draw.augment_key(), draw.epoch, features, indices, batch);
-    }
-
     /// The images `example_shape`, varied so; none where they are no images.
     pub(super) fn shape(&self, example_shape: &[usize]) -> Option<AugmentShape> {
         let [channels, height, width] = match *example_shape {
@@ -94,9 +77,24 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::{Dataset, Draw, Targets, testing::Gathered};
 
     fn draw(epoch: u64) -> Draw {
         Draw { run_seed: 1, stream: 0, epoch, is_training: true }
+    }
+
+    /// The images `indices` as a step on a device is given them.
+    fn gather(
+        augment: &Augment,
+        images: &[f32],
+        shape: &[usize],
+        indices: &[u32],
+        draw: Draw,
+    ) -> Vec<f32> {
+        let elems: usize = shape.iter().product();
+        let values = Targets::Values { values: vec![0.0; images.len() / elems].into(), width: 1 };
+        let set = Dataset::new(images.to_vec(), shape.to_vec(), values).expect("images");
+        Gathered::new(&set, augment, indices, draw).features
     }
 
     /// An image whose every pixel is another, and none is zero.
@@ -114,12 +112,9 @@ mod tests {
             let shape = [3, 5, 4];
             let draw = Draw { run_seed, ..draw(epoch) };
             let indices = [3, 0, 11, 7, 7, 1, 2, 10, 9, 4, 5, 6];
-            let mut whole = vec![f32::NAN; 12 * 60];
-            augment.gather(&images, &shape, &indices, draw, &mut whole);
-            let mut pieces = vec![f32::NAN; 12 * 60];
-            for (indices, piece) in indices.chunks(cut).zip(pieces.chunks_mut(cut * 60)) {
-                augment.gather(&images, &shape, indices, draw, piece);
-            }
+            let whole = gather(&augment, &images, &shape, &indices, draw);
+            let pieces = indices.chunks(cut).flat_map(|it| gather(&augment, &images, &shape, it, draw));
+            let pieces: Vec<f32> = pieces.collect();
             prop_assert_eq!(whole, pieces);
         }
     }
@@ -128,8 +123,7 @@ mod tests {
     fn a_cutout_is_a_square_around_any_pixel() {
         let augment = Augment { cutout: 4, ..Augment::default() };
         let image = image(2 * 9 * 9);
-        let mut out = image.clone();
-        augment.gather(&image, &[2, 9, 9], &[0], draw(4), &mut out);
+        let out = gather(&augment, &image, &[2, 9, 9], &[0], draw(4));
         let zeros = |plane: &[f32]| plane.iter().map(|x| *x == 0.0).collect::<Vec<_>>();
         let [first, second] = [zeros(&out[..81]), zeros(&out[81..])];
         assert_eq!(first, second, "every channel is cut at the same place");
@@ -142,11 +136,8 @@ mod tests {
     fn every_part_of_the_key_changes_what_is_drawn() {
         let augment = Augment { crop_padding: 2, flip: true, cutout: 3 };
         let images: Vec<f32> = (1..=20 * 64).map(|pixel| pixel as f32).collect();
-        let gather = |draw: Draw| {
-            let mut batch = vec![0.0; images.len()];
-            augment.gather(&images, &[8, 8], &(0..20).collect::<Vec<_>>(), draw, &mut batch);
-            batch
-        };
+        let indices: Vec<u32> = (0..20).collect();
+        let gather = |draw: Draw| gather(&augment, &images, &[8, 8], &indices, draw);
         let base = gather(draw(0));
         assert_eq!(base, gather(draw(0)));
         assert_ne!(base, gather(draw(1)));
@@ -161,8 +152,7 @@ mod tests {
         for shape in [&[40][..], &[1, 40], &[1, 1, 40]] {
             let augment = Augment { crop_padding: 4, flip: true, cutout: 6 };
             augment.check(shape).expect("a signal");
-            let mut out = vec![f32::NAN; 40];
-            augment.gather(&signal, shape, &[0], draw(2), &mut out);
+            let out = gather(&augment, &signal, shape, &[0], draw(2));
             let n_kept = out.iter().filter(|x| **x != 0.0).count();
             assert!((30..=37).contains(&n_kept), "{out:?}");
         }

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use esper_kernels::cpu::gather_rows;
-
 use super::{
-    Augment, DataFault, Draw, LEN_MAX_BYTES, Targets, Task, Windows,
+    DataFault, LEN_MAX_BYTES, Targets, Task, Windows,
     rows::{check_finite, select_rows},
 };
 
@@ -130,89 +128,6 @@ impl Dataset {
         }
     }
 
-    /// Writes the examples `indices` into `batch`, `f32[indices.len(), elems]`. Nothing is allocated.
-    ///
-    /// Where `draw` is of training, windows of text are shifted and images varied as `augment`
-    /// says. Of tokens the bit patterns are written.
-    ///
-    /// # Panics
-    ///
-    /// If an index is out of range, `batch` is of another size, or images to be varied do not pass
-    /// [`Augment::check`].
-    pub fn gather_features(
-        &self,
-        indices: &[u32],
-        draw: Draw,
-        augment: &Augment,
-        batch: &mut [f32],
-    ) {
-        match &self.features {
-            Features::Dense(features) if draw.is_training && !augment.is_off() => {
-                augment.gather(features, &self.example_shape, indices, draw, batch);
-            }
-            Features::Dense(features) => gather_rows(self.elems(), features, indices, batch),
-            Features::Windows(windows) => {
-                windows.gather(indices, windows.shift(draw), bytemuck::cast_slice_mut(batch));
-            }
-        }
-    }
-
-    /// Writes the labels of the examples `indices` into `batch`,
-    /// `u32[indices.len(), labels_per_example]`. Nothing is allocated.
-    ///
-    /// The same `draw` as for [`gather_features`](Self::gather_features) gives the labels of what
-    /// that wrote.
-    ///
-    /// # Panics
-    ///
-    /// If the targets are values, an index is out of range, or `batch` is of another size.
-    pub fn gather_labels(&self, indices: &[u32], draw: Draw, batch: &mut [u32]) {
-        match &self.targets {
-            Targets::Classes { labels, .. } => {
-                gather_rows(1, labels, indices, batch);
-            }
-            Targets::NextTokens(windows) => {
-                windows.gather(indices, windows.shift(draw) + 1, batch);
-            }
-            Targets::Values { .. } => panic!("values have no labels"),
-        }
-    }
-
-    /// Writes the examples from `start` on as they are, `f32[rows, elems]`: neither shifted nor varied.
-    ///
-    /// # Panics
-    ///
-    /// If there are fewer, or `batch` is of another size.
-    pub fn load(&self, start: usize, rows: usize, batch: &mut [f32]) {
-        let elems = self.elems();
-        assert_eq!(batch.len(), rows * elems, "a row for each example");
-        match &self.features {
-            Features::Dense(features) => {
-                batch.copy_from_slice(&features[start * elems..][..rows * elems]);
-            }
-            Features::Windows(windows) => {
-                let tokens = windows.run(start, rows, 0);
-                bytemuck::cast_slice_mut(batch).copy_from_slice(tokens);
-            }
-        }
-    }
-
-    /// Writes the labels of what [`load`](Self::load) writes, `u32[rows, labels_per_example]`.
-    ///
-    /// # Panics
-    ///
-    /// If the targets are values, there are fewer examples, or `batch` is of another size.
-    pub fn load_labels(&self, start: usize, rows: usize, batch: &mut [u32]) {
-        assert_eq!(batch.len(), rows * self.labels_per_example(), "as many labels as are there");
-        match &self.targets {
-            Targets::Classes { labels, .. } => batch.copy_from_slice(&labels[start..][..rows]),
-            Targets::NextTokens(windows) => {
-                batch.copy_from_slice(windows.run(start, rows, 1));
-            }
-            Targets::Values { .. } => panic!("values have no labels"),
-        }
-    }
-
     /// The examples `indices`, in that order, as a data set of their own.
     ///
     /// # Panics
@@ -305,78 +220,8 @@ fn count_examples(features: &[f32], example_shape: &[usize]) -> Result<usize, Da
 mod tests {
     use super::*;
 
-    const DRAW: Draw = Draw { run_seed: 0, stream: 0, epoch: 0, is_training: true };
-
     fn classes(labels: &[u32], n_classes: usize) -> Targets {
         Targets::Classes { labels: labels.into(), n_classes }
-    }
-
-    #[test]
-    fn a_batch_holds_the_examples_asked_for_in_that_order() {
-        let features: Vec<f32> = (0..8).map(|value| value as f32).collect();
-        let set = Dataset::new(features, vec![2], classes(&[0, 1, 1, 0], 2)).expect("valid");
-        let mut batch = [0.0; 6];
-        set.gather_features(&[3, 0, 3], DRAW, &Augment::default(), &mut batch);
-        assert_eq!(batch, [6.0, 7.0, 0.0, 1.0, 6.0, 7.0]);
-        let mut labels = [9; 3];
-        set.gather_labels(&[2, 1, 0], DRAW, &mut labels);
-        assert_eq!(labels, [1, 1, 0]);
-        set.load(1, 3, &mut batch);
-        set.load_labels(1, 3, &mut labels);
-        assert_eq!((batch, labels), ([2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [1, 1, 0]));
-        assert_eq!(set.example(2), [4.0, 5.0]);
-        assert_eq!((set.labels_per_example(), set.vocabulary()), (1, None));
-    }
-
-    #[test]
-    fn only_training_batches_are_varied() {
-        let features: Vec<f32> = (1..=64).map(|value| value as f32).collect();
-        let set = Dataset::new(features, vec![4, 4], classes(&[0, 1, 1, 0], 2)).expect("valid");
-        let augment = Augment { crop_padding: 3, flip: true, cutout: 2 };
-        let gather = |draw| {
-            let mut batch = vec![0.0; 64];
-            set.gather_features(&[0, 1, 2, 3], draw, &augment, &mut batch);
-            batch
-        };
-        let mut as_they_are = vec![0.0; 64];
-        set.load(0, 4, &mut as_they_are);
-        assert_ne!(gather(DRAW), as_they_are);
-        assert_eq!(gather(Draw { is_training: false, ..DRAW }), as_they_are);
-    }
-
-    #[test]
-    fn a_batch_of_text_and_its_labels_are_shifted_alike() {
-        let windows = Windows::new((0..60).collect::<Vec<_>>(), 5, 60).expect("valid");
-        let set = Dataset::of_windows(windows.training(0..60).expect("long enough"));
-        assert_eq!((set.elems(), set.labels_per_example()), (5, 5));
-        assert_eq!((set.vocabulary(), set.targets.n_outputs()), (Some(60), 60));
-        for epoch in 0..20 {
-            let draw = Draw { epoch, ..DRAW };
-            let (mut batch, mut labels) = ([0.0_f32; 15], [0; 15]);
-            set.gather_features(&[4, 0, 9], draw, &Augment::default(), &mut batch);
-            set.gather_labels(&[4, 0, 9], draw, &mut labels);
-            assert!(
-                batch
-                    .iter()
-                    .zip(&labels)
-                    .all(|(token, next): (&f32, &u32)| token.to_bits() + 1 == *next)
-            );
-            assert_eq!(batch[0].to_bits(), batch[5].to_bits() + 20, "four windows apart");
-        }
-        let (mut batch, mut labels) = ([0.0; 10], [0; 10]);
-        set.load(3, 2, &mut batch);
-        set.load_labels(3, 2, &mut labels);
-        assert!(
-            batch.iter().map(|it: &f32| it.to_bits()).eq(15..25) && labels.into_iter().eq(16..26)
-        );
-    }
-
-    #[test]
-    #[should_panic(expected = "values have no labels")]
-    fn values_have_no_labels() {
-        let values = Targets::Values { values: [0.5, 1.5].into(), width: 1 };
-        let set = Dataset::new(vec![0.0; 2], vec![1], values).expect("valid");
-        set.gather_labels(&[0], DRAW, &mut [0]);
     }
 
     #[test]

@@ -44,6 +44,8 @@ mod split;
 mod standardize;
 mod targets;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 mod text;
 mod upload;

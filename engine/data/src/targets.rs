@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use esper_kernels::cpu::gather_rows;
-
 use super::{
     DataFault, N_CLASSES_MAX, Windows,
     rows::{check_finite, select_rows},
@@ -52,16 +50,6 @@ impl Targets {
             Self::Values { width, .. } => *width,
             Self::NextTokens(windows) => windows.vocabulary(),
         }
-    }
-
-    /// Copies the values of the examples `indices` into `batch`, `f32[indices.len(), width]`.
-    ///
-    /// # Panics
-    ///
-    /// If these are classes or tokens, not values.
-    pub fn gather_values(&self, indices: &[u32], batch: &mut [f32]) {
-        let Self::Values { values, width } = self else { panic!("classes have no values") };
-        gather_rows(*width, values, indices, batch);
     }
 
     /// The targets of the examples `indices`, in that order.

@@ -2,8 +2,6 @@
 
 use std::{ops::Range, sync::Arc};
 
-use esper_kernels::cpu::gather_windows;
-
 use super::{DataFault, Draw, LEN_MAX_BYTES, N_CLASSES_MAX};
 
 /// Windows of `context` tokens, one after another, each to be answered by the token that follows.
@@ -132,24 +130,11 @@ impl Windows {
         let n_spare = self.part.len() - self.n_windows * self.context;
         draw.cut(n_spare.min(self.context))
     }
-
-    /// Writes the windows `indices`, `u32[indices.len(), context]`, each `shift` tokens further on: what
-    /// they see, or with one more the tokens that follow.
-    pub(super) fn gather(&self, indices: &[u32], shift: usize, batch: &mut [u32]) {
-        let n_windows = self.n_windows;
-        assert!(indices.iter().all(|index| (*index as usize) < n_windows), "{n_windows} windows");
-        gather_windows(self.context, shift, self.tokens(), indices, batch);
-    }
-
-    /// The windows from `start` on, `u32[rows, context]`, `shift` tokens further on.
-    pub(super) fn run(&self, start: usize, rows: usize, shift: usize) -> &[u32] {
-        assert!(start + rows <= self.n_windows, "{} windows", self.n_windows);
-        &self.tokens()[start * self.context + shift..][..rows * self.context]
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use esper_kernels::cpu::gather_windows;
     use proptest::prelude::*;
 
     use super::*;
@@ -164,9 +149,9 @@ mod tests {
     }
 
     fn seen(windows: &Windows, index: usize, shift: usize) -> Vec<u32> {
+        let (tokens, part) = windows.text();
         let mut row = vec![0; windows.context()];
-        windows.gather(&[index as u32], shift, &mut row);
-        assert_eq!(row, windows.run(index, 1, shift), "windows lie end to end");
+        gather_windows(windows.context(), shift, &tokens[part], &[index as u32], &mut row);
         row
     }
 

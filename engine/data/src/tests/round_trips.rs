@@ -281,8 +281,7 @@ fn regression_reads_several_columns_in_the_order_asked_for() {
     assert_eq!(data.names.targets, ["b", "a"]);
     assert_eq!(data.names.features, ["x"]);
     assert_eq!((data.train.len(), data.validation.len(), data.test.len()), (14, 3, 3));
-    let mut values = [0.0; 2];
-    data.train.targets.gather_values(&[3], &mut values);
+    let values = values_of(&data.train, 3);
     let x = data.train.example(3)[0];
     assert_eq!(values, [10.0 * x, x / 10.0]);
 }
@@ -296,8 +295,13 @@ fn npy_labels_may_be_named_and_regressed_on() {
     folder.write("deep/far.npy", npy("<f8", "False", "(8, 2)", &targets));
     let data = folder.load(&raw(labelled("far.npy", regression("deep/x.npy")))).expect("valid");
     assert_eq!(data.train.targets.n_outputs(), 2);
-    let mut values = [0.0; 2];
-    data.test.targets.gather_values(&[0], &mut values);
+    let values = values_of(&data.test, 0);
     let x = data.test.example(0)[0];
     assert_eq!(values, [2.0 * x, 2.0 * x + 1.0]);
+}
+
+/// The values to predict of one example.
+fn values_of(set: &Dataset, index: usize) -> &[f32] {
+    let Targets::Values { values, width } = &set.targets else { panic!("a regression") };
+    &values[index * width..][..*width]
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::files::{Folder, classification, gzip, labelled, refused, regression};
 use crate::{
     Augment, BUNDLED, DataConfig, DataFault, Dataset, Draw, ExampleNames, Features, N_CLASSES_MAX,
-    SplitData, Standardize, TEXT_SHARE, Tokens, Windows, load, prepare,
+    SplitData, Standardize, TEXT_SHARE, Tokens, Windows, load, prepare, testing::Gathered,
 };
 
 fn hamlet(config: &DataConfig) -> SplitData {
@@ -110,12 +110,9 @@ proptest! {
     ) {
         let data = hamlet(&classification("hamlet"));
         let draw = Draw { run_seed, stream: 3, epoch, is_training: true };
-        let (mut seen, mut next) = (vec![0.0; 256], vec![0; 256]);
         let indices = [example, (example + 1) % 1208];
-        data.train.gather_features(&indices, draw, &Augment::default(), &mut seen);
-        data.train.gather_labels(&indices, draw, &mut next);
-        let all = tokens(&data.train);
-        let seen: Vec<u32> = seen.iter().map(|token: &f32| token.to_bits()).collect();
+        let batch = Gathered::new(&data.train, &Augment::default(), &indices, draw);
+        let (all, seen, next) = (tokens(&data.train), batch.tokens(), batch.labels);
         let start = (0..128).map(|shift| example as usize * 128 + shift)
             .find(|start| all[*start..][..128] == seen[..128] && all[start + 1..][..128] == next[..128]);
         prop_assert!(start.is_some());
