@@ -6,6 +6,7 @@ mod cli;
 mod command;
 mod controls;
 mod determinism;
+mod devices;
 mod export;
 mod extension;
 mod faults;

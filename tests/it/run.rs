@@ -297,7 +297,9 @@ fn a_device_is_chosen_by_name() {
     desk.write("brief.toml", brief().to_toml());
     let told = desk.done(["check", "brief.toml", "--device", "auto", "--json"]);
     assert_eq!(told.objects()[0]["device"], "cpu");
-    for (device, words) in [("cpi", "did you mean `cpu`?"), ("cuda:0", "\"auto\", \"cpu\"")] {
+    for (device, words) in
+        [("cpi", "did you mean `cpu`?"), ("cuda:0", "\"auto\", \"cpu\", \"oracle\"")]
+    {
         let told = desk.esper(["run", "brief.toml", "--device", device, "--out", "r"]);
         assert_eq!(told.status, Some(2), "{told:?}");
         assert!(told.err.contains("--set run.device") && told.err.contains(words), "{told:?}");

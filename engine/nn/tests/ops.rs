@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use esper_kernels::cpu::fill_normal;
 use esper_nn::{
-    device::Cpu,
+    device::{Cpu, Device, Oracle},
     graph::NetworkGraph,
     op::*,
     optim::{Optimizer, Sgd},
@@ -115,10 +115,16 @@ fn normal(stream: u64, len: usize) -> Vec<f32> {
 }
 
 /// What one training pass of a module gives: its output, and the gradients of its input and parameters.
-fn pass(program: &Program, params: &[f32], x: &[f32], dy: &[f32]) -> [Vec<f32>; 3] {
+fn pass(
+    device: Arc<dyn Device>,
+    program: &Program,
+    params: &[f32],
+    x: &[f32],
+    dy: &[f32],
+) -> [Vec<f32>; 3] {
     let shared = Arc::new(program.clone());
     let sgd = Optimizer::Sgd(Sgd::default());
-    let mut session = Session::new(Arc::new(Cpu), shared, params, ROWS, sgd).unwrap();
+    let mut session = Session::new(device, shared, params, ROWS, sgd).unwrap();
     let y = session.forward(x).unwrap();
     let dx = session.backward(&dy[..y.len()]).unwrap();
     [y, dx, session.gradients()]
@@ -135,6 +141,15 @@ fn assert_close(what: &str, found: &[f32], expected: &[f64], tolerance: f64) {
 
 #[test]
 fn every_op_is_what_the_interpreter_says_and_so_is_its_gradient() {
+    check_every_op(&(Arc::new(Cpu) as Arc<dyn Device>));
+}
+
+#[test]
+fn every_op_is_what_the_interpreter_says_on_the_oracle_too() {
+    check_every_op(&(Arc::new(Oracle) as Arc<dyn Device>));
+}
+
+fn check_every_op(device: &Arc<dyn Device>) {
     for case in cases() {
         let graph = case.graph();
         for options in [CompileOptions::MODULE, CompileOptions::REFERENCE] {
@@ -146,7 +161,7 @@ fn every_op_is_what_the_interpreter_says_and_so_is_its_gradient() {
             });
             let x = normal(0, ROWS * case.shape.iter().product::<usize>());
             let dy = normal(1, ROWS * program.output_shape.iter().product::<usize>());
-            let [y, dx, dw] = pass(&program, &block, &x, &dy);
+            let [y, dx, dw] = pass(device.clone(), &program, &block, &x, &dy);
 
             let what = format!("{:?} of {:?}", case.op, case.shape);
             let mut wide_x: Vec<f64> = x.iter().copied().map(f64::from).collect();

@@ -121,8 +121,8 @@ pub struct RunSettings {
     /// Threads that train hosts, 0 to 1024; 0 stands for one a core. Default 0. The number
     /// changes no bit of the result.
     pub threads: usize,
-    /// The device that programs run on, by name: `cpu`, another that is present, or `auto` for the
-    /// fastest. Default `cpu`.
+    /// The device that programs run on, by name: `cpu`, `oracle` (plain loops, slow, to check others
+    /// by), another that is present, or `auto` for the fastest. Default `cpu`.
     pub device: String,
 }
 

@@ -17,7 +17,7 @@ pub(super) const ROWS: &[Row] = &[
     ("run.replicas", "1", &["2", "4096"], &["0", "4097"]),
     ("run.steps_per_tick", "10", &["1", "10000"], &["0", "10001"]),
     ("run.threads", "0", &["1", "1024"], &["1025", "-1"]),
-    ("run.device", "\"cpu\"", &["cpu", "auto", "cuda:0"], &["", "a device", "GPU"]),
+    ("run.device", "\"cpu\"", &["cpu", "oracle", "auto", "cuda:0"], &["", "a device", "GPU"]),
     ("data.source", "\"digits\"", &["mnist1d", "\"a folder/x.csv\""], &["\"\"", "\"\\u0000\"", "[]"]),
     ("data.task", "\"classification\"", &["regression"], &["ranking", "1"]),
     ("data.label", "", &["class", "\"a,b\""], &["\"\"", "4"]),

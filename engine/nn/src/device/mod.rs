@@ -6,8 +6,26 @@
 //!
 //! # A device of one's own
 //!
-//! Implement [`Device`] for buffers made by [`Buffer::foreign`], run every instruction of
-//! [`StepPlan`](crate::plan::StepPlan) (the enums are exhaustive, so the compiler lists what is missing), and hold it to [`conformance::check`].
+//! A crate that depends on this one can add a device; nothing here has to change.
+//!
+//! 1. Keep memory behind [`Buffer::foreign`]: a type that implements [`ForeignMemory`] and holds, say, a pointer on the
+//!    device; [`Buffer::as_foreign`] and [`Buffer::as_foreign_mut`] give it back.
+//! 2. Implement [`Device`]. The methods with a body are for the processor's memory and panic on any other: write
+//!    [`alloc`](Device::alloc), [`share_f32`](Device::share_f32), [`share_u32`](Device::share_u32), both uploads,
+//!    [`download_f32`](Device::download_f32) and [`copy`](Device::copy) anew.
+//! 3. Run plans: [`StepPlan::list`](crate::plan::StepPlan::list) is what to do in order, a
+//!    [`StepInstr`](crate::plan::StepInstr) says what each instruction does and to which tensors, and runs of a
+//!    network's [`Forward`](crate::op::Forward) and [`Backward`](crate::op::Backward) instructions are named by range.
+//!    Match all three enums without a wildcard, and the compiler lists what a later version adds. Every buffer is
+//!    reached by its role: [`StepMemory`], [`UnitState`], [`UnitWork`]; a tensor lies in a workspace at its
+//!    [`Region`](crate::program::Region)'s offset times the plan's `batch_max`. [`StepArgs`] has what changes from step
+//!    to step. A fault ends the list: what follows it must do nothing.
+//! 4. Hold it to [`conformance::check`] in a test: it trains networks that have every instruction, and says what differs.
+//!    Between equal runs on one device every bit must be the same.
+//! 5. Give it to a run, where `run.device` finds it by its name.
+//!
+//! [`esper_kernels::oracle`] says in plain loops what each instruction computes; [`Oracle`] is those loops as a device.
+//! `tests/foreign_device.rs` is a device by what is public alone.
 
 mod buffer;
 pub mod conformance;
