@@ -1,6 +1,6 @@
 //! A run on another device is the same run, to rounding.
 
-use esper::{engine::runtime::HostRuntime, prelude::*};
+use esper::prelude::*;
 
 use crate::support::{Family, brief_of};
 
