@@ -70,7 +70,7 @@ impl Device for Distant {
     ) -> Result<StepOutcome, DeviceError> {
         let mut near = StepMemory {
             units: memory.units.iter().map(near_unit).collect(),
-            monitor: memory.monitor.clone(),
+            monitor: memory.monitor,
             site_samples: memory.site_samples.clone(),
             labels: near(&memory.labels),
             values: near(&memory.values),
