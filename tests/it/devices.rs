@@ -20,7 +20,8 @@ fn weights_after(family: Family, device: &str, n_ticks: usize) -> Vec<f32> {
     for _ in 0..n_ticks {
         run.tick().expect("it goes on");
     }
-    let [params, _] = run.engine().world().resource::<Runtimes>()[0].weights();
+    let runtimes = run.engine().world().resource::<Runtimes>();
+    let [params, _] = runtimes.iter().next().expect("it has one host").weights();
     params
 }
 
