@@ -46,6 +46,15 @@ pub struct StateTensor {
     pub values: Vec<f32>,
 }
 
+impl StateTensor {
+    /// Whether both are the same bit for bit; a number that is not finite equals itself.
+    fn is_same(&self, other: &Self) -> bool {
+        let bits =
+            |tensor: &Self| tensor.values.iter().map(|it| it.to_bits()).collect::<Vec<u32>>();
+        self.shape == other.shape && bits(self) == bits(other)
+    }
+}
+
 impl StateDict {
     /// Names the values of `program`, which was compiled from `graph`: `params` is `f32[params_len_elems]`, `buffers` is
     /// `f32[buffers_len_elems]`.
@@ -184,7 +193,7 @@ impl StateDict {
         let known: BTreeSet<&str> = placed(program).map(|(it, _)| it.spec.name.as_str()).collect();
         for (name, tensor) in self.iter() {
             match tied.get(name) {
-                Some(embedding) if self.get(embedding).is_none_or(|it| it != tensor) => {
+                Some(embedding) if !self.get(embedding).is_some_and(|it| it.is_same(tensor)) => {
                     unfit.push(Unfit::Untied {
                         name: name.to_owned(),
                         embedding: embedding.clone(),
