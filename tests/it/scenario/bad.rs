@@ -62,7 +62,7 @@ const ADDED: &[Case] = &[
     ("activation = \"rellu\"\n", (7, 14), "there is no \"rellu\"", "did you mean `relu`?"),
     ("kind = \"cnnn\"\n", (7, 8), "there is no \"cnnn\"", "did you mean `cnn`? known: `mlp`"),
     ("kind = \"forest\"\n", (7, 8), "there is no \"forest\"", "known: `mlp`, `cnn`, `transformer`, `graph`"),
-    ("[tamiyo]\npolicy = \"Graph\"\n", (8, 10), "lowercase letters", "`heuristic`"),
+    ("[tamiyo]\npolicy = \"Graph\"\n", (8, 10), "lowercase letters", "policy = \"heuristic\""),
     ("[train]\noptimizer = { kind = \"sdg\", momentum = 0.9 }\n", (8, 22), "there is no \"sdg\"", "did you mean `sgd`?"),
     ("[kasmina]\nincubation = \"straight-through\"\n", (8, 14), "there is no \"straight-through\"", "did you mean `straight_through`?"),
     // Keys at odds with each other.
