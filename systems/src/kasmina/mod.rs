@@ -2,7 +2,7 @@
 //!
 //! | reads | writes | owns |
 //! | --- | --- | --- |
-//! | `SeedCommand`, `FaultReported`, `HostRestored`, `ProgramReady` | `HostReport`, `SeedReport`, `GateJudged`, `SeedPlanted`, `StageChanged`, `CommandRefused`, `HostRolledBack`, `ProgramChangeRequested`, `HostSwapped` | [`Stage`](esper_engine::stage::Stage) and the one function that changes it, twins, [`TrialHistory`] |
+//! | `SeedCommand`, `FaultReported`, `HostRestored`, `ProgramReady` | `HostReport`, `SeedReport`, `GateJudged`, `SeedPlanted`, `StageChanged`, `CommandRefused`, `HostRolledBack`, `ProgramChangeRequested`, `HostSwapped` | [`Stage`] and the one function that changes it, twins, [`TrialHistory`] |
 //!
 //! Sense measures, Transform changes. A seed is one entity and its components are its facts; every change of stage goes
 //! through `Lifecycle::enter`, which holds to the table of legal steps and writes the journal's message. What of a seed

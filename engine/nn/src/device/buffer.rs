@@ -38,10 +38,10 @@ pub trait ForeignMemory: Any + Send + Sync {
     /// What they are.
     fn dtype(&self) -> DType;
 
-    /// For [`Any::downcast_ref`].
+    /// For `downcast_ref`.
     fn as_any(&self) -> &dyn Any;
 
-    /// For [`Any::downcast_mut`].
+    /// For `downcast_mut`.
     fn as_any_mut(&mut self) -> &mut dyn Any;
 }
 
