@@ -69,27 +69,38 @@ pub(super) fn decide(
 
 fn find_dormant(dormant: &Dormant<'_, '_>, hosts: &Hosts) -> Vec<DormantSeed> {
     let mut found = Vec::new();
+    // Seeds at one site often follow each other: what they share is looked up once.
+    let mut last: Option<(Entity, u64, DormantSeed)> = None;
     for (seed, of, site, stage, embargo) in dormant {
         if *stage != Stage::Dormant {
             continue;
         }
-        let runtime = hosts.runtime(of.0);
-        if embargo.is_some_and(|embargo| runtime.state.step < embargo.until_step) {
-            continue;
+        let (_, step, at_site) = match last {
+            Some(last) if last.0 == of.0 && last.2.site == *site => last,
+            _ => *last.insert(dormant_at(*seed, *site, of.0, hosts)),
+        };
+        if embargo.is_none_or(|embargo| embargo.until_step <= step) {
+            found.push(DormantSeed { seed: *seed, ..at_site });
         }
-        let place = hosts.sites(of.0).place(*site, runtime.program());
-        let sample = runtime.site_sample(place as u16);
-        found.push(DormantSeed {
-            seed: *seed,
-            host: hosts.id(of.0),
-            site: *site,
-            contract: runtime.program().contract(place),
-            x_rms: sample.map(|sample| sample.x_rms),
-            gradient_rms: sample.map(|sample| sample.gradient_rms),
-        });
     }
     found.sort_unstable_by_key(|seed| seed.seed);
     found
+}
+
+/// The host, its step, and what a policy sees of a dormant seed there.
+fn dormant_at(seed: SeedId, site: SiteId, of: Entity, hosts: &Hosts) -> (Entity, u64, DormantSeed) {
+    let runtime = hosts.runtime(of);
+    let place = hosts.sites(of).place(site, runtime.program());
+    let sample = runtime.site_sample(place as u16);
+    let seen = DormantSeed {
+        seed,
+        host: hosts.id(of),
+        site,
+        contract: runtime.program().contract(place),
+        x_rms: sample.map(|sample| sample.x_rms),
+        gradient_rms: sample.map(|sample| sample.gradient_rms),
+    };
+    (of, runtime.state.step, seen)
 }
 
 fn find_candidates(
