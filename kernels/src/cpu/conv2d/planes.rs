@@ -72,7 +72,7 @@ impl Planes {
     }
 
     /// What a residue takes from the image along an axis.
-    fn run(self, axis: usize, phase: usize) -> Run {
+    fn run(self, axis: usize, phase: usize) -> Span {
         let (step, size) = (self.step[axis], self.size[axis]);
         // A division takes as long as a row of a small image.
         let steps = |len: usize| if step == 1 { len } else { len.div_ceil(step) };
@@ -81,13 +81,13 @@ impl Planes {
         let target = steps(begin.min(0).unsigned_abs()).min(size);
         let source = (begin + (target * step).cast_signed()).cast_unsigned();
         let len = steps(self.image[axis].saturating_sub(source)).min(size - target);
-        Run { source: if len == 0 { 0 } else { source }, target, len }
+        Span { source: if len == 0 { 0 } else { source }, target, len }
     }
 }
 
 /// Values of a plane that come from the image.
 #[derive(Clone, Copy)]
-struct Run {
+struct Span {
     source: usize,
     target: usize,
     len: usize,

@@ -8,12 +8,12 @@ use crate::cpu::place::{Dst, Src};
 /// The runs of a register: outputs in one row of an image, which read neighbours.
 #[derive(Clone, Copy)]
 pub(super) struct Runs {
-    runs: [Run; MAX_LANES],
+    runs: [RowRun; MAX_LANES],
     len: usize,
 }
 
 #[derive(Clone, Copy)]
-struct Run {
+struct RowRun {
     /// Where lane zero would read, were the run that long.
     source: Src,
     /// The lane of the first output.
@@ -52,7 +52,7 @@ impl<'a> Walk<'a> {
         while lane < n_outputs {
             let source = self.example * windows.example_len + windows.at(self.row, self.column);
             let source = Src::of(windows.values).wrapping_add(source).wrapping_sub(lane);
-            taken.runs[len] = Run { source, first: lane };
+            taken.runs[len] = RowRun { source, first: lane };
             len += 1;
             let n_taken = (columns - self.column).min(n_outputs - lane);
             lane += n_taken;
@@ -73,7 +73,7 @@ impl Runs {
     /// Runs of a register without outputs, which may read where the planes begin.
     #[inline(always)]
     pub(super) fn none(windows: Windows<'_>) -> Self {
-        Self { runs: [Run { source: Src::of(windows.values), first: 0 }; MAX_LANES], len: 1 }
+        Self { runs: [RowRun { source: Src::of(windows.values), first: 0 }; MAX_LANES], len: 1 }
     }
 
     /// Copies a register for each offset, `step` apart.
