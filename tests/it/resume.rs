@@ -130,6 +130,24 @@ fn has_ended_within(mut child: Child, patience: Duration) -> bool {
 }
 
 #[test]
+fn what_a_killed_run_left_half_written_or_half_removed_is_no_checkpoint_and_goes_away() {
+    let desk = Desk::new();
+    desk.write("brief.toml", brief().to_toml());
+    desk.done(["run", "brief.toml", "--quiet", "--out", "r", "--stop-at-tick", "40"]);
+    let leftovers = [".draft-0000000039", ".removed-tick-0000000012"];
+    for leftover in leftovers {
+        desk.write(&format!("r/checkpoints/{leftover}/weights.safetensors"), "half of it");
+    }
+
+    desk.done(["verify", "r"]);
+    desk.done(["resume", "r", "--quiet"]);
+    assert_same_run(&desk.path("r"), &undisturbed(), "leftovers");
+    for leftover in leftovers {
+        assert!(!desk.path("r/checkpoints").join(leftover).exists(), "{leftover}");
+    }
+}
+
+#[test]
 fn a_torn_last_line_is_cut_off_and_said() {
     let desk = Desk::new();
     desk.write("brief.toml", brief().to_toml());

@@ -123,6 +123,9 @@ const WEIGHTS: &str = "weights.safetensors";
 const STATE: &str = "state.bin";
 const INFO: &str = "checkpoint.json";
 const PREFIX: &str = "tick-";
+/// A checkpoint that is being written, and one that is being removed: no reader looks at either.
+const DRAFT_PREFIX: &str = ".draft-";
+const REMOVED_PREFIX: &str = ".removed-";
 
 /// Saves the run at the end of a tick in which a checkpoint is due; a failure ends the run, and the last one stays.
 pub(super) fn save_when_due(world: &mut World) {
@@ -194,7 +197,7 @@ pub fn write_checkpoint(world: &mut World, folder: &Path) -> Result<PathBuf, Che
     if read(&target).is_ok_and(|(found, ..)| found == info) {
         return Ok(target);
     }
-    let draft = folder.join(format!(".draft-{tick:010}"));
+    let draft = folder.join(format!("{DRAFT_PREFIX}{tick:010}"));
     remove_folder(&draft).map_err(writing(&draft))?;
     fs::create_dir_all(&draft).map_err(writing(&draft))?;
     let written = write_files(&draft, &weights, &state, &to_json(&info));
@@ -203,7 +206,7 @@ pub fn write_checkpoint(world: &mut World, folder: &Path) -> Result<PathBuf, Che
         let _ = remove_folder(&draft);
         return Err(error.into());
     }
-    remove_folder(&target).map_err(writing(&target))?;
+    remove_checkpoint(&target).map_err(writing(&target))?;
     fs::rename(&draft, &target).map_err(writing(&target))?;
     sync_folder(folder).map_err(writing(folder))?;
     Ok(target)
@@ -220,10 +223,20 @@ fn write_files(draft: &Path, weights: &[u8], state: &[u8], info: &[u8]) -> Resul
 }
 
 fn remove_folder(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    unless_missing(fs::remove_dir_all(path))
+}
+
+/// Removes a checkpoint if it is there. It is renamed first: a process that is killed here leaves it whole or gone.
+fn remove_checkpoint(path: &Path) -> io::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let removed = path.with_file_name(format!("{REMOVED_PREFIX}{name}"));
+    remove_folder(&removed)?;
+    unless_missing(fs::rename(path, &removed))?;
+    remove_folder(&removed)
+}
+
+fn unless_missing(done: io::Result<()>) -> io::Result<()> {
+    done.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 fn steps(world: &mut World) -> Vec<(String, u64)> {
@@ -235,22 +248,32 @@ fn steps(world: &mut World) -> Vec<(String, u64)> {
 
 /// Every checkpoint in `folder`, oldest first, sound or not.
 pub fn list_checkpoints(folder: &Path) -> Vec<PathBuf> {
+    list_named(folder, PREFIX)
+}
+
+fn list_named(folder: &Path, prefix: &str) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let mut found: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
-            path.file_name().and_then(|name| name.to_str()).is_some_and(|it| it.starts_with(PREFIX))
+            path.file_name().and_then(|name| name.to_str()).is_some_and(|it| it.starts_with(prefix))
         })
         .collect();
     found.sort();
     found
 }
 
+/// Removes all but the newest `keep` checkpoints, and what a killed process left half written or half removed.
+/// What can not be removed takes room and does no harm.
 fn remove_old(folder: &Path, keep: usize) {
     let found = list_checkpoints(folder);
     for old in &found[..found.len().saturating_sub(keep.max(1))] {
-        // A checkpoint that can not be removed takes room and does no harm.
-        let _ = fs::remove_dir_all(old);
+        let _ = remove_checkpoint(old);
+    }
+    for prefix in [DRAFT_PREFIX, REMOVED_PREFIX] {
+        for leftover in list_named(folder, prefix) {
+            let _ = remove_folder(&leftover);
+        }
     }
 }
 
