@@ -31,7 +31,7 @@ impl<J: Job> Workers<'_, J> {
 
     /// Takes every outcome that belongs to the present tick, in ticket order.
     pub fn admit(&mut self) -> Vec<Admission<J>> {
-        if self.jobs.is_empty() && self.jobs.is_known {
+        if self.jobs.is_settled() {
             return Vec::new();
         }
         self.forge.admit(&mut self.jobs, self.clock.0, &self.lateness)

@@ -199,6 +199,11 @@ impl<J: Job> JobsOut<J> {
         self.out.is_empty()
     }
 
+    /// Whether none is out, and the workers have none that was out before a load either.
+    fn is_settled(&self) -> bool {
+        self.out.is_empty() && self.is_known
+    }
+
     /// How many jobs have been sent since the run began.
     pub fn n_sent(&self) -> u64 {
         self.n_sent
@@ -243,9 +248,17 @@ impl Lateness {
 #[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AdmitSystems(pub &'static str);
 
-/// Names of the forges, in the order they were added.
+/// Systems that have something to do only while a job is out, of any forge.
+#[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct AdmitAnySystems;
+
+/// Names of the forges, in the order they were added, and whether one has something to admit or to hand to its workers.
 #[derive(Resource, Default)]
-struct Forges(Vec<&'static str>);
+struct Forges(Vec<(&'static str, fn(&World) -> bool)>);
+
+fn is_any_job_out(world: &World) -> bool {
+    world.resource::<Forges>().0.iter().any(|(_, has_jobs)| has_jobs(world))
+}
 
 impl Engine {
     /// Adds the forge of jobs `J`; checkpoints keep its [`JobsOut`] under `config.name`.
@@ -257,12 +270,12 @@ impl Engine {
         config.check().map_err(|error| BuildError::plugin(config.name, error))?;
         let world = self.world_mut();
         let mut forges = world.get_resource_or_init::<Forges>();
-        if forges.0.contains(&config.name) {
+        if forges.0.iter().any(|(name, _)| *name == config.name) {
             let error = ForgeError::Duplicate { forge: config.name };
             return Err(BuildError::plugin(config.name, error));
         }
-        let previous = forges.0.last().copied();
-        forges.0.push(config.name);
+        let previous = forges.0.last().map(|(name, _)| *name);
+        forges.0.push((config.name, |world| !world.resource::<JobsOut<J>>().is_settled()));
         let scripts = world.get_resource::<Scripts>();
         // In a replay, a forge without a script is one none of whose jobs came back.
         let script = scripts.map(|it| it.0.get(config.name).cloned().unwrap_or_default());
@@ -272,10 +285,14 @@ impl Engine {
         world.insert_resource(JobsOut::<J>::default());
         let mut schedules = world.resource_mut::<Schedules>();
         let set = AdmitSystems(config.name);
-        schedules.configure_sets(Tick, set.in_set(TickSystems::Admit));
-        if let Some(previous) = previous {
-            schedules.configure_sets(Tick, set.after(AdmitSystems(previous)));
-        }
+        schedules.configure_sets(Tick, set.in_set(AdmitAnySystems));
+        match previous {
+            Some(previous) => schedules.configure_sets(Tick, set.after(AdmitSystems(previous))),
+            None => schedules.configure_sets(
+                Tick,
+                AdmitAnySystems.in_set(TickSystems::Admit).run_if(is_any_job_out),
+            ),
+        };
         Ok(self.add_saved::<JobsOut<J>>(config.name))
     }
 }

@@ -1,8 +1,8 @@
 //! Events by registration: what is written to the journal, shown to people and compared on replay.
 
-use std::{any::Any, collections::BTreeMap};
+use std::{any::Any, collections::BTreeMap, mem};
 
-use bevy_ecs::prelude::*;
+use bevy_ecs::{message::MessageCursor, prelude::*};
 use serde::Serialize;
 
 use super::{Journal, JournalError};
@@ -152,16 +152,15 @@ impl<M: RecordedMessage> AnyEvent for M {
     }
 }
 
-/// Kinds in the order in which they were registered.
+/// The events by registration: what a kind is called, and what takes its messages.
 #[derive(Resource, Default)]
-struct EventKinds(Vec<&'static str>);
+struct EventKinds(Vec<EventKind>);
 
-/// The part of [`RecordSystems::Collect`] in which the events of one kind are taken.
-#[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct CollectKind(&'static str);
-
-/// [`TickEvents`] is emptied before the first kind is collected.
-const BEFORE_ALL: CollectKind = CollectKind("");
+struct EventKind {
+    name: &'static str,
+    /// Adds what was sent since the last call.
+    collect: Box<dyn FnMut(&World, &mut Vec<TickEvent>) + Send + Sync>,
+}
 
 impl Engine {
     /// Registers message `M` as an event: what is sent of it is written to the journal, shown to people, and compared
@@ -173,41 +172,45 @@ impl Engine {
     pub fn add_event<M: RecordedMessage>(&mut self) -> &mut Self {
         self.add_message::<M>();
         let world = self.world_mut();
-        let mut kinds = world.get_resource_or_init::<EventKinds>();
-        assert!(!kinds.0.contains(&M::KIND), "event `{}` is registered twice", M::KIND);
-        let previous = kinds.0.last().copied();
-        kinds.0.push(M::KIND);
-        world.get_resource_or_init::<TickEvents>();
-        let set = CollectKind(M::KIND);
-        let mut schedules = world.resource_mut::<Schedules>();
-        match previous {
-            None => {
-                schedules.configure_sets(Tick, BEFORE_ALL.in_set(RecordSystems::Collect));
-                schedules.add_systems(Tick, forget_events.in_set(BEFORE_ALL));
-                schedules
-                    .configure_sets(Tick, set.in_set(RecordSystems::Collect).after(BEFORE_ALL));
-            }
-            Some(previous) => {
-                let after = CollectKind(previous);
-                schedules.configure_sets(Tick, set.in_set(RecordSystems::Collect).after(after));
-            }
+        if !world.contains_resource::<EventKinds>() {
+            world.init_resource::<EventKinds>();
+            world.init_resource::<TickEvents>();
+            let mut schedules = world.resource_mut::<Schedules>();
+            // It has the world to itself and touches nothing but messages and the list of events: whatever else is done
+            // in this phase may be done before or after it.
+            let collect = collect_events.in_set(RecordSystems::Collect).ambiguous_with_all();
+            schedules.add_systems(Tick, collect);
         }
-        schedules.add_systems(Tick, collect::<M>.in_set(set));
+        let mut kinds = world.resource_mut::<EventKinds>();
+        let is_new = kinds.0.iter().all(|kind| kind.name != M::KIND);
+        assert!(is_new, "event `{}` is registered twice", M::KIND);
+        kinds.0.push(EventKind { name: M::KIND, collect: Box::new(collector::<M>()) });
         self
     }
 }
 
-fn forget_events(mut events: ResMut<TickEvents>) {
-    if !events.0.is_empty() {
-        events.0.clear();
+/// Takes the events of every kind. One system for all: in most ticks there are none, and a system each would take
+/// longer than to see that.
+fn collect_events(world: &mut World) {
+    let mut events = mem::take(&mut *world.resource_mut::<TickEvents>());
+    let mut kinds = mem::take(&mut *world.resource_mut::<EventKinds>());
+    events.0.clear();
+    for kind in &mut kinds.0 {
+        (kind.collect)(world, &mut events.0);
     }
+    *world.resource_mut::<EventKinds>() = kinds;
+    *world.resource_mut::<TickEvents>() = events;
 }
 
-fn collect<M: RecordedMessage>(mut messages: MessageReader<M>, mut events: ResMut<TickEvents>) {
-    if messages.is_empty() {
-        return;
+fn collector<M: RecordedMessage>() -> impl FnMut(&World, &mut Vec<TickEvent>) {
+    let mut cursor = MessageCursor::<M>::default();
+    move |world, events| {
+        let messages = world.resource::<Messages<M>>();
+        if cursor.is_empty(messages) {
+            return;
+        }
+        let mut found: Vec<&M> = cursor.read(messages).collect();
+        found.sort_by_cached_key(|message| message.key());
+        events.extend(found.into_iter().map(|message| TickEvent(Box::new(message.clone()))));
     }
-    let mut found: Vec<&M> = messages.read().collect();
-    found.sort_by_cached_key(|message| message.key());
-    events.0.extend(found.into_iter().map(|message| TickEvent(Box::new(message.clone()))));
 }

@@ -11,7 +11,7 @@ use bevy_ecs::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{blueprint::SiteContracts, kernel_cache::KernelCache};
+use super::{blueprint::SiteContracts, components::Active, kernel_cache::KernelCache};
 use crate::{
     ids::{BlueprintId, HostId, Index, KernelId, SeedId},
     runtime::Runtimes,
@@ -54,6 +54,11 @@ pub enum SenseSystems {
     /// Seeds are sampled, judged and reported.
     Seeds,
 }
+
+/// Systems with something to do only while a seed lives: they are skipped in a tick in which none does when the first of
+/// them is due.
+#[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ActiveSeedSystems;
 
 /// The order inside [`TickSystems::Transform`]: faults first, then seeds, then hosts.
 #[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -264,6 +269,7 @@ fn new_world() -> World {
         .configure_sets((Withdraw, Restore, Advance, Snapshot).chain().in_set(Transform))
         .configure_sets((Design, Compile, Validate).chain().in_set(Dispatch))
         .configure_sets((RecordSystems::Collect, RecordSystems::Write).chain().in_set(Record))
+        .configure_sets(ActiveSeedSystems.run_if(any_with_component::<Active>))
         .add_systems((advance_clock, message_update_system).chain().before(Admit));
 
     let mut world = World::new();

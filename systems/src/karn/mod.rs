@@ -29,7 +29,7 @@ use esper_engine::{
     ids::BlueprintId,
     scenario::Sections,
     world::{
-        blueprint::{Blueprint, BlueprintStatus},
+        blueprint::{Blueprint, BlueprintStatus, SiteContracts},
         components::ModuleContract,
         plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
     },
@@ -66,7 +66,12 @@ impl Plugin for KarnPlugin {
             .add_saved_component::<BlueprintId, Blueprint>("blueprint.design")
             .add_saved_component::<BlueprintId, ModuleContract>("blueprint.contract")
             .add_saved_component::<BlueprintId, BlueprintStatus>("blueprint.status");
-        engine.add_systems(Tick, design::design_blueprints.in_set(DispatchSystems::Design));
+        engine.add_systems(
+            Tick,
+            design::design_blueprints
+                .in_set(DispatchSystems::Design)
+                .run_if(resource_changed::<SiteContracts>),
+        );
         Ok(())
     }
 }

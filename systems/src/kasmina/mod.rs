@@ -17,6 +17,7 @@ mod fossilize;
 mod gates;
 mod graft;
 mod lifecycle;
+mod pending;
 mod plant;
 mod reports;
 mod rollback;
@@ -32,11 +33,13 @@ use esper_engine::{
     stage::Stage,
     world::{
         components::{
-            Active, Alpha, Blend, Embargo, NonFinite, SeedModule, SeedOf, StageClock, Telemetry,
-            Withdrawing,
+            Active, Alpha, Blend, Embargo, Faulted, NonFinite, SeedModule, SeedOf, StageClock,
+            Telemetry, Withdrawing,
         },
         gate::GateState,
-        plugin::{BuildError, Engine, Plugin, SenseSystems, Tick, TransformSystems},
+        plugin::{
+            ActiveSeedSystems, BuildError, Engine, Plugin, SenseSystems, Tick, TransformSystems,
+        },
         trials::TrialHistory,
     },
 };
@@ -87,13 +90,15 @@ impl Plugin for KasminaPlugin {
             (
                 (
                     reports::report_hosts,
-                    reports::sample_seeds,
-                    gates::judge_seeds,
-                    reports::report_seeds,
+                    (reports::sample_seeds, gates::judge_seeds, reports::report_seeds)
+                        .chain()
+                        .in_set(ActiveSeedSystems),
                 )
                     .chain()
                     .in_set(SenseSystems::Seeds),
-                rollback::withdraw_grafts.in_set(TransformSystems::Withdraw),
+                rollback::withdraw_grafts
+                    .in_set(TransformSystems::Withdraw)
+                    .run_if(any_with_component::<Faulted>),
                 (
                     plant::plant_first_seeds,
                     fossilize::swap_programs,
@@ -103,7 +108,8 @@ impl Plugin for KasminaPlugin {
                     plant::replant_sites,
                 )
                     .chain()
-                    .in_set(TransformSystems::Advance),
+                    .in_set(TransformSystems::Advance)
+                    .run_if(pending::is_anything_to_change),
             ),
         );
         Ok(())

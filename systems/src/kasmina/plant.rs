@@ -29,6 +29,9 @@ impl Default for NextSeed {
 #[derive(Component)]
 pub(super) struct Planted;
 
+/// Hosts whose sites have yet to be planted.
+pub(super) type BareHost = (With<Principal>, Without<Planted>);
+
 /// What it takes to plant a seed.
 #[derive(SystemParam)]
 pub(super) struct Planter<'w, 's> {
@@ -45,7 +48,7 @@ pub(super) type SeedPlaces<'w, 's> =
 
 /// Plants the sites of every host that has no seeds yet, and says what modules have to fit.
 pub(super) fn plant_first_seeds(
-    bare: Query<(&HostId, Entity), (With<Principal>, Without<Planted>)>,
+    bare: Query<(&HostId, Entity), BareHost>,
     seeds: SeedPlaces,
     mut contracts: ResMut<SiteContracts>,
     mut planter: Planter,

@@ -68,10 +68,10 @@ impl Plugin for NissaPlugin {
         engine.add_saved::<NissaState>("nissa").add_systems(
             Tick,
             (
-                write::record_events,
-                write::count_outcomes,
-                write::write_metrics,
-                write::show_progress,
+                (write::record_events, write::count_outcomes, write::write_metrics)
+                    .chain()
+                    .run_if(write::is_anything_to_record),
+                write::show_progress.run_if(write::is_anybody_watching),
             )
                 .chain()
                 .in_set(RecordSystems::Write),

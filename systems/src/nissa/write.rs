@@ -9,6 +9,15 @@ use esper_engine::{
 use super::{NissaConfig, NissaState, Progress, metrics::Metrics};
 use crate::oona::{EpochEnded, HostReport, StageChanged};
 
+/// Whether something happened, in this tick or before it, that is not on record.
+pub(super) fn is_anything_to_record(
+    events: Res<TickEvents>,
+    journal: Res<Journal>,
+    state: Res<NissaState>,
+) -> bool {
+    events.iter().len() > 0 || journal.position() != state.journal
+}
+
 /// Puts the tick's facts on record, and hands them to the operating system before anybody is told.
 pub(super) fn record_events(
     clock: Res<Clock>,
@@ -18,9 +27,6 @@ pub(super) fn record_events(
     mut commands: Commands,
 ) {
     let recorded = events.iter().try_for_each(|event| event.append(clock.0, &mut journal));
-    if recorded.is_ok() && journal.position() == state.journal {
-        return;
-    }
     match recorded.and_then(|()| journal.flush()) {
         Ok(()) => state.journal = journal.position(),
         Err(error) => RunStatus::fail_later(&mut commands, error.to_string()),
@@ -28,11 +34,8 @@ pub(super) fn record_events(
 }
 
 /// Counts what became of seeds.
-pub(super) fn count_outcomes(
-    mut changes: MessageReader<StageChanged>,
-    mut state: ResMut<NissaState>,
-) {
-    for change in changes.read() {
+pub(super) fn count_outcomes(events: Res<TickEvents>, mut state: ResMut<NissaState>) {
+    for change in events.of::<StageChanged>() {
         state.tallies.entry(change.host).or_default().count(change.to);
     }
 }
@@ -41,21 +44,26 @@ pub(super) fn count_outcomes(
 pub(super) fn write_metrics(
     clock: Res<Clock>,
     config: Res<NissaConfig>,
-    mut epochs: MessageReader<EpochEnded>,
+    events: Res<TickEvents>,
     mut metrics: ResMut<Metrics>,
     mut state: ResMut<NissaState>,
     mut commands: Commands,
 ) {
-    if epochs.is_empty() {
+    let is_due = |it: &&EpochEnded| it.epoch.is_multiple_of(config.metrics_every_epochs);
+    let mut rows: Vec<&EpochEnded> = events.of().filter(is_due).collect();
+    if rows.is_empty() {
         return;
     }
-    let is_due = |it: &&EpochEnded| it.epoch.is_multiple_of(config.metrics_every_epochs);
-    let mut rows: Vec<&EpochEnded> = epochs.read().filter(is_due).collect();
     rows.sort_by_key(|row| row.host);
     match metrics.append(clock.0, rows.into_iter().map(Into::into)) {
         Ok(()) => state.metrics_bytes = metrics.len_bytes(),
         Err(error) => RunStatus::fail_later(&mut commands, error.to_string()),
     }
+}
+
+/// Whether progress is shown.
+pub(super) fn is_anybody_watching(progress: Res<Progress>) -> bool {
+    !progress.is_quiet()
 }
 
 /// Shows what happened.
@@ -65,9 +73,5 @@ pub(super) fn show_progress(
     mut reports: MessageReader<HostReport>,
     mut progress: ResMut<Progress>,
 ) {
-    if progress.is_quiet() {
-        reports.clear();
-    } else {
-        progress.show(clock.0, reports.read(), &events);
-    }
+    progress.show(clock.0, reports.read(), &events);
 }

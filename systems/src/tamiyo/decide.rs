@@ -29,6 +29,11 @@ type Dormant<'w, 's> = Query<
     Without<Active>,
 >;
 
+/// Whether the policy in charge is one that asks to be shown anything.
+pub(super) fn is_anybody_deciding(policy: Res<ActivePolicy>) -> bool {
+    !policy.0.is_idle()
+}
+
 /// Shows the policy what was reported and passes its commands on.
 #[expect(clippy::too_many_arguments, reason = "all that a policy may see")]
 pub(super) fn decide(

@@ -31,7 +31,7 @@ use bevy_ecs::prelude::*;
 use esper_engine::{
     ids::HostId,
     scenario::Sections,
-    world::plugin::{BuildError, Engine, Plugin, Tick, TickSystems},
+    world::plugin::{ActiveSeedSystems, BuildError, Engine, Plugin, Tick, TickSystems},
 };
 
 /// Adds [Tamiyo](self), deciding as its configuration says.
@@ -62,7 +62,12 @@ impl Plugin for TamiyoPlugin {
             .add_policy(HEURISTIC, Heuristic::new)?;
         engine.add_saved_as::<policy::PolicyState>("tamiyo.policy").add_systems(
             Tick,
-            (decide::decide, decide::keep_trials).chain().in_set(TickSystems::Decide),
+            (
+                decide::decide.run_if(decide::is_anybody_deciding),
+                decide::keep_trials.in_set(ActiveSeedSystems),
+            )
+                .chain()
+                .in_set(TickSystems::Decide),
         );
         Ok(())
     }

@@ -21,6 +21,11 @@ pub trait Policy: Send + Sync + 'static {
     /// carried out.
     fn decide(&mut self, observation: &Observation<'_>, commands: &mut Vec<SeedCommand>);
 
+    /// Whether it never commands anything: it is shown nothing then, which saves the time of observing it.
+    fn is_idle(&self) -> bool {
+        false
+    }
+
     /// What a checkpoint has to keep of it.
     fn save(&self) -> Vec<u8> {
         Vec::new()
@@ -149,6 +154,10 @@ pub(super) struct Off;
 
 impl Policy for Off {
     fn decide(&mut self, _observation: &Observation<'_>, _commands: &mut Vec<SeedCommand>) {}
+
+    fn is_idle(&self) -> bool {
+        true
+    }
 }
 
 /// What a checkpoint keeps of the policy in charge.

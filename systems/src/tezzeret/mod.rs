@@ -64,8 +64,12 @@ impl Plugin for TezzeretPlugin {
             (
                 systems::admit_kernels.in_set(AdmitSystems(COMPILE)),
                 systems::admit_hosts.in_set(AdmitSystems(COMPILE_HOST)),
-                systems::send_blueprints.in_set(DispatchSystems::Compile),
-                systems::send_hosts.in_set(DispatchSystems::Compile),
+                systems::send_blueprints
+                    .in_set(DispatchSystems::Compile)
+                    .run_if(systems::is_any_blueprint_unvalidated),
+                systems::send_hosts
+                    .in_set(DispatchSystems::Compile)
+                    .run_if(systems::is_any_host_waiting),
             ),
         );
         Ok(())

@@ -76,6 +76,11 @@ pub(super) fn admit_hosts(
     }
 }
 
+/// Whether a blueprint is to be compiled.
+pub(super) fn is_any_blueprint_unvalidated(blueprints: Query<&BlueprintStatus>) -> bool {
+    blueprints.iter().any(|status| *status == BlueprintStatus::Unvalidated)
+}
+
 /// Sends every blueprint that is not compiled yet, in the order of ids, as far as the queue has room.
 pub(super) fn send_blueprints(
     mut workers: Workers<CompileJob>,
@@ -98,6 +103,14 @@ pub(super) fn send_blueprints(
 /// Programs of hosts that were asked for and have not been sent, oldest first.
 #[derive(Resource, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 pub(super) struct WaitingHosts(VecDeque<ProgramChangeRequested>);
+
+/// Whether a program of a host is asked for and has not been sent.
+pub(super) fn is_any_host_waiting(
+    requests: Res<Messages<ProgramChangeRequested>>,
+    waiting: Res<WaitingHosts>,
+) -> bool {
+    !requests.is_empty() || !waiting.0.is_empty()
+}
 
 /// Sends the hosts whose program is asked for, as far as the queue has room.
 pub(super) fn send_hosts(

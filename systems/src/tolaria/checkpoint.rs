@@ -12,12 +12,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bevy_ecs::{prelude::*, system::SystemState};
+use bevy_ecs::{
+    prelude::*,
+    system::{SystemParam, SystemState},
+};
 use esper_engine::{
     ids::HostId,
     journal::{Journal, JournalPosition},
     run_dir::{FileError, sync_folder, to_json, write_atomic},
-    runtime::{HostRuntime, Runtimes, TensorMap},
+    runtime::{Runtimes, TensorMap},
     world::{
         components::{Pinned, Principal, Runtime},
         hosts::Hosts,
@@ -127,22 +130,30 @@ const PREFIX: &str = "tick-";
 const DRAFT_PREFIX: &str = ".draft-";
 const REMOVED_PREFIX: &str = ".removed-";
 
-/// Saves the run at the end of a tick in which a checkpoint is due; a failure ends the run, and the last one stays.
-pub(super) fn save_when_due(world: &mut World) {
-    let plan = world.resource::<CheckpointPlan>().clone();
-    let Some(folder) = plan.folder else { return };
-    let checkpoint = world.resource::<TolariaConfig>().checkpoint.clone();
-    let epochs_done = least_epochs_done(world);
-    let is_due = checkpoint.every_epochs > 0
-        && epochs_done / checkpoint.every_epochs > plan.epochs_done / checkpoint.every_epochs;
-    let has_ended = *world.resource::<RunStatus>() == RunStatus::Completed;
-    if !(is_due || has_ended) {
-        return;
+/// Whether the tick that ends is one after which the run is saved.
+pub(super) fn is_checkpoint_due(
+    plan: Res<CheckpointPlan>,
+    config: Res<TolariaConfig>,
+    status: Res<RunStatus>,
+    epochs_done: EpochsDone,
+) -> bool {
+    if plan.folder.is_none() {
+        return false;
     }
+    let every_epochs = config.checkpoint.every_epochs;
+    *status == RunStatus::Completed
+        || every_epochs > 0 && epochs_done.least() / every_epochs > plan.epochs_done / every_epochs
+}
+
+/// Saves the run; a failure ends it, and the last checkpoint stays.
+pub(super) fn save(world: &mut World) {
+    let Some(folder) = world.resource::<CheckpointPlan>().folder.clone() else { return };
+    let keep = world.resource::<TolariaConfig>().checkpoint.keep;
+    let epochs_done = least_epochs_done(world);
     match write_checkpoint(world, &folder) {
         Ok(_) => {
             world.resource_mut::<CheckpointPlan>().epochs_done = epochs_done;
-            remove_old(&folder, checkpoint.keep);
+            remove_old(&folder, keep);
         }
         Err(error) => {
             let hint = "free some room or make the folder writable, then `esper resume`";
@@ -152,11 +163,22 @@ pub(super) fn save_when_due(world: &mut World) {
     }
 }
 
+/// How many epochs the hosts that take steps have behind them.
+#[derive(SystemParam)]
+pub(super) struct EpochsDone<'w, 's> {
+    training: Query<'w, 's, &'static Runtime, (With<Principal>, Without<Pinned>)>,
+    runtimes: Res<'w, Runtimes>,
+}
+
+impl EpochsDone<'_, '_> {
+    fn least(&self) -> u64 {
+        let epochs = |runtime: &Runtime| Some(self.runtimes.get(runtime.0)?.epochs_done());
+        self.training.iter().filter_map(epochs).min().unwrap_or(0)
+    }
+}
+
 fn least_epochs_done(world: &mut World) -> u64 {
-    let mut hosts = world.query_filtered::<&Runtime, (With<Principal>, Without<Pinned>)>();
-    let runtimes = world.resource::<Runtimes>();
-    let epochs = |Runtime(handle): &Runtime| runtimes.get(*handle).map(HostRuntime::epochs_done);
-    hosts.iter(world).filter_map(epochs).min().unwrap_or(0)
+    SystemState::<EpochsDone>::new(world).get(world).expect("the engine has hosts").least()
 }
 
 /// Writes a checkpoint of the world as it stands between two ticks, and returns its folder.

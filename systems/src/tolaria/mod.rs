@@ -32,8 +32,9 @@ use bevy_ecs::prelude::*;
 use esper_data::DataConfig;
 use esper_engine::{
     scenario::Sections,
-    world::plugin::{
-        BuildError, Engine, Plugin, SenseSystems, Tick, TickSystems, TransformSystems,
+    world::{
+        components::Faulted,
+        plugin::{BuildError, Engine, Plugin, SenseSystems, Tick, TickSystems, TransformSystems},
     },
 };
 use esper_nn::optim::Train;
@@ -74,11 +75,17 @@ impl Plugin for TolariaPlugin {
         engine.add_systems(
             Tick,
             (
-                (systems::apply_plans, systems::train_hosts).chain().in_set(TickSystems::Train),
+                (systems::apply_plans.run_if(systems::is_any_host_replanned), systems::train_hosts)
+                    .chain()
+                    .in_set(TickSystems::Train),
                 systems::validate_epochs.in_set(SenseSystems::Hosts),
-                governor::restore_hosts.in_set(TransformSystems::Restore),
+                governor::restore_hosts
+                    .in_set(TransformSystems::Restore)
+                    .run_if(any_with_component::<Faulted>),
                 snapshots::take_snapshots.in_set(TransformSystems::Snapshot),
-                (systems::end_run, checkpoint::save_when_due).chain().in_set(TickSystems::Persist),
+                (systems::end_run, checkpoint::save.run_if(checkpoint::is_checkpoint_due))
+                    .chain()
+                    .in_set(TickSystems::Persist),
             ),
         );
         Ok(())

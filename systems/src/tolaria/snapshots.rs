@@ -89,8 +89,7 @@ pub(super) fn take_snapshots(
     mut snapshots: ResMut<Snapshots>,
     mut status: ResMut<RunStatus>,
 ) {
-    let principals: Vec<(HostId, Entity)> = hosts.principals().collect();
-    for (id, host) in principals {
+    for (id, host) in hosts.principals() {
         let source = hosts.twin(host).unwrap_or(host);
         if hosts.fault(source).is_some() {
             continue;

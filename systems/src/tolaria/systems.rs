@@ -52,6 +52,11 @@ impl Threads {
 /// Hosts whose [`TrainPlan`] or [`DataView`] has changed since this was looked at.
 pub(super) type Replanned = Or<(Changed<TrainPlan>, Changed<DataView>)>;
 
+/// Whether a host is to train by or on something else than before.
+pub(super) fn is_any_host_replanned(replanned: Query<(), Replanned>) -> bool {
+    !replanned.is_empty()
+}
+
 /// Has hosts and their twins train by and on what their components say from this tick's first step on.
 pub(super) fn apply_plans(
     replanned: Query<(&HostId, Entity, &TrainPlan, &DataView), Replanned>,

@@ -64,7 +64,9 @@ impl Plugin for UrabraskPlugin {
             Tick,
             (
                 systems::admit_verdicts.in_set(AdmitSystems(VALIDATE)),
-                systems::send_kernels.in_set(DispatchSystems::Validate),
+                systems::send_kernels
+                    .in_set(DispatchSystems::Validate)
+                    .run_if(systems::is_any_kernel_pending),
             ),
         );
         Ok(())

@@ -147,6 +147,11 @@ fn judged(
     }
 }
 
+/// Whether a kernel waits for its verdict.
+pub(super) fn is_any_kernel_pending(kernels: Query<&KernelStatus>) -> bool {
+    kernels.iter().any(|status| *status == KernelStatus::PendingBenchmarking)
+}
+
 /// Sends the kernels that wait, one job a blueprint, in the order of ids, as far as the queue has room.
 pub(super) fn send_kernels(
     mut workers: Workers<ValidateJob>,

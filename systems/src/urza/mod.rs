@@ -107,7 +107,9 @@ impl Plugin for UrzaPlugin {
         engine.add_systems(
             Tick,
             (
-                systems::send_changes.in_set(UrzaSystems::Send),
+                systems::send_changes
+                    .in_set(UrzaSystems::Send)
+                    .run_if(systems::is_anything_to_send),
                 systems::report_failure.in_set(UrzaSystems::Settle).after(UrzaSystems::Send),
             )
                 .in_set(TickSystems::Record),

@@ -48,6 +48,17 @@ pub(super) struct Names<'w, 's> {
     germs: Query<'w, 's, (&'static SeedModule, Option<&'static Telemetry>)>,
 }
 
+/// Whether a blueprint or kernel has changed, a stage has, or a program is still to be had.
+pub(super) fn is_anything_to_send(
+    blueprints: Query<(), ChangedBlueprint>,
+    kernels: Query<(), ChangedKernel>,
+    stages: Res<Messages<StageChanged>>,
+    unread: Res<Unread>,
+) -> bool {
+    let is_any_changed = !blueprints.is_empty() || !kernels.is_empty();
+    is_any_changed || !stages.is_empty() || !unread.0.is_empty()
+}
+
 /// Sends what the tick changed to the recorder, in the order of names.
 #[expect(
     clippy::too_many_arguments,
