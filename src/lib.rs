@@ -28,6 +28,7 @@ mod error;
 mod hosts;
 mod run;
 pub mod scenario;
+pub mod sweep;
 
 pub use devices::Devices;
 pub use error::RunError;
