@@ -16,6 +16,7 @@ mod replay;
 mod resume;
 mod run;
 mod source;
+mod sweep;
 mod verify;
 
 use std::process::ExitCode;
@@ -48,6 +49,8 @@ enum Command {
     Verify(verify::Args),
     /// Write the weights of a run for PyTorch.
     Export(export::Args),
+    /// Run many runs that differ in arm, settings and seed.
+    Sweep(sweep::Args),
     /// Look into a library of blueprints and kernels, clean it up, move its content.
     Library(library::Args),
 }
@@ -79,6 +82,7 @@ impl Command {
             Self::Inspect(args) => Output::new(args.json),
             Self::Verify(args) => Output::new(args.json),
             Self::Export(args) => Output::new(args.json),
+            Self::Sweep(args) => args.output.output(),
             Self::Library(args) => Output::new(args.json),
         }
     }
@@ -92,6 +96,7 @@ impl Command {
             Self::Inspect(args) => inspect::execute(&args, output),
             Self::Verify(args) => verify::execute(&args, output),
             Self::Export(args) => export::execute(&args, output),
+            Self::Sweep(args) => sweep::execute(&args, output),
             Self::Library(args) => library::execute(&args, output),
         }
     }

@@ -1,5 +1,43 @@
 //! Sweeps: many runs that differ in task, arm, settings and seed, and what they come to.
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use esper::sweep::{Stop, SweepChanges, SweepOptions, SweepSpec};
+//!
+//! let spec = SweepSpec::load(Path::new("sweeps/digits.toml"), &SweepChanges::default())?;
+//! let dir = "runs/sweeps/digits".into();
+//! let options = SweepOptions { dir, jobs: 0, keeps_runs: false, shard: None };
+//! let end = spec.run(&options, &Stop::default(), |_| ())?;
+//! println!("{} cells, {} failed", end.n_completed, end.failed.len());
+//! # Ok::<(), esper::sweep::SweepError>(())
+//! ```
 
+mod apply;
+mod arm;
+mod axis;
+mod cell;
+mod cells;
+mod check;
+mod cost;
+mod error;
+mod hosts;
+mod merge;
 mod record;
+mod run;
+mod search;
+mod section;
+mod spec;
+mod stop;
+mod store;
 
+pub use arm::Arm;
+pub use cost::{CellCost, GROWTH_FACTOR};
+pub use error::SweepError;
+pub use merge::{Merged, merge};
 pub use record::{CellId, CellRecord, CellStatus, Phase, TakenAction};
+pub use run::{SweepEnd, SweepEvent, SweepOptions};
+pub use section::{FRONT, Front, SWEEP, Sweep};
+pub use spec::{SweepChanges, SweepSpec};
+pub use stop::Stop;
+pub use store::Shard;

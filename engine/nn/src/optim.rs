@@ -120,6 +120,14 @@ impl Optimizer {
             Self::Adam(adam) | Self::AdamW(adam) => adam.lr,
         }
     }
+
+    /// Sets the base learning rate.
+    pub const fn set_lr(&mut self, lr: f64) {
+        match self {
+            Self::Sgd(sgd) => sgd.lr = lr,
+            Self::Adam(adam) | Self::AdamW(adam) => adam.lr = lr,
+        }
+    }
 }
 
 impl Course {

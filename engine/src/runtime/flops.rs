@@ -22,6 +22,17 @@ impl Flops {
     pub const fn total(&self) -> u64 {
         self.host + self.seeds + self.evaluation + self.validation
     }
+
+    /// What is left of each account without `other`; nothing where that has more.
+    #[must_use]
+    pub const fn saturating_sub(self, other: Self) -> Self {
+        Self {
+            host: self.host.saturating_sub(other.host),
+            seeds: self.seeds.saturating_sub(other.seeds),
+            evaluation: self.evaluation.saturating_sub(other.evaluation),
+            validation: self.validation.saturating_sub(other.validation),
+        }
+    }
 }
 
 impl AddAssign for Flops {

@@ -24,6 +24,9 @@ use super::{
 };
 use crate::oona::{CommandRefused, Refusal, SeedAction, SeedCommand};
 
+/// What [`StageChanged::reason`](crate::oona::StageChanged::reason) begins with where a command asked for the change.
+pub const BY_COMMAND: &str = "command";
+
 /// What a command touches.
 #[derive(SystemParam)]
 pub(super) struct Access<'w, 's> {
@@ -70,12 +73,12 @@ impl Access<'_, '_> {
             SeedAction::FineTune => self.fine_tune(seed)?,
             SeedAction::Fossilize => {
                 must_have_passed(seed, Gate::G5)?;
-                fossilize(&mut self.lifecycle, &mut self.programs, seed, "command");
+                fossilize(&mut self.lifecycle, &mut self.programs, seed, BY_COMMAND);
             }
-            SeedAction::Cull => graft::cull(&mut self.lifecycle, seed, "command"),
+            SeedAction::Cull => graft::cull(&mut self.lifecycle, seed, BY_COMMAND),
             SeedAction::Cancel => {
                 self.lifecycle.unbind(seed);
-                self.lifecycle.enter(seed, to, "command");
+                self.lifecycle.enter(seed, to, BY_COMMAND);
             }
         }
         Ok(())
@@ -102,7 +105,7 @@ impl Access<'_, '_> {
         let module = SeedModule { blueprint, kernel: None };
         (seed.module, seed.embargo) = (Some(module), None);
         lifecycle.commands.entity(seed.entity).insert(module).remove::<Embargo>();
-        lifecycle.enter(seed, Stage::Germinated, "command");
+        lifecycle.enter(seed, Stage::Germinated, BY_COMMAND);
         Ok(())
     }
 
@@ -124,7 +127,7 @@ impl Access<'_, '_> {
         }
         graft::begin(lifecycle, seed)
             .map_err(|error| Refusal::Device { message: error.to_string() })?;
-        lifecycle.enter(seed, Stage::Grafting, "command");
+        lifecycle.enter(seed, Stage::Grafting, BY_COMMAND);
         Ok(())
     }
 
@@ -132,7 +135,7 @@ impl Access<'_, '_> {
         must_have_passed(seed, Gate::G5)?;
         let lifecycle = &mut self.lifecycle;
         lifecycle.set_training(seed, true);
-        lifecycle.enter(seed, Stage::FineTuning, "command");
+        lifecycle.enter(seed, Stage::FineTuning, BY_COMMAND);
         let next_step = seed.clock.entered_step + lifecycle.config.kasmina.fine_tune_steps;
         lifecycle.await_gate(seed, next_step);
         Ok(())

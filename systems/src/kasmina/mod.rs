@@ -22,6 +22,7 @@ mod plant;
 mod reports;
 mod rollback;
 
+pub use commands::BY_COMMAND;
 pub use config::{Counterfactual, KASMINA, Kasmina, KasminaConfig, LIMITS, Limits};
 pub use gates::{Interval, paired_interval};
 pub use plant::NextSeed;

@@ -1,0 +1,242 @@
+//! Running a sweep: its cells in waves, on as many threads as are asked for.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    time::Instant,
+};
+
+use esper_engine::runtime::Flops;
+
+use super::{
+    apply::{Prepared, Source, front_host, has_basis},
+    arm::Arm,
+    cell::{Cell, CellKind, DataCache, Job, Wanted, make_cell},
+    cells::{Records, Wave},
+    error::SweepError,
+    record::{CellRecord, CellStatus},
+    search::search,
+    spec::SweepSpec,
+    stop::Stop,
+    store::{Shard, Store, cell_path},
+};
+use crate::RunError;
+
+/// How a sweep is run. None of it changes a result.
+#[derive(Clone, Debug)]
+pub struct SweepOptions {
+    /// The sweep's folder.
+    pub dir: PathBuf,
+    /// Cells that run at once; 0 for one a core.
+    pub jobs: usize,
+    /// Whether each cell's run is kept in a folder of its own; if not, a cell that is stopped begins anew.
+    pub keeps_runs: bool,
+    /// The part of the sweep that is run; all of it if there is none.
+    pub shard: Option<Shard>,
+}
+
+/// What happens while a sweep runs.
+#[derive(Clone, Copy, Debug)]
+pub enum SweepEvent<'a> {
+    /// Cells of a wave are about to run; those that were there before are among `n_done`.
+    WaveBegan {
+        /// Cells of the wave.
+        n_cells: usize,
+        /// Those that need not be run.
+        n_done: usize,
+    },
+    /// A cell ended.
+    CellEnded(&'a CellRecord),
+}
+
+/// How a sweep ended.
+#[derive(Clone, Debug, Default)]
+pub struct SweepEnd {
+    /// Cells that were completed, now or before.
+    pub n_completed: usize,
+    /// Cells that failed, with their reasons.
+    pub failed: Vec<CellRecord>,
+    /// Whether it was stopped before its end.
+    pub is_stopped: bool,
+}
+
+impl SweepSpec {
+    /// Runs what is left of the sweep, telling `observe` of every cell that ends. One that fails stops no other, and is
+    /// run again when the sweep is.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the folder holds another sweep, is in use, or can not be written; and at the first cell whose scenario is
+    /// not sound.
+    pub fn run(
+        &self,
+        options: &SweepOptions,
+        stop: &Stop,
+        mut observe: impl FnMut(SweepEvent<'_>),
+    ) -> Result<SweepEnd, SweepError> {
+        self.check()?;
+        let (store, found) = Store::open(&options.dir, self, options.shard)?;
+        let mut records: Records = found.into_iter().map(|it| (it.id.clone(), it)).collect();
+        let data = DataCache::default();
+        let mut end = SweepEnd::default();
+        for wave in Wave::ALL {
+            let cells = self.cells(wave, &records, options.shard);
+            let n_cells = cells.len();
+            let left: Vec<Cell> =
+                cells.into_iter().filter(|cell| !records.contains_key(&cell.id)).collect();
+            if n_cells == 0 {
+                continue;
+            }
+            observe(SweepEvent::WaveBegan { n_cells, n_done: n_cells - left.len() });
+            let at =
+                Bench { spec: self, options, stop, store: &store, records: &records, data: &data };
+            for record in at.run(&left, &mut observe)? {
+                match record.status {
+                    CellStatus::Completed => _ = records.insert(record.id.clone(), record),
+                    CellStatus::Failed => end.failed.push(record),
+                }
+            }
+            if stop.is_asked() {
+                end.is_stopped = true;
+                break;
+            }
+        }
+        store.sync()?;
+        end.n_completed = records.len();
+        Ok(end)
+    }
+}
+
+/// What the cells of a wave share.
+struct Bench<'a> {
+    spec: &'a SweepSpec,
+    options: &'a SweepOptions,
+    stop: &'a Stop,
+    store: &'a Store,
+    records: &'a Records,
+    data: &'a DataCache,
+}
+
+impl Bench<'_> {
+    /// Runs `cells`, each on one of the threads, in their order as far as threads allow.
+    fn run(
+        &self,
+        cells: &[Cell],
+        observe: &mut impl FnMut(SweepEvent<'_>),
+    ) -> Result<Vec<CellRecord>, SweepError> {
+        let n_cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let n_jobs = match self.options.jobs {
+            0 => n_cores(),
+            jobs => jobs,
+        };
+        let next = AtomicUsize::new(0);
+        let failure: Mutex<Option<SweepError>> = Mutex::new(None);
+        let (sender, ended) = mpsc::channel();
+        let mut records = Vec::new();
+        std::thread::scope(|scope| {
+            for _ in 0..n_jobs.min(cells.len()) {
+                let (sender, next, failure) = (sender.clone(), &next, &failure);
+                scope.spawn(move || {
+                    while !self.stop.is_asked()
+                        && failure.lock().expect("it is only set").is_none()
+                        && let Some(cell) = cells.get(next.fetch_add(1, Ordering::Relaxed))
+                    {
+                        let Some(record) = self.run_cell(cell) else { continue };
+                        match self.store.append(&record) {
+                            Ok(()) => _ = sender.send(record),
+                            Err(error) => {
+                                *failure.lock().expect("it is only set") = Some(error);
+                            }
+                        }
+                    }
+                });
+            }
+            drop(sender);
+            for record in ended {
+                observe(SweepEvent::CellEnded(&record));
+                records.push(record);
+            }
+        });
+        match failure.into_inner().expect("it is only set") {
+            Some(error) => Err(error),
+            None => Ok(records),
+        }
+    }
+
+    /// What the cell came to; `None` if it was stopped.
+    fn run_cell(&self, cell: &Cell) -> Option<CellRecord> {
+        let began = Instant::now();
+        // A bug in one cell is that cell's failure, and no reason to lose the others.
+        match catch_unwind(AssertUnwindSafe(|| self.try_cell(cell, began))) {
+            Ok(Ok(record)) => record,
+            Ok(Err(error)) => Some(cell.failed(error, began)),
+            Err(panic) => Some(cell.failed(format!("a bug: {}", panic_text(&*panic)), began)),
+        }
+    }
+
+    fn try_cell(&self, cell: &Cell, began: Instant) -> Result<Option<CellRecord>, RunError> {
+        let task = &self.spec.tasks[cell.task];
+        let scenario = (*task.resolve(&cell.settings)?).clone();
+        let data = self.data.load(&scenario, &task.base_dir)?;
+        let growth = self.spec.growth_of(cell, self.records);
+        let growth = growth.and_then(|id| self.records.get(&id));
+        let source = Source {
+            scenario,
+            base_dir: &task.base_dir,
+            data: data.clone(),
+            seed: cell.id.seed,
+            oracle: self.spec.oracle(&task.name),
+            growth,
+        };
+        let (prepared, wanted) = match cell.kind {
+            CellKind::Arm(arm) if arm.is_search() => {
+                let Some(found) = search(source, arm, self.stop)? else { return Ok(None) };
+                return Ok(Some(cell.completed(found.best, found.flops_before, None, began)));
+            }
+            CellKind::Arm(arm) if !has_basis(arm, growth) => {
+                let reason = "the growth of its pair failed, from which the arm is made";
+                return Err(RunError::Failed(reason.to_owned()));
+            }
+            CellKind::Arm(arm) => (source.prepare(arm)?, self.spec.wanted(arm)),
+            CellKind::Front { width, n_more, epochs } => {
+                let mut scenario = front_host(source.scenario, (width, n_more, epochs))?;
+                make_cell(&mut scenario, cell.id.seed, &task.base_dir);
+                let flops_before = Flops::default();
+                (Prepared { scenario, graph: None, flops_before }, Wanted::default())
+            }
+        };
+        let dir = self.options.keeps_runs.then(|| self.store.cell_dir(&cell.id));
+        let job = Job {
+            scenario: prepared.scenario,
+            base_dir: task.base_dir.clone(),
+            data,
+            graph: prepared.graph,
+            dir: dir.clone(),
+        };
+        let outcome = job.run(wanted, self.stop)?;
+        let kept = dir.map(|_| cell_path(&cell.id));
+        Ok(outcome.map(|it| cell.completed(it, prepared.flops_before, kept, began)))
+    }
+}
+
+impl SweepSpec {
+    /// What other arms of the sweep need of a run of `arm`.
+    fn wanted(&self, arm: Arm) -> Wanted {
+        let is_growth = self.sweep.growth_arm() == Some(arm);
+        let needs = |arms: &[Arm]| is_growth && self.sweep.arms.iter().any(|it| arms.contains(it));
+        Wanted {
+            network: needs(&[Arm::StaticFinal, Arm::Restart]),
+            actions: needs(&[Arm::Random, Arm::Permuted]),
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|it| (*it).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+}

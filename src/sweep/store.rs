@@ -1,0 +1,223 @@
+//! The folder of a sweep.
+//!
+//! ```text
+//! runs/sweeps/digits/
+//!   sweep.toml       the sweep with every key written out
+//!   sweep.json       version, and the BLAKE3 of every scenario
+//!   results.jsonl    a line for each cell that ended, in the order in which they ended
+//!   cells/           TASK/ARM/SETTINGS/SEED, a run's folder each
+//! ```
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
+
+use esper_engine::run_dir::{FileError, to_json, write_atomic};
+use esper_nn::digest::Digest;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    error::SweepError,
+    record::{CellId, CellRecord, CellStatus},
+    spec::SweepSpec,
+};
+
+/// Part `index` of `of` of a sweep: pairs stay together, and parts share nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Which, from 1.
+    pub index: u64,
+    /// How many there are.
+    pub of: u64,
+}
+
+/// What must be the same when a sweep is gone on with.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+struct SweepManifest {
+    version: String,
+    name: String,
+    /// BLAKE3 of each scenario's text, by task.
+    scenarios: BTreeMap<String, Digest>,
+}
+
+/// A sweep's folder, open for writing by this process alone.
+pub(super) struct Store {
+    root: PathBuf,
+    results: Mutex<File>,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens the folder at `root` for `spec`, making what is missing, and reads what is there: cells that failed are
+    /// left out, and will be run again.
+    pub fn open(
+        root: &Path,
+        spec: &SweepSpec,
+        shard: Option<Shard>,
+    ) -> Result<(Self, Vec<CellRecord>), SweepError> {
+        fs::create_dir_all(root).map_err(FileError::at(root, "create the sweep's folder"))?;
+        write_spec(root, spec)?;
+        let path = root.join(results_name(shard));
+        let mut open = OpenOptions::new();
+        let file = open.create(true).append(true).open(&path);
+        let file = file.map_err(FileError::at(&path, "open the results"))?;
+        lock(&file, root, &path)?;
+        let (records, is_clean) = read_results(&path)?;
+        let store = if is_clean {
+            Self { root: root.to_owned(), results: Mutex::new(file), path }
+        } else {
+            let lines: Vec<u8> = records.iter().flat_map(to_line).collect();
+            // The lock is on the file that is replaced: the new one is locked before anybody can go on with it.
+            write_atomic(&path, &lines)?;
+            let file = open.open(&path).map_err(FileError::at(&path, "open the results"))?;
+            lock(&file, root, &path)?;
+            Self { root: root.to_owned(), results: Mutex::new(file), path }
+        };
+        Ok((store, records))
+    }
+
+    /// The folder of a cell's run.
+    pub fn cell_dir(&self, id: &CellId) -> PathBuf {
+        self.root.join(cell_path(id))
+    }
+
+    /// Adds a cell to the results, in one write: a process that is killed leaves a whole line, or one that is cut off.
+    pub fn append(&self, record: &CellRecord) -> Result<(), SweepError> {
+        let mut file = self.results.lock().expect("nobody panics while they hold it");
+        let written = file.write_all(&to_line(record));
+        Ok(written.map_err(FileError::at(&self.path, "write the results"))?)
+    }
+
+    /// Waits until the results are on the disk.
+    pub fn sync(&self) -> Result<(), SweepError> {
+        let file = self.results.lock().expect("nobody panics while they hold it");
+        Ok(file.sync_all().map_err(FileError::at(&self.path, "write the results"))?)
+    }
+}
+
+fn lock(file: &File, root: &Path, path: &Path) -> Result<(), SweepError> {
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => SweepError::InUse { dir: root.to_owned() },
+        TryLockError::Error(error) => FileError::at(path, "lock the results")(error).into(),
+    })
+}
+
+/// `results.jsonl`, or of a part `results-1-of-4.jsonl`.
+pub(super) fn results_name(shard: Option<Shard>) -> String {
+    match shard {
+        None => "results.jsonl".to_owned(),
+        Some(Shard { index, of }) => format!("results-{index}-of-{of}.jsonl"),
+    }
+}
+
+pub(super) fn to_line(record: &CellRecord) -> Vec<u8> {
+    let mut line = serde_json::to_vec(record).expect("plain data serialises");
+    line.push(b'\n');
+    line
+}
+
+/// Writes the sweep, or holds it to be the one that the folder was made for.
+fn write_spec(root: &Path, spec: &SweepSpec) -> Result<(), SweepError> {
+    let (toml, manifest) = (root.join("sweep.toml"), root.join("sweep.json"));
+    let now = SweepManifest {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        name: spec.name.clone(),
+        scenarios: spec.tasks.iter().map(|it| (it.name.clone(), it.digest)).collect(),
+    };
+    let other = |what: String| SweepError::Other { dir: root.to_owned(), what };
+    match fs::read(&manifest) {
+        Ok(bytes) => {
+            let then: SweepManifest = serde_json::from_slice(&bytes)
+                .map_err(|error| other(format!("its sweep.json can not be read: {error}")))?;
+            let changed = now.scenarios.iter().find(|it| then.scenarios.get(it.0) != Some(it.1));
+            if let Some((task, _)) = changed {
+                return Err(other(format!("it was made with another scenario `{task}`")));
+            }
+            let text = fs::read_to_string(&toml).map_err(FileError::at(&toml, "read the sweep"))?;
+            if then.version != now.version {
+                return Err(other(format!("it was made by Esper {}", then.version)));
+            }
+            if text != spec.toml {
+                return Err(other(first_difference(&text, &spec.toml)));
+            }
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut entries =
+                fs::read_dir(root).map_err(FileError::at(root, "read the sweep's folder"))?;
+            if entries.next().is_some() {
+                return Err(other("it is not empty, and holds no sweep".to_owned()));
+            }
+            write_atomic(&toml, spec.toml.as_bytes())?;
+            Ok(write_atomic(&manifest, &to_json(&now))?)
+        }
+        Err(error) => Err(FileError::at(&manifest, "read the sweep")(error).into()),
+    }
+}
+
+fn first_difference(then: &str, now: &str) -> String {
+    let then_lines: BTreeSet<&str> = then.lines().collect();
+    let line = now.lines().find(|line| !then_lines.contains(line)).unwrap_or_default();
+    format!("it was made for another sweep, without `{}`", esper_nn::suggest::clip(line))
+}
+
+/// The cells in the file at `path`, and whether the file holds nothing else: no cell twice, none that failed, no line that
+/// is cut off at its end.
+pub(super) fn read_results(path: &Path) -> Result<(Vec<CellRecord>, bool), SweepError> {
+    let bytes = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), true)),
+        read => read.map_err(FileError::at(path, "read the results"))?,
+    };
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let mut is_clean = whole == bytes.len();
+    let (mut records, mut seen) = (Vec::new(), BTreeSet::new());
+    for (index, line) in bytes[..whole].split(|byte| *byte == b'\n').enumerate() {
+        if line.is_empty() {
+            continue;
+        }
+        let record: CellRecord =
+            serde_json::from_slice(line).map_err(|error| SweepError::Damaged {
+                path: path.to_owned(),
+                line: index + 1,
+                reason: error.to_string(),
+            })?;
+        if record.status == CellStatus::Completed && seen.insert(record.id.clone()) {
+            records.push(record);
+        } else {
+            is_clean = false;
+        }
+    }
+    Ok((records, is_clean))
+}
+
+/// The folder of a cell's run, from the sweep's.
+pub(super) fn cell_path(id: &CellId) -> PathBuf {
+    let mut path = PathBuf::from("cells");
+    path.push(&id.task);
+    path.push(match id.phase {
+        super::record::Phase::Test => id.arm.clone(),
+        super::record::Phase::Tune => format!("tune-{}", id.arm),
+        super::record::Phase::Front => "front".to_owned(),
+    });
+    if !id.settings.is_empty() {
+        path.push(settings_name(&id.settings));
+    }
+    path.join(id.seed.to_string())
+}
+
+/// A folder's name for settings: what of them a name can hold, and a digest of all.
+fn settings_name(settings: &BTreeMap<String, String>) -> String {
+    let text: Vec<String> = settings
+        .iter()
+        .map(|(key, value)| format!("{}={value}", key.rsplit('.').next().unwrap_or(key)))
+        .collect();
+    let allow = |it: char| if it.is_ascii_alphanumeric() || "_-.=".contains(it) { it } else { '_' };
+    let name: String = text.join("-").chars().take(60).map(allow).collect();
+    let whole: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let digest = Digest::of(whole.join("\n").as_bytes()).to_string();
+    format!("{name}-{}", &digest[..8])
+}
