@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 use esper::sweep::{
-    CellCost, GROWTH_FACTOR, Shard, Stop, SweepChanges, SweepEnd, SweepError, SweepOptions,
-    SweepSpec, merge,
+    CellCost, Shard, Stop, SweepChanges, SweepEnd, SweepError, SweepOptions, SweepSpec, merge,
 };
 use serde::Serialize;
 
@@ -184,10 +183,9 @@ fn print_cost(costs: &[CellCost], output: Output) {
         )
     }));
     lines.push(format!(
-        "{n_cells} cells, {:.1} GFLOP, {core_hours:.2} core hours at the speed of the hosts alone",
+        "{n_cells} cells, {:.1} GFLOP, {core_hours:.3} core hours; growth as far as ten seconds of it tell",
         flops / 1e9
     ));
-    lines.push(format!("what grows is taken to cost {GROWTH_FACTOR} times its host"));
     output.print_result(
         "cost",
         &Cost { cells: costs, n_cells, flops, core_hours },

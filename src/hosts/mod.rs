@@ -31,8 +31,9 @@ use crate::{
 
 /// Equal hosts that fit their data and their limits.
 pub(crate) struct HostGroup {
-    /// Their names, which are also their random streams.
+    /// Their names, which are also their random streams unless they have a `seed` of their own.
     pub ids: Range<u64>,
+    pub seed: Option<u64>,
     pub graph: Arc<NetworkGraph>,
     pub program: Arc<Program>,
     pub data: Arc<SplitData>,
@@ -63,7 +64,7 @@ pub(crate) fn build_all(
     let specs = if specs.is_empty() { vec![HostSpec::new()] } else { specs };
     let mut groups = Vec::with_capacity(specs.len());
     let mut n_hosts = 0;
-    for HostSpec { graph, data: own_data, init, replicas } in specs {
+    for HostSpec { graph, data: own_data, init, replicas, seed } in specs {
         let has_own_data = own_data.is_some();
         let data = own_data.or_else(|| data.cloned()).expect("the scenario's data was loaded");
         let (graph, program) = build(scenario, graph, &data, base_dir)?;
@@ -73,7 +74,7 @@ pub(crate) fn build_all(
         };
         let ids = n_hosts..n_hosts + replicas.unwrap_or(scenario[RUN].replicas) as u64;
         n_hosts = ids.end;
-        groups.push(HostGroup { ids, graph, program, data, has_own_data, init });
+        groups.push(HostGroup { ids, seed, graph, program, data, has_own_data, init });
     }
     if !(1..=HOSTS_MAX).contains(&n_hosts) {
         let message = format!("a run has 1 to {HOSTS_MAX} hosts, and this one {n_hosts}");

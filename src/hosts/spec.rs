@@ -14,6 +14,7 @@ pub struct HostSpec {
     pub(crate) data: Option<Arc<SplitData>>,
     pub(crate) init: Option<StateDict>,
     pub(crate) replicas: Option<usize>,
+    pub(crate) seed: Option<u64>,
 }
 
 impl HostSpec {
@@ -47,6 +48,16 @@ impl HostSpec {
     #[must_use]
     pub fn replicas(mut self, n_hosts: usize) -> Self {
         self.replicas = Some(n_hosts);
+        self
+    }
+}
+
+impl HostSpec {
+    /// Draws what is random in these hosts from `seed` instead of `run.seed`: while nothing grows, the first of them is
+    /// bit for bit the host of a run with that seed.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
         self
     }
 }

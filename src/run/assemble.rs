@@ -42,7 +42,7 @@ pub(super) enum LibraryChoice {
     Memory,
 }
 
-/// The fixed side of every host of `resolved`, by random stream.
+/// The fixed side of every host of `resolved`.
 ///
 /// # Errors
 ///
@@ -50,12 +50,16 @@ pub(super) enum LibraryChoice {
 pub(super) fn host_configs(resolved: &Prepared) -> Result<HostConfigs, DeviceError> {
     let Prepared { scenario, device, groups, .. } = resolved;
     let mut configs = BTreeMap::new();
-    for HostGroup { data, ids, .. } in groups {
+    for HostGroup { data, ids, seed, .. } in groups {
         let on_device = Arc::new(DeviceData::new(data, &**device)?);
-        for stream in ids.clone() {
+        for id in ids.clone() {
+            let streams = match seed {
+                Some(seed) => (*seed, id - ids.start),
+                None => (scenario[RUN].seed, id),
+            };
             let (data, device) = (data.clone(), device.clone());
-            let config = host_config(scenario, stream, data, device, on_device.clone());
-            configs.insert(stream, Arc::new(config));
+            let config = host_config(scenario, streams, data, device, on_device.clone());
+            configs.insert(HostId(id), Arc::new(config));
         }
     }
     Ok(HostConfigs(configs))
@@ -152,7 +156,7 @@ pub(super) fn spawn_hosts(engine: &mut Engine, groups: &[HostGroup]) -> Result<(
     let configs = world.resource::<HostConfigs>().0.clone();
     for group in groups {
         for id in group.ids.clone() {
-            let config = configs[&id].clone();
+            let config = configs[&HostId(id)].clone();
             let mut runtime = HostRuntime::new(config, group.graph.clone(), group.program.clone())?;
             if let Some(weights) = &group.init {
                 runtime.load_state_dict(weights).expect("they were checked");

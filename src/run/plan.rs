@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use esper_data::SplitData;
-use esper_engine::{runtime::HostConfig, world::plugin::BuildError};
+use esper_engine::{ids::HostId, runtime::HostConfig, world::plugin::BuildError};
 use esper_nn::{
     contract::Contract,
     graph::{NetworkGraph, Node, Op, Shape},
@@ -104,7 +104,7 @@ impl Plan {
         let hosts = resolved
             .groups
             .iter()
-            .filter_map(|group| Some(HostPlan::new(group, configs.get(&group.ids.start)?)));
+            .filter_map(|group| Some(HostPlan::new(group, configs.get(&HostId(group.ids.start))?)));
         Ok(Self {
             device: resolved.device.name(),
             hosts: hosts.collect(),

@@ -2,21 +2,22 @@
 
 use std::time::{Duration, Instant};
 
+use esper_engine::runtime::Runtimes;
+
 use super::{
     apply::{Source, front_host},
-    arm::{Arm, Basis},
-    cell::{Cell, CellKind, DataCache, Job, Wanted, make_cell},
+    arm::Arm,
+    cell::{Cell, CellKind, DataCache},
     cells::{Records, Wave},
     error::SweepError,
     hosts::predicted_flops,
     record::Phase,
     spec::SweepSpec,
-    stop::Stop,
     store::Shard,
 };
 use crate::{
-    Plan, RunError, RunOptions,
-    scenario::{RUN, Scenario, TAMIYO},
+    Plan, Run, RunError, RunOptions, RunState,
+    scenario::{Scenario, TAMIYO, URZA},
 };
 
 /// What cells of one kind will cost.
@@ -32,19 +33,18 @@ pub struct CellCost {
     pub n_cells: usize,
     /// What one costs in the mean, in FLOPs.
     pub flops_per_cell: f64,
-    /// Time of all of them on one core at the speed of the task's host alone, in seconds.
+    /// Time of all of them on one core, in seconds.
     pub core_s: f64,
 }
 
-/// How many times as much a run that grows costs as its host alone. Measured on the shipped scenarios with the built-in
-/// strategy: seeds, verdicts and validation are 54 to 63 % of such a run.
-pub const GROWTH_FACTOR: f64 = 2.5;
+/// How long the growth of a task is looked at to say what it costs.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl SweepSpec {
     /// What the sweep will cost, by task, phase and arm.
     ///
-    /// Arms without growth are counted from their plans. What grows is taken to cost [`GROWTH_FACTOR`] times its host, and
-    /// an arm that spends what a growth spent, the same. Speed is measured: the task's host trains for a moment.
+    /// Arms without growth are counted from their plans. For those that grow, and those that spend what a growth spent,
+    /// one growth of each task is run, for ten seconds at most, and taken to go on as it began; it tells the speed too.
     ///
     /// # Errors
     ///
@@ -53,44 +53,39 @@ impl SweepSpec {
         self.check()?;
         let (data, records) = (DataCache::default(), Records::default());
         let mut costs: Vec<CellCost> = Vec::new();
-        let mut speeds: Vec<Option<f64>> = vec![None; self.tasks.len()];
+        let mut pilots: Vec<Option<Pilot>> = vec![None; self.tasks.len()];
         for wave in Wave::ALL {
             for cell in self.cells(wave, &records, shard) {
                 let at = |source| SweepError::Cell { cell: cell.id.to_string(), source };
-                let flops = self.flops_of(&cell, &data).map_err(at)?;
-                let speed = match speeds[cell.task] {
-                    Some(speed) => speed,
-                    None => *speeds[cell.task].insert(self.speed_of(&cell, &data).map_err(at)?),
+                let pilot = match pilots[cell.task] {
+                    Some(pilot) => pilot,
+                    None => *pilots[cell.task].insert(self.pilot(&cell, &data).map_err(at)?),
                 };
-                add(&mut costs, &cell, flops, flops / speed);
+                let flops = self.flops_of(&cell, &data, pilot).map_err(at)?;
+                add(&mut costs, &cell, flops, flops / pilot.flops_per_s);
             }
         }
         Ok(costs)
     }
 
     /// FLOPs of a cell, as far as they are known before it runs.
-    fn flops_of(&self, cell: &Cell, data: &DataCache) -> Result<f64, RunError> {
+    fn flops_of(&self, cell: &Cell, data: &DataCache, pilot: Pilot) -> Result<f64, RunError> {
         let task = &self.tasks[cell.task];
-        let mut scenario = (*task.resolve(&cell.settings)?).clone();
-        let mut factor = 1.0;
-        match cell.kind {
+        let scenario = (*task.resolve(&cell.settings)?).clone();
+        let factor = match cell.kind {
             CellKind::Front { width, n_more, epochs } => {
-                scenario = front_host(scenario, (width, n_more, epochs))?;
+                let scenario = front_host(scenario, (width, n_more, epochs))?;
+                return Ok(predicted_flops(&self.plan_of(cell, scenario, data)?));
             }
-            CellKind::Arm(arm) => {
-                let grows = match arm {
-                    Arm::Off | Arm::StaticFinal => false,
-                    Arm::Scenario => scenario[TAMIYO].policy != "off",
-                    _ => true,
-                };
-                // The growth of its pair, and then a static host beside it.
-                factor = if grows { GROWTH_FACTOR } else { 1.0 };
-                factor += if arm == Arm::Restart { 1.0 } else { 0.0 };
-                debug_assert!(grows || arm.basis() != Basis::Flops);
-                scenario[TAMIYO].policy = "off".to_owned();
-            }
-        }
-        Ok(factor * predicted_flops(&self.plan_of(cell, scenario, data)?))
+            CellKind::Arm(Arm::Off | Arm::StaticFinal) => 1.0,
+            CellKind::Arm(Arm::Scenario) if scenario[TAMIYO].policy == "off" => 1.0,
+            // The growth of its pair, and then a static host beside it.
+            CellKind::Arm(Arm::Restart) => pilot.growth_factor + 1.0,
+            CellKind::Arm(_) => pilot.growth_factor,
+        };
+        let mut alone = scenario;
+        alone[TAMIYO].policy = "off".to_owned();
+        Ok(factor * predicted_flops(&self.plan_of(cell, alone, data)?))
     }
 
     fn plan_of(&self, cell: &Cell, scenario: Scenario, data: &DataCache) -> Result<Plan, RunError> {
@@ -99,42 +94,48 @@ impl SweepSpec {
         Plan::new(RunOptions::new(scenario).base_dir(&task.base_dir).data(data))
     }
 
-    /// FLOPs a second of the task's host alone.
-    fn speed_of(&self, cell: &Cell, data: &DataCache) -> Result<f64, RunError> {
-        const PATIENCE: Duration = Duration::from_millis(500);
-
+    /// Runs the growth of a task, or its host alone where nothing grows, for [`PATIENCE`] at most.
+    fn pilot(&self, cell: &Cell, data: &DataCache) -> Result<Pilot, RunError> {
         let task = &self.tasks[cell.task];
-        let scenario = (*task.resolve(&cell.settings)?).clone();
-        let base_dir = task.base_dir.as_path();
+        let mut scenario = (*task.resolve(&cell.settings)?).clone();
+        scenario[URZA].path = None;
+        let arm = self.sweep.growth_arm().unwrap_or(Arm::Off);
         let source = Source {
-            data: data.load(&scenario, base_dir)?,
-            base_dir,
+            data: data.load(&scenario, &task.base_dir)?,
+            base_dir: &task.base_dir,
             seed: cell.id.seed,
-            oracle: None,
+            oracle: self.oracle(&task.name),
             growth: None,
             scenario,
         };
         let data = source.data.clone();
-        let mut scenario = source.prepare(Arm::Off)?.scenario;
-        make_cell(&mut scenario, cell.id.seed, base_dir);
-        let (mut flops, began) = (0.0, Instant::now());
-        // Whole epochs, doubled until they take long enough to be timed.
-        scenario[RUN].epochs = 1;
-        scenario[crate::scenario::TRAIN].schedule.warmup_epochs = 0.0;
-        while began.elapsed() < PATIENCE {
-            let job = Job {
-                scenario: scenario.clone(),
-                base_dir: base_dir.to_owned(),
-                data: data.clone(),
-                graph: None,
-                dir: None,
-            };
-            let Some(outcome) = job.run(Wanted::default(), &Stop::default())? else { break };
-            flops += outcome.summary.flops.total() as f64;
-            scenario[RUN].epochs = (scenario[RUN].epochs * 2).min(64);
+        let scenario = source.prepare(arm)?.scenario;
+        let options = || RunOptions::new(scenario.clone()).base_dir(&task.base_dir);
+        let plan = Plan::new(options().data(data.clone()))?;
+        let total_steps: u64 = plan.hosts.iter().map(|it| it.total_steps * it.n_hosts).sum();
+        let mut run = Run::start(options().data(data))?;
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE && run.tick()? == RunState::Running {}
+        let seconds = began.elapsed().as_secs_f64();
+        let (mut flops, mut n_steps) = (0, 0);
+        for runtime in run.engine().world().resource::<Runtimes>().iter() {
+            flops += runtime.state.flops.total();
+            n_steps += runtime.state.step;
         }
-        Ok(flops.max(1.0) / began.elapsed().as_secs_f64())
+        let share = (n_steps as f64 / total_steps as f64).clamp(1e-9, 1.0);
+        Ok(Pilot {
+            growth_factor: flops as f64 / share / predicted_flops(&plan),
+            flops_per_s: (flops.max(1) as f64 / seconds).max(1.0),
+        })
     }
+}
+
+/// What a task's growth was seen to cost.
+#[derive(Clone, Copy, Debug)]
+struct Pilot {
+    /// Times what its host alone is predicted to cost.
+    growth_factor: f64,
+    flops_per_s: f64,
 }
 
 fn add(costs: &mut Vec<CellCost>, cell: &Cell, flops: f64, core_s: f64) {

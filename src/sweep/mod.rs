@@ -22,6 +22,7 @@ mod check;
 mod cost;
 mod error;
 mod hosts;
+mod library;
 mod merge;
 mod record;
 mod run;
@@ -32,7 +33,7 @@ mod stop;
 mod store;
 
 pub use arm::Arm;
-pub use cost::{CellCost, GROWTH_FACTOR};
+pub use cost::CellCost;
 pub use error::SweepError;
 pub use merge::{Merged, merge};
 pub use record::{CellId, CellRecord, CellStatus, Phase, TakenAction};

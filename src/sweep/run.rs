@@ -19,13 +19,14 @@ use super::{
     cell::{Cell, CellKind, DataCache, Job, Wanted, make_cell},
     cells::{Records, Wave},
     error::SweepError,
+    library::{Libraries, shared_paths},
     record::{CellRecord, CellStatus},
     search::search,
     spec::SweepSpec,
     stop::Stop,
     store::{Shard, Store, cell_path},
 };
-use crate::RunError;
+use crate::{RunError, scenario::URZA};
 
 /// How a sweep is run. None of it changes a result.
 #[derive(Clone, Debug)]
@@ -83,6 +84,7 @@ impl SweepSpec {
         let (store, found) = Store::open(&options.dir, self, options.shard)?;
         let mut records: Records = found.into_iter().map(|it| (it.id.clone(), it)).collect();
         let data = DataCache::default();
+        let libraries = Libraries::freeze(&options.dir, self)?;
         let mut end = SweepEnd::default();
         for wave in Wave::ALL {
             let cells = self.cells(wave, &records, options.shard);
@@ -93,8 +95,15 @@ impl SweepSpec {
                 continue;
             }
             observe(SweepEvent::WaveBegan { n_cells, n_done: n_cells - left.len() });
-            let at =
-                Bench { spec: self, options, stop, store: &store, records: &records, data: &data };
+            let at = Bench {
+                spec: self,
+                options,
+                stop,
+                store: &store,
+                records: &records,
+                data: &data,
+                libraries: &libraries,
+            };
             for record in at.run(&left, &mut observe)? {
                 match record.status {
                     CellStatus::Completed => _ = records.insert(record.id.clone(), record),
@@ -107,6 +116,11 @@ impl SweepSpec {
             }
         }
         store.sync()?;
+        if !end.is_stopped && options.shard.is_none() {
+            for path in shared_paths(self)? {
+                libraries.merge(&path, records.keys())?;
+            }
+        }
         end.n_completed = records.len();
         Ok(end)
     }
@@ -120,6 +134,7 @@ struct Bench<'a> {
     store: &'a Store,
     records: &'a Records,
     data: &'a DataCache,
+    libraries: &'a Libraries,
 }
 
 impl Bench<'_> {
@@ -211,8 +226,14 @@ impl Bench<'_> {
             }
         };
         let dir = self.options.keeps_runs.then(|| self.store.cell_dir(&cell.id));
+        let mut scenario = prepared.scenario;
+        if let Some(path) = &mut scenario[URZA].path {
+            let is_resumed = dir.as_ref().is_some_and(|dir| dir.exists());
+            let copy = self.libraries.copy_for(&cell.id, path, is_resumed)?;
+            *path = copy.to_string_lossy().into_owned();
+        }
         let job = Job {
-            scenario: prepared.scenario,
+            scenario,
             base_dir: task.base_dir.clone(),
             data,
             graph: prepared.graph,

@@ -23,7 +23,8 @@ pub struct Sweep {
     pub seeds: String,
     /// What is compared, 1 to 16 arms. Default: the policy that the scenario names.
     pub arms: Vec<Arm>,
-    /// The arm whose cost, network and actions others are made from. Default: the first of `arms` that grows.
+    /// The arm whose cost, network and actions others are made from. Default: `heuristic` if it is one of `arms`, or else the
+    /// first of them that grows.
     pub growth: Option<Arm>,
     /// Keys of the scenario to set, each with its values: `key=value,value`. Every combination is run. Default none.
     pub set: Vec<String>,
@@ -121,7 +122,9 @@ impl Section for Sweep {
 impl Sweep {
     /// The arm that others are made from.
     pub(super) fn growth_arm(&self) -> Option<Arm> {
-        self.growth.or_else(|| self.arms.iter().copied().find(|arm| arm.is_growth()))
+        let usual = self.arms.contains(&Arm::Heuristic).then_some(Arm::Heuristic);
+        let first = || self.arms.iter().copied().find(|arm| arm.is_growth());
+        self.growth.or(usual).or_else(first)
     }
 
     /// Holds keys to be set in one way only, and what a sweep sets itself to be left to it.

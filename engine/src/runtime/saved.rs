@@ -262,11 +262,6 @@ fn module_owner(owner: &str, seed: SeedId) -> String {
 }
 
 impl SavedHost {
-    /// Which of the run's random streams are this host's.
-    pub const fn stream(&self) -> u64 {
-        self.stream
-    }
-
     /// Optimizer steps taken.
     pub const fn step(&self) -> u64 {
         self.state.step

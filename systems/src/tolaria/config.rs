@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use bevy_ecs::prelude::*;
 use esper_data::{DeviceData, SplitData};
 use esper_engine::{
+    ids::HostId,
     runtime::HostConfig,
     scenario::{DATA, Interval, Key, Keys, Rules, SEED_MAX, Scenario, Section, TRAIN, Text},
 };
@@ -48,14 +49,14 @@ impl TolariaConfig {
     }
 }
 
-/// The fixed side of every host, by random stream: what a checkpoint does not repeat.
+/// The fixed side of every host: what a checkpoint does not repeat.
 #[derive(Resource, Clone, Default)]
-pub struct HostConfigs(pub BTreeMap<u64, Arc<HostConfig>>);
+pub struct HostConfigs(pub BTreeMap<HostId, Arc<HostConfig>>);
 
-/// What `scenario` says of the host whose random streams are `stream`, on `data`, which is `on_device` too.
+/// What `scenario` says of the host whose random streams are `stream` of `run_seed`, on `data`, which is `on_device` too.
 pub fn host_config(
     scenario: &Scenario,
-    stream: u64,
+    (run_seed, stream): (u64, u64),
     data: Arc<SplitData>,
     device: Arc<dyn Device>,
     on_device: Arc<DeviceData>,
@@ -76,7 +77,7 @@ pub fn host_config(
     // Without the section there are no seeds, and what is said of them has no meaning.
     let rho = scenario.value::<f64>("kasmina.rho").map(|rho| rho as f32);
     HostConfig {
-        run_seed: run.seed,
+        run_seed,
         stream,
         rho: rho.unwrap_or(config.rho),
         composition: scenario.value("kasmina.composition").unwrap_or(config.composition),

@@ -49,12 +49,11 @@ struct HostFailure {
     source: LoadHostError,
 }
 
-/// The data of a run gives no host its stream.
+/// The run has no host of that name.
 #[derive(Debug, thiserror::Error)]
-#[error("{host} reads stream {stream}, which this run has not")]
-struct UnknownStream {
+#[error("{host} is in the checkpoint, and this run has not so many hosts")]
+struct UnknownHost {
     host: HostId,
-    stream: u64,
 }
 
 /// Whether every host had taken its steps: a run killed after its last checkpoint has no tick left to take.
@@ -144,7 +143,7 @@ impl SavedAs for SnapshotRings {
             let rings = world.resource::<Snapshots>().0.iter();
             rings
                 .map(|(id, ring)| {
-                    let config = &configs.0[&id.0];
+                    let config = &configs.0[id];
                     let snapshots = ring.snapshots.iter().enumerate();
                     let saved = snapshots.map(|(n, snapshot)| {
                         snapshot.save(config, &snapshot_owner(*id, n), &mut tensors)
@@ -191,9 +190,8 @@ fn load_host(
     saved: SavedHost,
     owner: &str,
 ) -> Result<HostRuntime, LoadFailure> {
-    let stream = saved.stream();
-    let config = world.resource::<HostConfigs>().0.get(&stream).cloned();
-    let config = config.ok_or(UnknownStream { host, stream })?;
+    let config = world.resource::<HostConfigs>().0.get(&host).cloned();
+    let config = config.ok_or(UnknownHost { host })?;
     HostRuntime::load(config, saved, owner, world.resource::<TensorMap>())
         .map_err(|source| HostFailure { host, source }.into())
 }
