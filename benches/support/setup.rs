@@ -131,7 +131,7 @@ impl Setup {
         scenario[TRAIN].optimizer = self.optimizer.clone();
         let on_device = DeviceData::new(&self.data, &*device).expect("there is room");
         let on_device = Arc::new(on_device);
-        let config = host_config(&scenario, 0, self.data.clone(), device, on_device);
+        let config = host_config(&scenario, (0, 0), self.data.clone(), device, on_device);
         let program = Arc::new(program.expect("a host compiles"));
         HostRuntime::new(Arc::new(config), Arc::new(self.graph.clone()), program)
             .expect("there is room")

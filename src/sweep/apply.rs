@@ -96,11 +96,13 @@ impl Source<'_> {
 
     fn follow(&mut self, policy: &str) {
         self.scenario[TAMIYO].policy = policy.to_owned();
+        if policy != "fixed" {
+            self.scenario[TAMIYO].timetable.clear();
+        }
     }
 
     fn leave_alone(&mut self) {
         self.follow("off");
-        self.scenario[TAMIYO].timetable.clear();
         let steps_per_tick = &mut self.scenario[RUN].steps_per_tick;
         *steps_per_tick = STEPS_PER_TICK_ALONE.max(*steps_per_tick);
     }

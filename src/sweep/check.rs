@@ -1,34 +1,69 @@
 //! Whether the cells of a sweep can begin, before any of them does.
 
 use super::{
-    apply::{has_width, needs_width},
-    arm::Arm,
+    apply::{Source, has_width, needs_width},
+    arm::{Arm, Basis},
     axis::Settings,
+    cell::DataCache,
     error::SweepError,
     spec::{SweepSpec, Task},
 };
-use crate::scenario::{HOST, TAMIYO};
+use crate::{
+    Plan, RunError, RunOptions,
+    scenario::{HOST, Network, TAMIYO},
+};
+
+/// Settings whose runs are planned before any is begun.
+const PLANS_MAX: usize = 64;
 
 impl SweepSpec {
-    /// Resolves every task with every setting and choice, and holds arms to what the task has for them.
+    /// Resolves every task with every setting and choice, and holds arms to what the task has for them. Of settings beyond
+    /// the first [`PLANS_MAX`], limits and catalogues are not looked at: there a cell fails by itself.
     ///
     /// # Errors
     ///
     /// Fails at the first that is not sound.
     pub fn check(&self) -> Result<(), SweepError> {
+        let data = DataCache::default();
         for task in &self.tasks {
-            for settings in self.settings() {
+            for (number, settings) in self.settings().into_iter().enumerate() {
                 for choice in self.choices() {
                     let mut all = settings.clone();
                     all.extend(choice);
                     task.resolve(&all)?;
                 }
-                for arm in &self.sweep.arms {
-                    self.check_arm(task, &settings, *arm)?;
+                for arm in self.sweep.arms.iter().copied() {
+                    self.check_arm(task, &settings, arm)?;
+                    if number < PLANS_MAX && arm.basis() == Basis::None {
+                        self.check_plan(task, &settings, arm, &data).map_err(|source| {
+                            SweepError::Cell { cell: format!("{}/{arm}", task.name), source }
+                        })?;
+                    }
                 }
             }
         }
         Ok(())
+    }
+
+    fn check_plan(
+        &self,
+        task: &Task,
+        settings: &Settings,
+        arm: Arm,
+        data: &DataCache,
+    ) -> Result<(), RunError> {
+        let scenario = (*task.resolve(settings)?).clone();
+        let data = data.load(&scenario, &task.base_dir)?;
+        let source = Source {
+            scenario,
+            base_dir: &task.base_dir,
+            data: data.clone(),
+            seed: 0,
+            oracle: self.oracle(&task.name),
+            growth: None,
+        };
+        let options = RunOptions::new(source.prepare(arm)?.scenario).base_dir(&task.base_dir);
+        Plan::new(options.data(data)).map(|_| ())
     }
 
     fn check_arm(&self, task: &Task, settings: &Settings, arm: Arm) -> Result<(), SweepError> {
@@ -48,9 +83,9 @@ impl SweepSpec {
             let what = format!("arm `oracle` has no blueprint for `{name}`");
             return unfit(what, "name its families in `sweep.oracle`, or leave the arm out");
         }
-        if arm.basis() == super::arm::Basis::None && arm != Arm::Off && arm != Arm::Scenario {
+        if arm.basis() == Basis::None && arm != Arm::Off && arm != Arm::Scenario {
             let is_bare = scenario[HOST].sites.is_empty()
-                && !matches!(scenario[HOST].network, crate::scenario::Network::Graph(_));
+                && !matches!(scenario[HOST].network, Network::Graph(_));
             if is_bare {
                 let what = format!("arm `{arm}` grows, and `{name}` has no sites");
                 return unfit(what, "name sites in `host.sites`");

@@ -23,11 +23,13 @@ pub(super) struct Searched {
     pub flops_before: Flops,
 }
 
-/// Hosts that are tried at most.
-const TRIES_MAX: u64 = 1000;
+/// Hosts that are drawn at most.
+const DRAWS_MAX: u64 = 1000;
+/// Hosts drawn in a row that cost more than is left, after which the search is over.
+const MISSES_MAX: u64 = 20;
 
 /// Tries static hosts as long as the growth's FLOPs pay for them, and keeps the best on validation data; `None` if it was
-/// stopped. The first is tried whatever it costs.
+/// stopped. The first is the scenario's own.
 ///
 /// A host is drawn with a width of 1/4 to 16 times the scenario's and 0 to 2 layers more, both on a logarithmic scale,
 /// a learning rate of 1/4 to 4 times the scenario's, and 1/2, 1 or 2 times its epochs.
@@ -42,9 +44,12 @@ pub(super) fn search(
     let mut left = spent(growth).total() as f64;
     let stream = hash_words(&[source.seed, 0x7365_6172_6368]);
     let (mut best, mut flops_tried): (Option<Outcome>, Flops) = (None, Flops::default());
-    let mut failure = None;
-    for number in 0..TRIES_MAX {
-        let drawn = draw(&source, arm, hash_words(&[stream, number]));
+    let (mut failure, mut n_misses) = (None, 0);
+    for number in 0..DRAWS_MAX {
+        let drawn = match number {
+            0 => alone(&source),
+            _ => draw(&source, arm, hash_words(&[stream, number])),
+        };
         let candidate = drawn.and_then(|scenario| {
             let options = RunOptions::new(scenario.clone()).base_dir(source.base_dir);
             let cost = predicted_flops(&Plan::new(options.data(source.data.clone()))?);
@@ -58,9 +63,14 @@ pub(super) fn search(
                 continue;
             }
         };
-        if best.is_some() && left < cost {
-            break;
+        if number > 0 && left < cost {
+            n_misses += 1;
+            if n_misses == MISSES_MAX {
+                break;
+            }
+            continue;
         }
+        n_misses = 0;
         let job = Job {
             scenario,
             base_dir: source.base_dir.to_owned(),
@@ -80,6 +90,13 @@ pub(super) fn search(
     let best = best.ok_or_else(|| failure.unwrap_or_else(none))?;
     let flops_before = flops_tried.saturating_sub(best.summary.flops);
     Ok(Some(Searched { best, flops_before }))
+}
+
+/// The scenario's host.
+fn alone(source: &Source<'_>) -> Result<Scenario, RunError> {
+    let mut scenario = source.scenario.clone();
+    make_cell(&mut scenario, source.seed, source.base_dir);
+    front_host(scenario, (1.0, 0, 1.0))
 }
 
 fn draw(source: &Source<'_>, arm: Arm, stream: u64) -> Result<Scenario, RunError> {

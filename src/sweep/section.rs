@@ -92,7 +92,7 @@ impl Section for Sweep {
         keys.key("search_seed", &mut self.search_seed, 0..=SEED_MAX);
         keys.key("tune", &mut self.tune, list("train.optimizer.lr=1e-3,3e-3,1e-2", 8));
         keys.key("tune_seeds", &mut self.tune_seeds, SEEDS);
-        keys.key("oracle", &mut self.oracle, list("mnist1d_mlp=conv1d", 64));
+        keys.key("oracle", &mut self.oracle, list("mnist1d_mlp=conv1d_two", 64));
     }
 
     fn check(&self, rules: &mut Rules<'_, '_>) {
@@ -166,7 +166,7 @@ impl Sweep {
                 *arm != Arm::Oracle || !self.oracle.is_empty(),
                 &[&at, "sweep.oracle"],
                 "`oracle` needs the blueprints that are right for each task".to_owned(),
-                "for example `oracle = [\"mnist1d_mlp=conv1d\"]`",
+                "for example `oracle = [\"mnist1d_mlp=conv1d_two\"]`",
             );
         }
         rules.hold(
@@ -184,7 +184,7 @@ impl Sweep {
                 is_sound,
                 &[&format!("sweep.oracle[{index}]")],
                 "names no task and families of blueprints".to_owned(),
-                "for example `oracle = [\"mnist1d_mlp=conv1d\"]`",
+                "for example `oracle = [\"mnist1d_mlp=conv1d_two\"]`",
             );
         }
     }

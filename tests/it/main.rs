@@ -19,5 +19,6 @@ mod rollback;
 mod run;
 mod scenario;
 mod support;
+mod sweep;
 mod tidy;
 mod training;

@@ -164,7 +164,7 @@ fn host_with(model: &str, weights: &str, train: Train) -> (HostRuntime, Vec<Arc<
         };
         let (data, device) = (Arc::new(data), Arc::new(Cpu));
         let on_device = Arc::new(DeviceData::new(&data, &*device).expect("there is room"));
-        Arc::new(host_config(&scenario, 0, data, device, on_device))
+        Arc::new(host_config(&scenario, (0, 0), data, device, on_device))
     };
     let batches = record.batches(&program.input_shape);
     let configs: Vec<Arc<HostConfig>> = batches.into_iter().map(config).collect();

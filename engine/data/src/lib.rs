@@ -39,6 +39,7 @@ mod npy;
 mod order;
 mod rows;
 mod safetensors;
+mod shuffle;
 mod source;
 mod split;
 mod standardize;
@@ -54,6 +55,8 @@ mod windows;
 use std::path::Path;
 
 use esper_nn::words;
+
+use shuffle::shuffle_positions;
 
 pub use array::f16_to_f64;
 pub use augment::Augment;
@@ -129,6 +132,9 @@ pub struct DataConfig {
     pub split_seed: u64,
     /// How features are brought to zero mean and unit variance; text stays as it is.
     pub standardize: Standardize,
+    /// Permutes the positions of every example in one way, which this chooses: what was known of neighbours is lost, and
+    /// what a perceptron can learn is not. Default: positions stay. Text has no such key.
+    pub shuffle_positions: Option<u64>,
     /// How training images are varied.
     pub augment: Augment,
     /// Text: what a token is. Other sources have none.
@@ -155,6 +161,7 @@ impl DataConfig {
             test_share: share,
             split_seed: 0,
             standardize: Standardize::default(),
+            shuffle_positions: None,
             augment: Augment::default(),
             tokens: Tokens::default(),
             context: 128,
@@ -236,7 +243,13 @@ pub fn prepare(
     let scaling = train.features.dense().map_or_else(Scaling::identity, |features| {
         Scaling::measure(config.standardize, features, &train.example_shape)
     });
-    let scaled = |part: Dataset| scaling.apply_to(part).map_err(in_source);
+    let scaled = |part: Dataset| {
+        let part = scaling.apply_to(part).map_err(in_source)?;
+        Ok(match config.shuffle_positions {
+            Some(seed) => shuffle_positions(part, seed),
+            None => part,
+        })
+    };
     Ok(SplitData {
         train: scaled(train)?,
         validation: scaled(validation)?,

@@ -37,6 +37,7 @@ impl Section for DataConfig {
         } else {
             keys.key("split_seed", &mut self.split_seed, 0..=SEED_MAX);
             keys.key("standardize", &mut self.standardize, ());
+            keys.key("shuffle_positions", &mut self.shuffle_positions, 0..=SEED_MAX);
             keys.key("augment", &mut self.augment, ());
         }
     }

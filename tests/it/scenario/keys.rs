@@ -26,6 +26,7 @@ pub(super) const ROWS: &[Row] = &[
     ("data.test_share", "0.15", &["0.001", "0.8"], &["0.0", "1.0", "inf"]),
     ("data.split_seed", "0", &["9223372036854775807"], &["-1"]),
     ("data.standardize", "\"per_feature\"", &["global", "per_channel", "off"], &["zscore", "false"]),
+    ("data.shuffle_positions", "", &["0", "9223372036854775807"], &["-1", "true"]),
     ("data.augment", "{ flip = false, crop_padding = 0, cutout = 0 }", &["{flip=true}", "{crop_padding=64,cutout=1024}"], &["{flip=1}", "{crop_padding=65}", "{cutout=-1}", "{mixup=1}", "true"]),
     ("host.kind", "\"mlp\"", &["mlp"], &["cnn", "transformer", "graph", "rnn", "1"]),
     ("host.layers", "[64, 8, 10]", &["[1,1]", "[4,3,2,2]"], &["[]", "[64]", "[64,0]", "[64,65537]", "64", "[64,\"8\"]", "[64,8.0]"]),

@@ -21,9 +21,10 @@ layers = [64, 8, 10]
 ";
 
 /// The scenarios that ship.
-const SHIPPED: [(&str, &str); 8] = [
+const SHIPPED: [(&str, &str); 9] = [
     ("scenarios/digits_mlp.toml", include_str!("../../../scenarios/digits_mlp.toml")),
     ("scenarios/mnist1d_mlp.toml", include_str!("../../../scenarios/mnist1d_mlp.toml")),
+    ("scenarios/mnist1d_shuffled.toml", include_str!("../../../scenarios/mnist1d_shuffled.toml")),
     ("scenarios/digits_cnn.toml", include_str!("../../../scenarios/digits_cnn.toml")),
     ("scenarios/mnist1d_cnn.toml", include_str!("../../../scenarios/mnist1d_cnn.toml")),
     ("scenarios/hamlet_gpt.toml", include_str!("../../../scenarios/hamlet_gpt.toml")),

@@ -1,0 +1,424 @@
+//! Sweeps, through the command.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    process::{Child, Stdio},
+    time::{Duration, Instant},
+};
+
+use esper::{
+    HostSpec,
+    prelude::*,
+    sweep::{CellId, CellRecord, CellStatus, Phase},
+};
+
+use crate::command::{Desk, Told};
+
+/// Digits for few epochs, growing from early on.
+const SCENARIO: &str = r#"
+[run]
+epochs = 4
+
+[data]
+source = "digits"
+batch = 64
+
+[host]
+layers = [64, 8, 10]
+
+[train]
+optimizer = { kind = "adamw", lr = 1e-2 }
+
+[kasmina]
+train_min_steps = 20
+"#;
+
+fn desk() -> Desk {
+    let desk = Desk::new();
+    desk.write("small.toml", SCENARIO);
+    desk
+}
+
+fn records(dir: &Path) -> Vec<CellRecord> {
+    let text = fs::read_to_string(dir.join("results.jsonl")).expect("the sweep wrote it");
+    text.lines().map(|line| serde_json::from_str(line).expect("a line is a record")).collect()
+}
+
+fn digests(dir: &Path) -> BTreeMap<CellId, String> {
+    let digest = |it: CellRecord| {
+        let summary = it.summary.expect("it was completed");
+        (it.id, summary.weights_digest.to_string())
+    };
+    records(dir).into_iter().map(digest).collect()
+}
+
+fn sweep<'a>(desk: &Desk, args: impl IntoIterator<Item = &'a str>) -> Told {
+    let args: Vec<&str> = ["sweep", "small.toml", "--quiet"].into_iter().chain(args).collect();
+    desk.done(args)
+}
+
+#[test]
+fn a_cell_is_the_same_alone_in_a_sweep_and_in_a_crowd() {
+    let desk = desk();
+    let arms = ["--arms", "off,heuristic", "--seeds", "3..6"];
+    sweep(&desk, arms.into_iter().chain(["--out", "kept", "--jobs", "2"]));
+    sweep(&desk, arms.into_iter().chain(["--out", "bare", "--jobs", "1", "--no-run-dirs"]));
+    let kept = digests(&desk.path("kept"));
+    assert_eq!(kept, digests(&desk.path("bare")), "with and without folders, on one job and two");
+    assert_eq!(kept.len(), 6);
+
+    for record in records(&desk.path("kept")) {
+        let (arm, seed) = (&record.id.arm, record.id.seed);
+        let name = format!("{arm}-{seed}");
+        let policy = format!("tamiyo.policy={arm}");
+        let set = ["run", "small.toml", "--quiet", "--out", &name, "--set", &policy];
+        desk.done(set.into_iter().chain(["--seed", &seed.to_string()]));
+        let alone = summary(&desk.path(&name));
+        assert_eq!(alone["weights_digest"], kept[&record.id].as_str(), "{name}");
+        let dir = record.dir.expect("it has a folder");
+        desk.done(["verify", desk.path("kept").join(dir).to_str().expect("it is Unicode")]);
+    }
+
+    let crowd = crowd_of_64();
+    for (id, digest) in kept.iter().filter(|(id, _)| id.arm == "off") {
+        assert_eq!(crowd[&id.seed], *digest, "{id} in a world of 64 hosts");
+    }
+}
+
+fn summary(dir: &Path) -> serde_json::Value {
+    let text = fs::read_to_string(dir.join("summary.json")).expect("the run ended");
+    serde_json::from_str(&text).expect("a summary is JSON")
+}
+
+/// Digests of the hosts alone, by seed, all trained in one world.
+fn crowd_of_64() -> BTreeMap<u64, String> {
+    let mut scenario =
+        Scenario::clone(&scenario::parse(SCENARIO, "small.toml", &[]).expect("it is sound"));
+    scenario[TAMIYO].policy = "off".to_owned();
+    let options = RunOptions::new(scenario);
+    let options = (0..64).fold(options, |options, seed| options.host(HostSpec::new().seed(seed)));
+    let summary = Run::start(options).expect("it can begin").finish().expect("it goes well");
+    let digest = |(seed, host): (u64, &esper::systems::nissa::HostSummary)| {
+        (seed, host.weights_digest.to_string())
+    };
+    (0..).zip(&summary.hosts).map(digest).collect()
+}
+
+#[test]
+fn every_arm_runs_and_keeps_to_its_budget() {
+    let desk = desk();
+    let arms = "off,off_longer,static_final,restart,static_flops,static_flops_deep,best_static,\
+                best_static_any,direct,random,heuristic,permuted,noop,oracle,fixed,scenario";
+    desk.write(
+        "all.toml",
+        format!(
+            "[sweep]\nscenarios = [\"small.toml\"]\nseeds = \"0..2\"\narms = {:?}\n\
+             set = [\"run.epochs=12\", \"tamiyo.timetable=[{{ epoch = 1.0, action = 'germinate', site = 'hidden0', \
+             blueprint = 'residual_mlp' }}]\"]\noracle = [\"small=residual_mlp\"]\n",
+            arms.split(',').collect::<Vec<_>>()
+        ),
+    );
+    desk.done(["sweep", "all.toml", "--quiet", "--out", "s", "--no-run-dirs"]);
+    let found: BTreeMap<(String, u64), CellRecord> = records(&desk.path("s"))
+        .into_iter()
+        .map(|it| ((it.id.arm.clone(), it.id.seed), it))
+        .collect();
+    assert_eq!(found.len(), 32, "every arm with every seed");
+    for seed in 0..2 {
+        let of = |arm: &str| &found[&(arm.to_owned(), seed)];
+        let flops = |arm: &str| of(arm).flops_total() as f64;
+        let growth = flops("heuristic");
+        assert!(growth > 1.2 * flops("off"), "growth costs something");
+        let ratio = flops("off_longer") / growth;
+        assert!((0.9..1.1).contains(&ratio), "off_longer spends {ratio} of the growth's FLOPs");
+        for arm in ["static_flops", "static_flops_deep"] {
+            let ratio = flops(arm) / growth;
+            assert!((0.6..1.05).contains(&ratio), "{arm} spends {ratio} of the growth's FLOPs");
+        }
+        for arm in ["best_static", "best_static_any"] {
+            assert!(flops(arm) <= 1.1 * growth, "{arm} spends no more than the growth");
+        }
+        let network = of("static_final").summary.as_ref().expect("completed");
+        let grown = of("heuristic").summary.as_ref().expect("completed");
+        assert_eq!(network.params_initial, grown.params_final, "the network that grew");
+        let restart = of("restart");
+        assert_eq!(restart.flops_before, grown.flops, "the growth is counted");
+        assert_eq!(
+            restart.summary.as_ref().map(|it| it.weights_digest),
+            Some(network.weights_digest)
+        );
+    }
+}
+
+#[test]
+fn what_is_tuned_is_chosen_on_other_seeds_by_the_validation_score() {
+    let desk = desk();
+    let tune = ["--tune", "train.optimizer.lr=1e-5,1e-2", "--arms", "off", "--seeds", "0..2"];
+    sweep(&desk, tune.into_iter().chain(["--out", "s", "--no-run-dirs"]));
+    let found = records(&desk.path("s"));
+    let (tuned, tested): (Vec<_>, Vec<_>) = found.iter().partition(|it| it.id.phase == Phase::Tune);
+    assert_eq!((tuned.len(), tested.len()), (6, 2));
+    assert!(
+        tested.iter().all(|it| it.tuned["train.optimizer.lr"] == "0.01"),
+        "1e-5 learns nothing"
+    );
+    let seeds: BTreeSet<u64> = tuned.iter().map(|it| it.id.seed).collect();
+    assert!(seeds.iter().all(|seed| *seed > 1), "choices have seeds of their own");
+}
+
+#[test]
+fn a_front_is_measured_over_width_depth_and_length() {
+    let desk = desk();
+    desk.write(
+        "front.toml",
+        "[sweep]\nscenarios = [\"small.toml\"]\nseeds = \"0\"\narms = [\"off\"]\n\
+         [front]\nwidths = [1.0, 2.0]\ndepths = [0, 1]\nepochs = [0.5, 1.0]\nseeds = \"7\"\n",
+    );
+    desk.done(["sweep", "front.toml", "--quiet", "--out", "s", "--no-run-dirs"]);
+    let front: Vec<CellRecord> =
+        records(&desk.path("s")).into_iter().filter(|it| it.id.phase == Phase::Front).collect();
+    assert_eq!(front.len(), 8);
+    let params = |width: &str, depth: &str| {
+        let is_it = |it: &&CellRecord| {
+            it.id.settings["front.width"] == width && it.id.settings["front.depth"] == depth
+        };
+        let found = front.iter().find(is_it).expect("it was measured");
+        found.summary.as_ref().expect("completed").params_final
+    };
+    assert_eq!(params("1.0", "0"), 64 * 8 + 8 + 8 * 10 + 10);
+    assert_eq!(params("2.0", "1"), 64 * 16 + 16 + 16 * 16 + 16 + 16 * 10 + 10);
+}
+
+#[test]
+fn cells_that_are_done_are_skipped_and_one_that_fails_stops_no_other_and_is_run_again() {
+    let desk = desk();
+    // A rate at which training diverges until the governor gives up.
+    let args = ["sweep", "small.toml", "--out", "s", "--no-run-dirs", "--arms", "off", "--seeds"];
+    let args: Vec<&str> = args
+        .into_iter()
+        .chain([
+            "0..2",
+            "--set",
+            "train.optimizer.lr=1e-2,900",
+            "--set",
+            "train.optimizer.kind=sgd",
+        ])
+        .collect();
+    let first = desk.esper(&args);
+    assert_eq!(first.status, Some(1), "{first:?}");
+    assert!(first.err.contains("2 cells failed"), "{first:?}");
+    let count = |status| records(&desk.path("s")).iter().filter(|it| it.status == status).count();
+    assert_eq!((count(CellStatus::Completed), count(CellStatus::Failed)), (2, 2));
+
+    let again = desk.esper(&args);
+    assert_eq!(again.status, Some(1), "{again:?}");
+    assert_eq!((count(CellStatus::Completed), count(CellStatus::Failed)), (2, 2));
+    assert_eq!(again.err.matches("small/off/").count(), 2 + 1, "the two that failed: {again:?}");
+}
+
+#[test]
+fn a_sweep_that_is_killed_at_random_moments_has_every_cell_once_and_the_same() {
+    let desk = desk();
+    let args = ["--arms", "off,heuristic,static_final", "--seeds", "0..12", "--jobs", "2"];
+    let began = Instant::now();
+    sweep(&desk, args.into_iter().chain(["--out", "whole"]));
+    let whole_ms = began.elapsed().as_millis() as u64;
+    let mut state = u64::from(std::process::id()) | 1;
+    for n_kills in 0..10 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(n_kills);
+        let patience = Duration::from_millis((state >> 33) % (whole_ms / 4 + 1));
+        let args = ["sweep", "small.toml", "--quiet", "--out", "killed"].into_iter().chain(args);
+        kill_after(desk.start(args), patience);
+    }
+    sweep(&desk, args.into_iter().chain(["--out", "killed"]));
+    let killed = records(&desk.path("killed"));
+    let ids: BTreeSet<&CellId> = killed.iter().map(|it| &it.id).collect();
+    assert_eq!((ids.len(), killed.len()), (36, 36), "every cell is there, and once");
+    assert_eq!(digests(&desk.path("killed")), digests(&desk.path("whole")));
+    for record in &killed {
+        let dir = desk.path("killed").join(record.dir.as_ref().expect("it has a folder"));
+        desk.done(["verify", dir.to_str().expect("it is Unicode")]);
+    }
+}
+
+fn kill_after(mut child: Child, patience: Duration) {
+    std::thread::sleep(patience);
+    let _ = child.kill();
+    child.wait().expect("it is our child");
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_saves_the_cells_in_flight() {
+    let desk = desk();
+    let long = ["--set", "run.epochs=2000", "--arms", "off", "--seeds", "0..2"];
+    let args: Vec<&str> = ["sweep", "small.toml", "--out", "s"].into_iter().chain(long).collect();
+    let mut command = desk.command(&args);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+    let cell = desk.path("s/cells/small/off");
+    let began = Instant::now();
+    while !fs::read_dir(&cell).is_ok_and(|it| it.count() > 0) {
+        assert!(began.elapsed() < Duration::from_secs(30), "cells begin");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    let pid = child.id().to_string();
+    std::process::Command::new("kill").args(["-INT", &pid]).status().expect("kill is there");
+    let told = child.wait_with_output().expect("it ends");
+    assert!(told.status.success(), "{told:?}");
+    assert!(String::from_utf8_lossy(&told.stdout).contains("stopped"), "{told:?}");
+    let n_saved = walk(&cell).iter().filter(|it| it.ends_with("checkpoint.json")).count();
+    assert!(n_saved > 0, "cells in flight were saved");
+}
+
+fn walk(dir: &Path) -> Vec<std::path::PathBuf> {
+    let Ok(entries) = fs::read_dir(dir) else { return vec![dir.to_owned()] };
+    entries.flatten().flat_map(|entry| walk(&entry.path())).collect()
+}
+
+#[test]
+fn parts_come_together_as_the_whole() {
+    let desk = desk();
+    let args = ["--arms", "off,heuristic,restart", "--seeds", "0..5", "--no-run-dirs"];
+    sweep(&desk, args.into_iter().chain(["--out", "whole"]));
+    for part in ["1/2", "2/2"] {
+        sweep(&desk, args.into_iter().chain(["--out", "parts", "--shard", part]));
+    }
+    let merged = desk.done(["sweep", "--merge", "parts"]);
+    assert!(merged.out.contains("15 cells of 2 files"), "{merged:?}");
+    assert_eq!(digests(&desk.path("parts")), digests(&desk.path("whole")));
+    let again = desk.done(["sweep", "--merge", "parts", "whole", "--out", "both"]);
+    assert!(again.out.contains("15 cells"), "{again:?}");
+}
+
+#[test]
+fn a_folder_is_one_sweeps() {
+    let desk = desk();
+    let out = ["--out", "s", "--no-run-dirs", "--arms", "off"];
+    sweep(&desk, out.into_iter().chain(["--seeds", "0..1"]));
+    let args = ["sweep", "small.toml", "--seeds", "0..2"].into_iter().chain(out);
+    let other = desk.esper(args);
+    assert_eq!(other.status, Some(2), "{other:?}");
+    assert!(other.err.contains("another sweep"), "{other:?}");
+    desk.write("small.toml", SCENARIO.replace("epochs = 4", "epochs = 5"));
+    let args = ["sweep", "small.toml", "--seeds", "0..1"].into_iter().chain(out);
+    let changed = desk.esper(args);
+    assert_eq!(changed.status, Some(2), "{changed:?}");
+    assert!(changed.err.contains("another scenario `small`"), "{changed:?}");
+    desk.write("full/notes.txt", "mine");
+    let full = desk.esper(["sweep", "small.toml", "--out", "full"]);
+    assert_eq!(full.status, Some(2), "{full:?}");
+    assert!(full.err.contains("it is not empty"), "{full:?}");
+}
+
+#[test]
+fn a_line_that_was_cut_off_is_run_again_and_one_that_is_damaged_is_named() {
+    let desk = desk();
+    let args = ["--out", "s", "--no-run-dirs", "--arms", "off", "--seeds", "0..3"];
+    sweep(&desk, args);
+    let path = desk.path("s/results.jsonl");
+    let text = fs::read_to_string(&path).expect("it is there");
+    fs::write(&path, &text[..text.len() - 20]).expect("it is ours");
+    sweep(&desk, args);
+    assert_eq!(digests(&desk.path("s")).len(), 3);
+    fs::write(&path, text.replacen("\"seed\":", "\"sead\":", 1)).expect("it is ours");
+    let damaged = desk.esper(["sweep", "small.toml", "--quiet"].into_iter().chain(args));
+    assert_eq!(damaged.status, Some(1), "{damaged:?}");
+    assert!(damaged.err.contains("results.jsonl:1: missing field `seed`"), "{damaged:?}");
+}
+
+#[test]
+fn a_dry_run_says_what_it_costs_and_writes_nothing() {
+    let desk = desk();
+    let args = ["sweep", "small.toml", "--arms", "off,heuristic,off_longer", "--seeds", "0..4"];
+    let told = desk.done(args.into_iter().chain(["--dry-run", "--json"]));
+    let cost: serde_json::Value = serde_json::from_str(&told.out).expect("one object");
+    assert_eq!(cost["n_cells"], 12);
+    assert!(cost["flops"].as_f64().expect("a number") > 1e6);
+    assert!(!desk.path("runs").exists(), "nothing is written");
+}
+
+#[test]
+fn a_shared_library_is_frozen_for_all_cells_and_gains_what_they_learnt() {
+    let desk = desk();
+    let path = desk.path("shared.redb");
+    let set = format!("urza.path={}", path.display());
+    let args = ["--arms", "heuristic", "--set", &set, "--jobs", "1"];
+    sweep(&desk, args.into_iter().chain(["--seeds", "0..3", "--out", "one"]));
+    let listed = desk.done(["library", "ls", path.to_str().expect("it is Unicode")]);
+    assert!(listed.out.contains("residual_mlp"), "{listed:?}");
+    let adopted = |dir: &str| -> Vec<usize> {
+        let files = walk(&desk.path(dir));
+        let events = files.iter().filter(|it| it.ends_with("events.jsonl"));
+        let count = |path: &std::path::PathBuf| {
+            fs::read_to_string(path).expect("it is there").matches("kernel_adopted").count()
+        };
+        events.map(count).collect()
+    };
+    assert_eq!(adopted("one"), [0, 0, 0], "no cell sees what another learnt");
+    // What a run of that name and seed wrote itself is not adopted, so that it can be repeated.
+    sweep(&desk, args.into_iter().chain(["--seeds", "3..6", "--out", "two"]));
+    let second = adopted("two");
+    assert!(second.iter().all(|n| *n > 0 && *n == second[0]), "all see the same: {second:?}");
+}
+
+/// What is wrong, and what is said of it.
+const BAD: &[(&str, &str)] = &[
+    ("[sweep]\nscenarios = []\n", "bad.toml:2:13: sweep.scenarios"),
+    ("[sweep]\nscenarios = [\"small.toml\"]\narms = [\"of\"]\n", "did you mean `off`"),
+    ("[sweep]\nscenarios = [\"small.toml\"]\narms = [\"graph\"]\n", "\"graph\""),
+    (
+        "[sweep]\nscenarios = [\"small.toml\"]\narms = [\"off_longer\"]\n",
+        "bad.toml:3:9: sweep.arms[0]",
+    ),
+    ("[sweep]\nscenarios = [\"small.toml\"]\nseeds = \"3..3\"\n", "`3..3` holds no seed"),
+    (
+        "[sweep]\nscenarios = [\"small.toml\"]\nset = [\"run.epochs=\"]\n",
+        "bad.toml:3:8: sweep.set[0]",
+    ),
+    ("[sweep]\nscenarios = [\"small.toml\"]\nset = [\"run.epoch=3\"]\n", "did you mean `epochs`"),
+    (
+        "[sweep]\nscenarios = [\"small.toml\"]\nset = [\"run.seed=1,2\"]\n",
+        "set by the sweep itself",
+    ),
+    (
+        "[sweep]\nscenarios = [\"small.toml\"]\nset = [\"run.epochs=2\", \"run.epochs=3\"]\n",
+        "more than once",
+    ),
+    (
+        "[sweep]\nscenarios = [\"small.toml\"]\nsearch = [\"run.epochs=normal(1,2)\"]\nsamples = 2\n",
+        "no distribution",
+    ),
+    ("[sweep]\nscenarios = [\"small.toml\"]\nset = [\"limits.params_max=5\"]\n", "params_max"),
+    ("[sweep]\nscenarios = [\"none.toml\"]\n", "none.toml"),
+    (
+        "[sweep]\nscenarios = [\"small.toml\"]\ntune = [\"train.optimizer.lr=1,2\"]\ntune_seeds = \"0..2\"\n",
+        "sweep.tune_seeds",
+    ),
+    ("[sweep]\nscenarios = [\"small.toml\"]\narms = [\"oracle\"]\n", "right for each task"),
+    (
+        "[sweep]\nscenarios = [\"small.toml\"]\n[front]\nwidths = [0.0]\n",
+        "bad.toml:4:11: front.widths[0]",
+    ),
+    ("[sweep]\nscenarios = [\"small.toml\", \"copy/small.toml\"]\n", "both called `small`"),
+    ("[sweep]\nscenarois = [\"small.toml\"]\n", "did you mean `scenarios`"),
+];
+
+#[test]
+fn bad_sweeps_are_refused_at_the_right_place() {
+    let desk = desk();
+    desk.write("copy/small.toml", SCENARIO);
+    for (text, expected) in BAD {
+        desk.write("bad.toml", text);
+        let told = desk.esper(["sweep", "bad.toml", "--out", "s"]);
+        assert_eq!(told.status, Some(2), "{text}\n{told:?}");
+        assert!(told.err.contains(expected), "{text}\n{expected}\n{told:?}");
+        assert!(!desk.path("s").exists(), "{text}: nothing was written");
+    }
+    for shard in ["0/2", "3/2", "1", "a/b"] {
+        let told = desk.esper(["sweep", "small.toml", "--shard", shard]);
+        assert_eq!(told.status, Some(2), "{told:?}");
+    }
+}
