@@ -7,6 +7,7 @@ use esper_engine::{ids::HostId, runtime::HostConfig, world::plugin::BuildError};
 use esper_nn::{
     contract::Contract,
     graph::{NetworkGraph, Node, Op, Shape},
+    plan::update_flops_per_param,
     program::GradMask,
 };
 use esper_systems::{
@@ -55,6 +56,10 @@ pub struct HostPlan {
     pub flops_per_example: u64,
     /// The same over one batch.
     pub flops_per_step: u64,
+    /// Arithmetic of a forward pass alone, over one example: what validation costs.
+    pub flops_forward_per_example: u64,
+    /// Arithmetic of the optimizer's update, once a step.
+    pub flops_per_update: u64,
     /// Optimizer steps of an epoch.
     pub steps_per_epoch: u64,
     /// Optimizer steps of a host over the whole run.
@@ -129,6 +134,9 @@ impl HostPlan {
             params_elems: graph.params_elems(),
             flops_per_example,
             flops_per_step: flops_per_example * config.batch as u64,
+            flops_forward_per_example: program.flops_forward(),
+            flops_per_update: graph.params_elems()
+                * update_flops_per_param(&config.train.optimizer),
             steps_per_epoch: config.steps_per_epoch,
             total_steps: config.total_steps,
         }

@@ -86,6 +86,10 @@ impl Arm {
     }
 }
 
+#[expect(
+    clippy::derivable_impls,
+    reason = "`words!` derives what all words have, and a default is not among it"
+)]
 impl Default for Arm {
     fn default() -> Self {
         Self::Scenario

@@ -36,7 +36,10 @@ impl SweepSpec {
                     self.check_arm(task, &settings, arm)?;
                     if number < PLANS_MAX && arm.basis() == Basis::None {
                         self.check_plan(task, &settings, arm, &data).map_err(|source| {
-                            SweepError::Cell { cell: format!("{}/{arm}", task.name), source }
+                            SweepError::Cell {
+                                cell: format!("{}/{arm}", task.name),
+                                source: Box::new(source),
+                            }
                         })?;
                     }
                 }

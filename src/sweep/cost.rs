@@ -56,7 +56,10 @@ impl SweepSpec {
         let mut pilots: Vec<Option<Pilot>> = vec![None; self.tasks.len()];
         for wave in Wave::ALL {
             for cell in self.cells(wave, &records, shard) {
-                let at = |source| SweepError::Cell { cell: cell.id.to_string(), source };
+                let at = |source| SweepError::Cell {
+                    cell: cell.id.to_string(),
+                    source: Box::new(source),
+                };
                 let pilot = match pilots[cell.task] {
                     Some(pilot) => pilot,
                     None => *pilots[cell.task].insert(self.pilot(&cell, &data).map_err(at)?),

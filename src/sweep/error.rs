@@ -19,7 +19,7 @@ pub enum SweepError {
         /// The cell.
         cell: String,
         /// What is wrong.
-        source: RunError,
+        source: Box<RunError>,
     },
     /// The sweep asks for what can not be had.
     #[error("{what}; {help}")]
@@ -58,7 +58,13 @@ pub enum SweepError {
     Io(#[from] FileError),
     /// A scenario of the sweep can not be read.
     #[error(transparent)]
-    Run(#[from] RunError),
+    Run(#[from] Box<RunError>),
+}
+
+impl From<RunError> for SweepError {
+    fn from(error: RunError) -> Self {
+        Self::Run(Box::new(error))
+    }
 }
 
 impl SweepError {

@@ -69,16 +69,15 @@ pub(super) fn kinds_beside(network: &Network) -> Vec<Network> {
 }
 
 /// What a run of static hosts will cost, in FLOPs: its steps, its validation after each epoch, and the last test.
-///
-/// A pass forward costs a third of one forward and backward. What an optimizer's update costs is left out: it is one of
-/// some parameters against a product of as many with a whole batch.
 pub(super) fn predicted_flops(plan: &Plan) -> f64 {
     let of = |host: &HostPlan| {
-        let steps = host.flops_per_step as f64 * host.total_steps as f64;
-        let forward = host.flops_per_example as f64 / 3.0;
-        let n_validated = host.data.validation.len() as f64 * plan.scenario[RUN].epochs as f64;
-        let n_tested = host.data.test.len() as f64;
-        (steps + forward * (n_validated + n_tested)) * host.n_hosts as f64
+        let epochs = plan.scenario[RUN].epochs as f64;
+        let n_trained = epochs * host.data.train.len() as f64;
+        let n_seen = epochs * host.data.validation.len() as f64 + host.data.test.len() as f64;
+        let flops = n_trained * host.flops_per_example as f64
+            + host.total_steps as f64 * host.flops_per_update as f64
+            + n_seen * host.flops_forward_per_example as f64;
+        flops * host.n_hosts as f64
     };
     plan.hosts.iter().map(of).sum()
 }

@@ -68,7 +68,7 @@ impl Libraries {
         path: &str,
         cells: impl Iterator<Item = &'a CellId>,
     ) -> Result<(), SweepError> {
-        let failed = |error: LibraryError| SweepError::Run(RunError::Library(error));
+        let failed = |error: LibraryError| SweepError::from(RunError::Library(error));
         for id in cells {
             let copy = self.copy(id);
             if !copy.exists() {

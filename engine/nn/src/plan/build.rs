@@ -42,7 +42,7 @@ impl StepPlan {
 }
 
 /// Floating-point operations of one parameter's update; a root or a division counts one.
-fn update_flops_per_param(optimizer: &Optimizer) -> u64 {
+pub fn update_flops_per_param(optimizer: &Optimizer) -> u64 {
     match optimizer {
         Optimizer::Sgd(sgd) if sgd.momentum > 0.0 => 6,
         Optimizer::Sgd(_) => 4,

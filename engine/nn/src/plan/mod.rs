@@ -18,6 +18,7 @@ mod monitor;
 mod print;
 
 pub use args::{BatchArgs, GroupArgs, StepArgs, StepOutcome, UnitArgs};
+pub use build::update_flops_per_param;
 pub use flops::PlanFlops;
 pub use instr::{Space, StepInstr};
 pub use monitor::{Fault, LossMonitor, LossMonitorConfig};
