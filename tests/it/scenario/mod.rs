@@ -24,13 +24,13 @@ layers = [64, 8, 10]
 const SHIPPED: [(&str, &str); 9] = [
     ("scenarios/digits_mlp.toml", include_str!("../../../scenarios/digits_mlp.toml")),
     ("scenarios/mnist1d_mlp.toml", include_str!("../../../scenarios/mnist1d_mlp.toml")),
-    ("scenarios/mnist1d_shuffled.toml", include_str!("../../../scenarios/mnist1d_shuffled.toml")),
     ("scenarios/digits_cnn.toml", include_str!("../../../scenarios/digits_cnn.toml")),
     ("scenarios/mnist1d_cnn.toml", include_str!("../../../scenarios/mnist1d_cnn.toml")),
     ("scenarios/hamlet_gpt.toml", include_str!("../../../scenarios/hamlet_gpt.toml")),
     ("scenarios/digits_graph.toml", include_str!("../../../scenarios/digits_graph.toml")),
     ("scenarios/digits_many.toml", include_str!("../../../scenarios/digits_many.toml")),
     ("scenarios/adversarial.toml", include_str!("../../../scenarios/adversarial.toml")),
+    ("scenarios/mnist1d_shuffled.toml", include_str!("../../../scenarios/mnist1d_shuffled.toml")),
 ];
 
 /// Resolves [`LEAST`] with `key` set to the TOML `value`.
