@@ -15,6 +15,7 @@ mod audit;
 mod bind;
 mod bookkeeping;
 mod dormant;
+mod episodes;
 mod hosts;
 mod instructions;
 mod policy;
@@ -41,6 +42,7 @@ const GROUPS: &[Group] = &[
     ("bookkeeping", Row::HEADER, bookkeeping::measure),
     ("audit", Row::HEADER, audit::measure),
     ("hosts", Row::HEADER, hosts::measure),
+    ("episodes", Row::HEADER, episodes::measure),
     (INSTRUCTIONS, instructions::HEADER, instructions::measure),
 ];
 

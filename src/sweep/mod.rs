@@ -20,6 +20,7 @@ mod cell;
 mod cells;
 mod check;
 mod cost;
+mod csv;
 mod error;
 mod hosts;
 mod library;

@@ -18,6 +18,7 @@ use super::{
     arm::Arm,
     cell::{Cell, CellKind, DataCache, Job, Wanted, make_cell},
     cells::{Records, Wave},
+    csv::write_tables,
     error::SweepError,
     library::{Libraries, shared_paths},
     record::{CellRecord, CellStatus},
@@ -116,6 +117,7 @@ impl SweepSpec {
             }
         }
         store.sync()?;
+        write_tables(&options.dir, &records)?;
         if !end.is_stopped && options.shard.is_none() {
             for path in shared_paths(self)? {
                 libraries.merge(&path, records.keys())?;

@@ -5,6 +5,7 @@
 //!   sweep.toml       the sweep with every key written out
 //!   sweep.json       version, and the BLAKE3 of every scenario
 //!   results.jsonl    a line for each cell that ended, in the order in which they ended
+//!   cells.csv        the same as a table; of runs that are kept, metrics.csv has a row an epoch
 //!   libraries/       shared libraries as they were when the sweep began, and each cell's copy
 //!   cells/           TASK/ARM/SETTINGS/SEED, a run's folder each
 //! ```

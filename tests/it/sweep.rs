@@ -81,6 +81,12 @@ fn a_cell_is_the_same_alone_in_a_sweep_and_in_a_crowd() {
         desk.done(["verify", desk.path("kept").join(dir).to_str().expect("it is Unicode")]);
     }
 
+    let cells = fs::read_to_string(desk.path("kept/cells.csv")).expect("a table of cells");
+    assert_eq!(cells.lines().count(), 1 + 6, "{cells}");
+    assert!(cells.starts_with("task,phase,arm,seed,epochs,steps,train_loss,"), "{cells}");
+    let metrics = fs::read_to_string(desk.path("kept/metrics.csv")).expect("a table of epochs");
+    assert_eq!(metrics.lines().count(), 1 + 6 * 4, "a row an epoch: {metrics}");
+
     let crowd = crowd_of_64();
     for (id, digest) in kept.iter().filter(|(id, _)| id.arm == "off") {
         assert_eq!(crowd[&id.seed], *digest, "{id} in a world of 64 hosts");
