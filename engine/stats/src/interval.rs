@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
+use crate::summary::{mean_of, variance_of};
+
 /// An estimate and the interval around it.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
@@ -28,9 +30,7 @@ impl Interval {
     /// Student's two-sided interval of the mean of at least two finite `values` (Student 1908).
     pub(crate) fn of_mean(values: &[f64], confidence: f64) -> Self {
         let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n;
-        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        let error = (squares / (n - 1.0) / n).sqrt();
+        let (mean, error) = (mean_of(values), (variance_of(values) / n).sqrt());
         let half = student(n - 1.0).inverse_cdf(f64::midpoint(1.0, confidence)) * error;
         Self { estimate: mean, low: mean - half, high: mean + half }
     }
