@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::types::{ArmComparison, Case, Comparison, Metric};
+use super::{
+    figures::rounded,
+    types::{ArmComparison, Case, Comparison, Metric},
+};
 
 /// What was left out, and what could not have been shown.
 pub fn notes(comparison: &Comparison) -> Vec<String> {
@@ -54,23 +57,18 @@ fn notes_of_case(case: &Case, baseline: &str) -> Vec<String> {
 
 /// How figures and verdicts of a comparison are made.
 pub fn rules(comparison: &Comparison) -> Vec<String> {
-    let Comparison { baseline, margin, confidence, n_draws, cases, overall, .. } = comparison;
-    let level = super::figures::rounded(1.0 - confidence);
-    let percent = super::figures::rounded(100.0 * confidence);
+    let Comparison { confidence, n_draws, cases, overall, .. } = comparison;
+    let level = rounded(1.0 - confidence);
+    let percent = rounded(100.0 * confidence);
     let n_of = |arms: &[ArmComparison]| arms.iter().filter(|it| it.versus.is_some()).count();
     let n_single: usize = cases.iter().map(|it| n_of(&it.arms)).sum();
     let families = match n_of(overall) {
         n if cases.len() > 1 => format!("the {n_single} on single tasks, and the {n} over all"),
         n => format!("all {n}"),
     };
-    let metrics: BTreeSet<bool> = cases.iter().map(|it| it.metric == Metric::Loss).collect();
-    let of_loss = super::figures::rounded(100.0 * margin);
-    let margin = match metrics.first() {
-        Some(false) if metrics.len() == 1 => format!("{margin} of accuracy"),
-        Some(true) => format!("{of_loss} % of the mean |loss| of `{baseline}`"),
-        _ => format!("{margin} of accuracy, or {of_loss} % of the mean |loss| of `{baseline}`"),
-    };
-    let overall = match (cases.len() > 1, metrics.contains(&true)) {
+    let has_losses = cases.iter().any(|it| it.metric == Metric::Loss);
+    let margin = margin_text(comparison);
+    let overall = match (cases.len() > 1, has_losses) {
         (false, _) => "",
         (true, false) => " Tasks are averaged equally, and so are the settings of a task.",
         (true, true) => {
@@ -86,7 +84,9 @@ pub fn rules(comparison: &Comparison) -> Vec<String> {
             "A pair is two runs of one seed and one setting. Intervals of {percent} % are expanded percentiles of {n_draws} \
              resamples of the pairs within each task (Hesterberg 2015).{overall}"
         ),
-        "P(better) is the share of pairs in which the arm is better; ties count half.".to_owned(),
+        "P(better) is the share of pairs in which the arm is better; ties count half. Where all pairs agree its interval has \
+         no width, which is no certainty."
+            .to_owned(),
         format!(
             "p Holm is the p-value of a two-sided sign-flip test of the pairs (Fisher 1935), corrected for the number of \
              comparisons (Holm 1979): {families}."
@@ -111,6 +111,19 @@ pub fn rules(comparison: &Comparison) -> Vec<String> {
         );
     }
     rules
+}
+
+/// The margin, of the scores that there are.
+fn margin_text(comparison: &Comparison) -> String {
+    let Comparison { baseline, margin, cases, .. } = comparison;
+    let of_accuracy = format!("{margin} of accuracy");
+    let of_loss = format!("{} % of the mean |loss| of `{baseline}`", rounded(100.0 * margin));
+    let metrics: BTreeSet<Metric> = cases.iter().map(|it| it.metric).collect();
+    match (metrics.contains(&Metric::Accuracy), metrics.contains(&Metric::Loss)) {
+        (true, true) => format!("{of_accuracy}, or {of_loss}"),
+        (false, true) => of_loss,
+        (_, false) => of_accuracy,
+    }
 }
 
 /// `3 pairs`, `1 pair`.

@@ -47,7 +47,7 @@ pub struct Case {
 }
 
 /// What scores are; of both, more is better.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
     /// The share of examples classified right.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs};
 
 use esper::{
-    compare::{Comparison, Verdict},
+    compare::{ArmComparison, Comparison, Gap, Verdict},
     engine::runtime::Flops,
     nn::digest::Digest,
     sweep::{CellId, CellRecord, CellStatus, Phase},
@@ -254,7 +254,9 @@ fn tasks_are_averaged_equally_and_losses_relative_to_the_baselines() {
     assert_eq!(comparison.overall[1].score, None, "scores are of two kinds");
     let text = desk.done(["compare", "a", "b"]).out;
     assert!(text.contains("all 2 tasks and settings, against `off`"), "{text}");
-    assert!(text.contains("0.005 of accuracy, or 0.5 % of the mean |loss| of `off`"), "{text}");
+    let unwrapped = text.replace("\n  ", " ");
+    let margin = "the margin, 0.005 of accuracy, or 0.5 % of the mean |loss| of `off`.";
+    assert!(unwrapped.contains(margin), "{text}");
 }
 
 #[test]
@@ -304,6 +306,31 @@ fn the_gap_is_to_the_host_that_validation_chose_among_those_the_arm_could_afford
         case.front.iter().map(|it| (it.host.name.as_str(), it.is_chosen)).collect();
     assert_eq!(front, [("host.width=15", true), ("host.width=18", false), ("host.width=90", true)]);
     assert!(desk.done(["compare", "s"]).out.contains("gap [95 %]"));
+}
+
+#[test]
+fn a_front_of_other_seeds_is_compared_side_for_side_and_over_all_tasks() {
+    let desk = Desk::new();
+    let mut cells = [four_arms("digits"), four_arms("letters")].concat();
+    for seed in 100..112 {
+        let at = |mean: f64| mean + 0.01 * noise(seed, 0);
+        cells.push(front_cell("digits", 5, seed, at(0.88), at(0.88)));
+        cells.push(front_cell("letters", 5, seed, at(0.86), at(0.86)));
+    }
+    write(&desk, "s", &cells);
+    let comparison = compared(&desk, &["s"]);
+    let gap = |arms: &[ArmComparison]| arms[1].gap.clone().expect("it can afford a width of 5");
+    let [digits, letters] = [0, 1].map(|at| gap(&comparison.cases[at].arms));
+    assert!(!digits.is_paired, "{digits:?}");
+    assert!((letters.difference - digits.difference - 0.02).abs() < 1e-9, "{letters:?}");
+    let interval = digits.interval.expect("ten runs and twelve");
+    assert!(interval.low > 0.03 && interval.high < 0.07, "{interval:?}");
+    let overall = gap(&comparison.overall);
+    assert_eq!(overall.hosts.len(), 2);
+    let expected = f64::midpoint(digits.difference, letters.difference);
+    assert!((overall.difference - expected).abs() < 1e-12, "{overall:?}");
+    let width = |gap: &Gap| gap.interval.map_or(f64::NAN, |it| it.high - it.low);
+    assert!(width(&overall) < width(&digits), "two tasks say more than one");
 }
 
 #[test]
