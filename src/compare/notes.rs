@@ -37,6 +37,11 @@ fn notes_of_case(case: &Case, baseline: &str) -> Vec<String> {
     if !has_baseline {
         notes.push(format!("{title}: `{baseline}` has no run, and nothing is compared to it"));
     }
+    let n_failed: usize = case.front.iter().map(|it| it.n_failed).sum();
+    if n_failed > 0 {
+        let of = n_failed + case.front.iter().map(|it| it.n_runs).sum::<usize>();
+        notes.push(format!("{title}: {n_failed} of {of} cells of the static front failed"));
+    }
     for arm in case.arms.iter().filter(|it| it.arm != baseline && has_baseline) {
         match arm.versus {
             Some(versus) if versus.n_left_out > 0 => notes.push(format!(

@@ -317,9 +317,13 @@ fn a_front_of_other_seeds_is_compared_side_for_side_and_over_all_tasks() {
         cells.push(front_cell("digits", 5, seed, at(0.88), at(0.88)));
         cells.push(front_cell("letters", 5, seed, at(0.86), at(0.86)));
     }
+    let mut lost = failed("letters", "front", 112, "no room");
+    lost.id = CellId { seed: 112, ..cells[cells.len() - 1].id.clone() };
+    cells.push(lost);
     write(&desk, "s", &cells);
     let comparison = compared(&desk, &["s"]);
     let gap = |arms: &[ArmComparison]| arms[1].gap.clone().expect("it can afford a width of 5");
+    assert_eq!(comparison.notes, ["letters: 1 of 13 cells of the static front failed"]);
     let [digits, letters] = [0, 1].map(|at| gap(&comparison.cases[at].arms));
     assert!(!digits.is_paired, "{digits:?}");
     assert!((letters.difference - digits.difference - 0.02).abs() < 1e-9, "{letters:?}");
