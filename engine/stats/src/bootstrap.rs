@@ -35,8 +35,8 @@ impl Bootstrap {
     /// 1997, "Bootstrap methods and their application", section 3.2). The ends are percentiles of what was drawn, not at
     /// `(1 - confidence) / 2` but at `normal_cdf(-r t)`, where `t` is Student's quantile and `r` the standard error over
     /// the spread of the draws; of one stratum it is `sqrt(n / (n - 1))` (Hesterberg 2015, "What teachers should know
-    /// about the bootstrap": the expanded percentile interval). Plain percentiles and BCa (Efron 1987) are too narrow for few values; of 3,000
-    /// simulated experiments with 1,000 draws each, 95 % intervals had the truth in so many percent:
+    /// about the bootstrap": the expanded percentile interval). Plain percentiles and BCa (Efron 1987) are too narrow for
+    /// few values; of 3,000 simulated experiments with 1,000 draws each, 95 % intervals had the truth in so many percent:
     ///
     /// | differences | values | percentile | BCa | expanded percentile |
     /// | --- | --- | --- | --- | --- |

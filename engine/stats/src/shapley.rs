@@ -120,8 +120,8 @@ pub fn interaction(values: &[f64], first: usize, second: usize) -> Result<f64, S
 ///
 /// Sampling is that of Castro, Gómez and Tejada 2009, "Polynomial calculation of the Shapley value based on sampling";
 /// each order is followed by its reverse, whose gains are negatively correlated with its own (Mitchell, Cooper, Frank and
-/// Holmes 2022, "Sampling permutations for Shapley value estimation": antithetic sampling). Intervals are Student's, over pairs
-/// of orders; estimates add up to the value of all less that of none. `value` is asked once a subset.
+/// Holmes 2022, "Sampling permutations for Shapley value estimation": antithetic sampling). Intervals are Student's,
+/// over pairs of orders; estimates add up to the value of all less that of none. `value` is asked once a subset.
 ///
 /// # Errors
 ///
