@@ -5,8 +5,8 @@
 //! without a trace.
 //!
 //! This crate is the facade: [`prelude`] for embedding, [`Run`] to begin, resume, replay and watch a run, and the
-//! `esper` command. What it is made of lies in [`kernels`], [`nn`], [`data`], [`engine`]
-//! and [`systems`].
+//! `esper` command. What it is made of lies in [`kernels`], [`nn`], [`stats`], [`data`],
+//! [`engine`] and [`systems`].
 //!
 //! ```
 //! use esper::prelude::*;
@@ -23,6 +23,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod compare;
 mod devices;
 mod error;
 mod hosts;
@@ -43,6 +44,7 @@ pub use esper_data as data;
 pub use esper_engine as engine;
 pub use esper_kernels as kernels;
 pub use esper_nn as nn;
+pub use esper_stats as stats;
 pub use esper_systems as systems;
 
 /// What almost every user of the library needs.

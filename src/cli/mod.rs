@@ -3,6 +3,7 @@
 //! Exit status: 0 done, 1 the run failed, 2 what the user wrote is at fault, 101 a bug.
 
 mod check;
+mod compare;
 mod excerpt;
 mod export;
 mod failure;
@@ -45,6 +46,8 @@ enum Command {
     Replay(replay::Args),
     /// Show what grew where, when and why.
     Inspect(inspect::Args),
+    /// Compare the arms of sweeps: differences, intervals, costs, and a verdict.
+    Compare(compare::Args),
     /// Check that a run's files are what was written.
     Verify(verify::Args),
     /// Write the weights of a run for PyTorch.
@@ -80,6 +83,7 @@ impl Command {
             Self::Resume(args) => args.output.output(),
             Self::Replay(args) => Output::new(args.json),
             Self::Inspect(args) => Output::new(args.json),
+            Self::Compare(args) => Output::new(args.json),
             Self::Verify(args) => Output::new(args.json),
             Self::Export(args) => Output::new(args.json),
             Self::Sweep(args) => args.output.output(),
@@ -94,6 +98,7 @@ impl Command {
             Self::Resume(args) => resume::execute(&args, output),
             Self::Replay(args) => replay::execute(&args, output),
             Self::Inspect(args) => inspect::execute(&args, output),
+            Self::Compare(args) => compare::execute(&args, output),
             Self::Verify(args) => verify::execute(&args, output),
             Self::Export(args) => export::execute(&args, output),
             Self::Sweep(args) => sweep::execute(&args, output),

@@ -83,6 +83,15 @@ impl Output {
         }
     }
 
+    /// As [`Output::print_result`], of text that has its own line breaks.
+    pub fn print_table(self, kind: &'static str, result: &impl Serialize, text: &str) {
+        match self {
+            Self::Text => write_text(text),
+            Self::Json => write_object(kind, result),
+            Self::Quiet => (),
+        }
+    }
+
     /// Prints why the command failed: always on standard error, and in JSON as an object too.
     pub fn print_error(self, failure: &Failure) {
         if self == Self::Json {
@@ -96,6 +105,10 @@ impl Output {
 
 fn write_line(text: impl Display) {
     let _ = writeln!(io::stdout().lock(), "{text}");
+}
+
+fn write_text(text: &str) {
+    let _ = io::stdout().lock().write_all(text.as_bytes());
 }
 
 fn write_error_line(text: impl Display) {

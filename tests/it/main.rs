@@ -4,6 +4,7 @@ mod adoption;
 mod bad_input;
 mod cli;
 mod command;
+mod compare;
 mod controls;
 mod determinism;
 mod devices;

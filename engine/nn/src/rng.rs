@@ -30,6 +30,8 @@ pub enum Purpose {
     Cut = 9,
     /// How the positions of examples are permuted.
     ShufflePositions = 10,
+    /// Draws of statistics: resampled pairs, flipped signs, orders of players.
+    Resample = 11,
 }
 
 /// The key of the stream (`run_seed`, `purpose`, `id`).
