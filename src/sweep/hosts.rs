@@ -3,10 +3,13 @@
 use crate::{
     HostPlan, Plan,
     scenario::{
-        Cnn, HOST, Host, Mlp, Network, RUN, Scenario, TAMIYO, Transformer, TransformerForm,
+        Cnn, HOST, Host, LIMITS, Mlp, Network, RUN, Scenario, TAMIYO, Transformer, TransformerForm,
     },
 };
 use esper_nn::graph::ImageNorm;
+
+/// No limit: the greatest that a scenario takes.
+const PARAMS_MAX: u64 = 10_u64.pow(10);
 
 /// `network` with `width` times its hidden units, channels or features, and `n_more` hidden layers or blocks more; `None`
 /// of a network that a file describes, and of a perceptron without hidden layers.
@@ -45,11 +48,13 @@ pub(super) fn scaled(network: &Network, width: f64, n_more: u64) -> Option<Netwo
     }
 }
 
-/// Makes `scenario` one of `network` that does not grow.
+/// Makes `scenario` one of `network` that does not grow. The limit on parameters is one on growth: a static host is held to
+/// what it costs.
 pub(super) fn make_static(scenario: &mut Scenario, network: Network) {
     scenario[HOST] = Host { init: scenario[HOST].init.clone(), ..Host::new(network) };
     scenario[TAMIYO].policy = "off".to_owned();
     scenario[TAMIYO].timetable.clear();
+    scenario[LIMITS].params_max = PARAMS_MAX;
 }
 
 /// The kinds of network that may fit data which a host of `network` fits: each of the size it has by default.
