@@ -127,7 +127,10 @@ impl SweepSpec {
     /// first. Nothing where there is none.
     fn chosen(&self, at: At<'_>, records: &Records) -> Settings {
         let choices = self.choices();
-        if choices.len() < 2 || at.arm.is_search() {
+        if at.arm.is_search() {
+            return Settings::new();
+        }
+        if choices.len() < 2 {
             return choices.into_iter().next().unwrap_or_default();
         }
         let seeds = self.tune_seeds();

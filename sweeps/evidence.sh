@@ -1,0 +1,27 @@
+#!/bin/sh
+# Runs the sweeps that docs/evidence.md rests on, and writes that file anew:
+#
+#     sh sweeps/evidence.sh digits mnist1d
+#
+# Without names, every sweep in this folder. Sweeps that are done are not run again; `esper sweep FILE --dry-run` says what
+# one would cost.
+set -eu
+cd "$(dirname "$0")/.."
+esper=${ESPER:-target/release/esper}
+[ -x "$esper" ] || cargo build --release
+[ $# -gt 0 ] || set -- digits mnist1d hamlet
+text=docs/evidence.md.new
+mkdir -p docs
+cat sweeps/evidence.md > "$text"
+for name in "$@"; do
+    # A choice or a static host that diverges is a cell that failed, and no reason to stop.
+    "$esper" sweep "sweeps/$name.toml" --no-run-dirs --quiet || echo "some cells of $name failed" >&2
+    {
+        printf '\n## %s\n\n`esper sweep sweeps/%s.toml --no-run-dirs`, then `esper compare runs/sweeps/%s`:\n\n' \
+            "$name" "$name" "$name"
+        printf '```text\n'
+        "$esper" compare "runs/sweeps/$name"
+        printf '```\n'
+    } >> "$text"
+done
+mv "$text" docs/evidence.md
