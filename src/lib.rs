@@ -26,6 +26,7 @@
 mod devices;
 mod error;
 mod hosts;
+pub mod report;
 mod run;
 pub mod scenario;
 pub mod sweep;

@@ -13,6 +13,7 @@ mod library;
 mod output;
 mod panics;
 mod replay;
+mod report;
 mod resume;
 mod run;
 mod source;
@@ -44,6 +45,8 @@ enum Command {
     Replay(replay::Args),
     /// Show what grew where, when and why.
     Inspect(inspect::Args),
+    /// Write a run or a sweep as a page with figures.
+    Report(report::Args),
     /// Check that a run's files are what was written.
     Verify(verify::Args),
     /// Write the weights of a run for PyTorch.
@@ -77,6 +80,7 @@ impl Command {
             Self::Resume(args) => args.output.output(),
             Self::Replay(args) => Output::new(args.json),
             Self::Inspect(args) => Output::new(args.json),
+            Self::Report(args) => Output::new(args.json),
             Self::Verify(args) => Output::new(args.json),
             Self::Export(args) => Output::new(args.json),
             Self::Library(args) => Output::new(args.json),
@@ -90,6 +94,7 @@ impl Command {
             Self::Resume(args) => resume::execute(&args, output),
             Self::Replay(args) => replay::execute(&args, output),
             Self::Inspect(args) => inspect::execute(&args, output),
+            Self::Report(args) => report::execute(&args, output),
             Self::Verify(args) => verify::execute(&args, output),
             Self::Export(args) => export::execute(&args, output),
             Self::Library(args) => library::execute(&args, output),

@@ -1,0 +1,93 @@
+//! How numbers are written for people.
+
+/// A whole number in groups of three: `17,186`.
+pub(super) fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Four significant digits: `0.0785`, `12.35`.
+pub(super) fn figures(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return if value == 0.0 { "0".to_owned() } else { "not finite".to_owned() };
+    }
+    let magnitude = value.abs().log10().floor();
+    if !(-5.0..7.0).contains(&magnitude) {
+        return format!("{value:.2e}");
+    }
+    format!("{value:.*}", (3.0 - magnitude).clamp(0.0, 6.0) as usize)
+}
+
+/// As [`figures`], with its sign.
+pub(super) fn signed(value: f64) -> String {
+    let sign = if value > 0.0 { "+" } else { "" };
+    format!("{sign}{}", figures(value))
+}
+
+/// A share in percent: `95.8 %`.
+pub(super) fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+/// With a prefix of the SI: `9.77 G`.
+pub(super) fn si(value: f64) -> String {
+    const PREFIXES: [(f64, &str); 6] =
+        [(1e18, " E"), (1e15, " P"), (1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")];
+    let prefix = PREFIXES.iter().find(|(size, _)| value.abs() >= *size);
+    let (scaled, name) = prefix.map_or((value, ""), |(size, name)| (value / size, *name));
+    let decimals = match scaled.abs() {
+        it if it >= 100.0 || it == it.round() => 0,
+        it if it >= 10.0 => 1,
+        _ => 2,
+    };
+    format!("{scaled:.decimals$}{name}")
+}
+
+/// Floating-point operations: `9.77 GFLOP`.
+pub(super) fn flops(n: u64) -> String {
+    let text = si(n as f64);
+    if text.ends_with(|c: char| c.is_ascii_digit()) {
+        format!("{text} FLOP")
+    } else {
+        format!("{text}FLOP")
+    }
+}
+
+/// A time: `0.27 s`, `3 min 12 s`, `2 h 5 min`.
+pub(super) fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..60 => format!("{} s", format_args!("{seconds:.2}")),
+        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+/// `one`, or a count and `many`: `1 seed`, `3 seeds`.
+pub(super) fn plural(n: usize, one: &str, many: &str) -> String {
+    format!("{} {}", count(n as u64), if n == 1 { one } else { many })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short_and_plain() {
+        assert_eq!([count(7), count(610), count(17_186)], ["7", "610", "17,186"]);
+        assert_eq!([figures(0.0785), figures(12.3456), figures(0.0)], ["0.07850", "12.35", "0"]);
+        assert_eq!([signed(0.5), signed(-0.5)], ["+0.5000", "-0.5000"]);
+        assert_eq!([flops(12), flops(9_770_000_000)], ["12 FLOP", "9.77 GFLOP"]);
+        assert_eq!(
+            [duration(0.27), duration(192.0), duration(7500.0)],
+            ["0.27 s", "3 min 12 s", "2 h 5 min"]
+        );
+    }
+}

@@ -1,0 +1,150 @@
+//! A network in boxes: chains of layers in one box each, and in a large network all of a block's.
+
+use std::collections::BTreeMap;
+
+use esper_engine::{ids::SeedId, runtime::module_prefix};
+use esper_nn::{
+    graph::{NetworkGraph, Op},
+    op,
+};
+use petgraph::{
+    algo::condensation,
+    graph::{DiGraph, NodeIndex},
+    visit::EdgeRef,
+};
+
+use crate::run::{Layer, layers};
+
+/// Boxes that are drawn one by one; in a network with more, a block is one box.
+const BOXES_MAX: usize = 48;
+
+/// Whose a layer is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Owner {
+    /// The host's from the start.
+    Host,
+    /// A module's that was fossilized.
+    Seed(SeedId),
+    /// A place where seeds are planted: no arithmetic.
+    Site,
+}
+
+/// A box: layers of one owner.
+#[derive(Clone, Debug)]
+pub(super) struct LayerBox {
+    pub owner: Owner,
+    pub layers: Vec<Layer>,
+}
+
+/// A network in boxes.
+pub(super) struct Folded {
+    /// In topological order.
+    pub boxes: Vec<LayerBox>,
+    pub edges: Vec<(usize, usize)>,
+    /// Whether blocks are one box each.
+    pub is_by_block: bool,
+}
+
+/// Folds `graph`; `fossils` are the seeds whose modules may be in it.
+pub(super) fn fold(graph: &NetworkGraph, fossils: &[SeedId]) -> Folded {
+    let full = with_owners(graph, fossils);
+    let keys: Vec<usize> = chain_keys(&full);
+    let folded = condensed(&full, &keys, false);
+    if folded.boxes.len() <= BOXES_MAX {
+        return folded;
+    }
+    let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
+    let keys = full.node_weights().map(|it| {
+        let next = numbers.len();
+        *numbers.entry(block(it)).or_insert(next)
+    });
+    condensed(&full, &keys.collect::<Vec<_>>(), true)
+}
+
+fn with_owners(graph: &NetworkGraph, fossils: &[SeedId]) -> DiGraph<LayerBox, ()> {
+    let prefixes: Vec<(SeedId, String)> =
+        fossils.iter().map(|it| (*it, module_prefix(*it))).collect();
+    let mut full = DiGraph::new();
+    let mut places = BTreeMap::new();
+    for ((index, node), layer) in graph.nodes().zip(layers(graph)) {
+        let seed = prefixes.iter().find(|(_, prefix)| node.name.starts_with(prefix.as_str()));
+        let owner = match seed {
+            Some((seed, _)) => Owner::Seed(*seed),
+            None if node.op == Op::Site(op::Site) => Owner::Site,
+            None => Owner::Host,
+        };
+        let name =
+            seed.map_or(layer.name.as_str(), |(_, prefix)| &layer.name[prefix.len()..]).to_owned();
+        let place = full.add_node(LayerBox { owner, layers: vec![Layer { name, ..layer }] });
+        places.insert(index, place);
+        for input in graph.inputs(index) {
+            full.update_edge(places[&input], place, ());
+        }
+    }
+    full
+}
+
+/// A number a node, equal for the nodes of a chain that has one owner and one way through it.
+fn chain_keys(full: &DiGraph<LayerBox, ()>) -> Vec<usize> {
+    let mut keys: Vec<usize> = (0..full.node_count()).collect();
+    for node in full.node_indices() {
+        let mut from = full.edges_directed(node, petgraph::Direction::Incoming);
+        let (Some(edge), None) = (from.next(), from.next()) else { continue };
+        let before = edge.source();
+        let is_one_way = full.edges(before).count() == 1;
+        let [owner, its] = [before, node].map(|it| &full[it].owner);
+        if is_one_way && owner == its && *its != Owner::Site {
+            keys[node.index()] = keys[before.index()];
+        }
+    }
+    keys
+}
+
+/// What a layer is part of, by its name: `block0` of `block0.attn.out`.
+fn block(it: &LayerBox) -> String {
+    let name = it.layers[0].name.as_str();
+    match &it.owner {
+        Owner::Seed(seed) => format!("{seed}"),
+        // Sites go with the block that they lie in.
+        Owner::Host | Owner::Site => format!("host {}", name.split('.').next().unwrap_or(name)),
+    }
+}
+
+/// Nodes with equal keys become one box; boxes that would form a circle become one as well.
+fn condensed(full: &DiGraph<LayerBox, ()>, keys: &[usize], is_by_block: bool) -> Folded {
+    let mut merged: DiGraph<LayerBox, ()> = DiGraph::new();
+    let mut places: BTreeMap<usize, NodeIndex> = BTreeMap::new();
+    for (node, key) in full.node_weights().zip(keys) {
+        match places.get(key) {
+            Some(place) => merged[*place].layers.extend(node.layers.iter().cloned()),
+            None => {
+                let owner = if is_by_block && node.owner == Owner::Site {
+                    Owner::Host
+                } else {
+                    node.owner.clone()
+                };
+                places
+                    .insert(*key, merged.add_node(LayerBox { owner, layers: node.layers.clone() }));
+            }
+        }
+    }
+    for edge in full.edge_references() {
+        let [from, to] = [edge.source(), edge.target()].map(|it| places[&keys[it.index()]]);
+        if from != to {
+            merged.update_edge(from, to, ());
+        }
+    }
+    // Components come in reverse topological order.
+    let acyclic = condensation(merged, true);
+    let order: Vec<NodeIndex> = petgraph::algo::toposort(&acyclic, None).unwrap_or_default();
+    let place = |node: NodeIndex| order.iter().position(|it| *it == node).unwrap_or_default();
+    let join = |parts: &Vec<LayerBox>| LayerBox {
+        owner: parts.iter().map(|it| it.owner.clone()).min().unwrap_or(Owner::Host),
+        layers: parts.iter().flat_map(|it| it.layers.iter().cloned()).collect(),
+    };
+    let mut edges: Vec<(usize, usize)> =
+        acyclic.edge_references().map(|it| (place(it.source()), place(it.target()))).collect();
+    edges.sort_unstable();
+    edges.dedup();
+    Folded { boxes: order.iter().map(|it| join(&acyclic[*it])).collect(), edges, is_by_block }
+}

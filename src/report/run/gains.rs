@@ -1,0 +1,138 @@
+//! What seeds contributed: the drop in validation loss that gates measured, with its interval.
+
+use esper_engine::{stage::Stage, world::gate::Gate};
+use esper_systems::nissa::SeedHistory;
+
+use super::{read::HostData, stages};
+use crate::report::{
+    axis::{Axis, range},
+    canvas::{Anchor, Canvas, Marker},
+    figure::Figure,
+    number,
+};
+
+/// Seeds that are drawn.
+const ROWS_MAX: usize = 40;
+const ROW_PX: f64 = 46.0;
+
+/// A seed's contribution.
+struct Row<'a> {
+    seed: &'a SeedHistory,
+    /// What G2 promised.
+    promised: Option<f64>,
+    /// What G5 measured at its last look: lower end, mean, upper end; the ends may be without bound.
+    measured: Option<(f64, f64, f64)>,
+}
+
+/// The figure; `None` where no gate has measured a gain. `counterfactual` is what gains are measured by.
+pub(super) fn draw(data: &HostData, counterfactual: Option<&str>) -> Option<Figure> {
+    let rows: Vec<Row> = data.seeds.iter().filter_map(Row::of).collect();
+    if rows.is_empty() {
+        return None;
+    }
+    let shown = &rows[..rows.len().min(ROWS_MAX)];
+    let n_left_out = rows.len() - shown.len();
+    let note = (n_left_out > 0).then(|| {
+        format!(
+            "{} are not drawn.",
+            number::plural(n_left_out, "more seed was judged and", "more seeds were judged and")
+        )
+    });
+    let against = match counterfactual {
+        Some("gate") => "against the same host with the module switched off",
+        _ => "against its twin, which trained on without the seed",
+    };
+    let figure = Figure::draw(
+        format!("{}-gains", data.host),
+        "What each seed contributed",
+        format!(
+            "The drop in validation loss. Filled: what G5 measured at its last look, {against}, with the interval. \
+             Hollow: what G2 promised before the graft. Right of zero is better."
+        ),
+        |canvas| draw_rows(canvas, shown),
+    );
+    Some(figure.note(note))
+}
+
+impl<'a> Row<'a> {
+    fn of(seed: &'a SeedHistory) -> Option<Self> {
+        let promised = seed.number(Gate::G2, "gain");
+        let looks = seed.verdicts.iter().rev().filter(|it| it.gate == Gate::G5);
+        let measured = looks.filter_map(|look| {
+            let number = |name: &str| look.numbers.get(name).copied().flatten();
+            let gain = number("gain")?;
+            let low = number("gain_low").unwrap_or(f64::NEG_INFINITY);
+            Some((low, gain, number("gain_high").unwrap_or(f64::INFINITY)))
+        });
+        let measured = measured.take(1).next();
+        (promised.is_some() || measured.is_some()).then_some(Self { seed, promised, measured })
+    }
+
+    fn text(&self) -> String {
+        match (self.measured, self.promised) {
+            (Some((low, gain, high)), _) => {
+                let [low, high] = [low, high].map(|it| {
+                    if it.is_finite() { number::signed(it) } else { "no bound".to_owned() }
+                });
+                format!("{}  [{low}, {high}]", number::signed(gain))
+            }
+            (None, Some(promised)) => format!("G2 {}", number::signed(promised)),
+            (None, None) => String::new(),
+        }
+    }
+}
+
+fn draw_rows(canvas: &mut Canvas, rows: &[Row]) {
+    let (left, right) = (8.0, canvas.width - 12.0);
+    let numbers = rows.iter().flat_map(|row| {
+        let ends = row.measured.map(|(low, gain, high)| [low, gain, high]);
+        ends.into_iter().flatten().chain(row.promised)
+    });
+    let (low, high) = range(numbers.chain([0.0])).unwrap_or((0.0, 1.0));
+    let n_ticks = if canvas.is_wide() { 8 } else { 4 };
+    let margin = (high - low) * 0.03;
+    let axis = Axis::linear([low - margin, high + margin], (left + 24.0, right - 24.0), n_ticks);
+    let (top, bottom) = (6.0, 6.0 + rows.len() as f64 * ROW_PX + 4.0);
+    axis.draw_below(canvas, top, bottom, "drop in validation loss");
+    canvas.line((axis.at(0.0), top), (axis.at(0.0), bottom), "zero");
+    for (index, row) in rows.iter().enumerate() {
+        draw_row(canvas, &axis, row, top + index as f64 * ROW_PX);
+    }
+    canvas.height = bottom + 44.0;
+}
+
+fn draw_row(canvas: &mut Canvas, axis: &Axis, row: &Row, top: f64) {
+    let (left, right) = (8.0, canvas.width - 12.0);
+    let name_px = (right - left) * if canvas.is_wide() { 0.6 } else { 0.46 };
+    canvas.text_within((left, top + 17.0), name_px, "strong halo", &stages::name(row.seed));
+    canvas.text((right, top + 17.0), Anchor::End, "muted halo", &row.text());
+    let y = top + 33.0;
+    if let Some((low, gain, high)) = row.measured {
+        let is_kept = row.seed.stage() == Stage::Fossilized;
+        let color = if is_kept { "green" } else { "blue" };
+        let [from, to] = [low, high].map(|it| axis.at_within(it));
+        canvas.line((from, y), (to, y), &format!("line stroke-{color}"));
+        for (end, x, side) in [(low, from, 6.0), (high, to, -6.0)] {
+            // An end without bound has an arrow, any other a bar.
+            let reach = if end.is_finite() { 0.0 } else { side };
+            canvas.polyline(
+                &[(x + reach, y - 5.0), (x, y), (x + reach, y + 5.0)],
+                &format!("line stroke-{color}"),
+            );
+        }
+        let marker = if is_kept { Marker::Diamond } else { Marker::Square };
+        let kept = if is_kept { "kept" } else { "not kept" };
+        let title = format!("G5, {kept}: {}", row.text());
+        canvas.mark((axis.at(gain), y), marker, 5.0, &format!("fill-{color}"), Some(&title));
+    }
+    if let Some(promised) = row.promised {
+        let title = format!("G2: {}", number::signed(promised));
+        canvas.mark(
+            (axis.at(promised), y),
+            Marker::Circle,
+            4.5,
+            "hollow stroke-muted",
+            Some(&title),
+        );
+    }
+}

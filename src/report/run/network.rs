@@ -1,0 +1,167 @@
+//! The network that a host grew into.
+
+use std::fmt::Write as _;
+
+use esper_engine::{ids::SeedId, stage::Stage};
+
+use super::{
+    boxes::{self, Folded, LayerBox, Owner},
+    layered::{self, Boxes, Places},
+    read::HostData,
+};
+use crate::report::{
+    canvas::{Anchor, Canvas, fit, width_of},
+    figure::Figure,
+    number,
+};
+
+/// Boxes that are drawn at all.
+const BOXES_MAX: usize = 160;
+/// Layers that a box lists.
+const LINES_MAX: usize = 6;
+const LINE_PX: f64 = 17.0;
+const BOX_PX: f64 = 226.0;
+const TOP_PX: f64 = 40.0;
+
+/// The figure, or why there is none.
+pub(super) fn draw(data: &HostData) -> Result<Figure, String> {
+    let host = data.host;
+    let network =
+        data.network.as_ref().ok_or_else(|| format!("{host}: no checkpoint has its network."))?;
+    let fossils = data.seeds.iter().filter(|seed| seed.stage() == Stage::Fossilized);
+    let fossils: Vec<SeedId> = fossils.map(|seed| seed.seed).collect();
+    let folded = boxes::fold(&network.graph, &fossils);
+    if folded.boxes.len() > BOXES_MAX {
+        let n = folded.boxes.len();
+        return Err(format!(
+            "{host}: its network has {n} blocks, too many to draw; `esper export --format graph` writes it."
+        ));
+    }
+    let family = |seed: SeedId| {
+        let its = data.seeds.iter().find(|it| it.seed == seed);
+        its.and_then(|it| it.family.clone()).unwrap_or_default()
+    };
+    let on_trial = match network.n_seeds {
+        0 => String::new(),
+        n => format!(
+            " {} then, and not part of it.",
+            number::plural(n, "seed was on trial", "seeds were on trial")
+        ),
+    };
+    let description = format!(
+        "As it was after step {}, {} parameters: grey boxes are the host's layers, green ones modules that were \
+         fossilized, dashed ones the sites where seeds are planted. A number on the right counts parameters.{on_trial}",
+        number::count(network.step),
+        number::count(network.graph.params_elems()),
+    );
+    let note = folded.is_by_block.then(|| "The network is large: each box is a block.".to_owned());
+    let figure =
+        Figure::draw(format!("{host}-network"), "The network it became", description, |canvas| {
+            draw_network(canvas, &folded, &family)
+        });
+    Ok(figure.note(note))
+}
+
+fn draw_network(canvas: &mut Canvas, folded: &Folded, family: &dyn Fn(SeedId) -> String) {
+    let sizes: Vec<(f64, f64)> = folded.boxes.iter().map(size).collect();
+    let is_backbone = folded.boxes.iter().map(|it| !matches!(it.owner, Owner::Seed(_))).collect();
+    let places =
+        layered::lay_out(&Boxes { sizes: sizes.clone(), edges: folded.edges.clone(), is_backbone });
+    // A drawing wider than the page is drawn smaller, by its view.
+    let width = canvas.width.max(places.width + 16.0);
+    let left = (width - places.width) / 2.0;
+    for line in &places.lines {
+        draw_edge(canvas, line, left);
+    }
+    for ((it, (x, y)), size) in folded.boxes.iter().zip(&places.corners).zip(sizes) {
+        draw_box(canvas, it, (left + x, TOP_PX / 2.0 + y), size, family);
+    }
+    let Places { height, .. } = places;
+    (canvas.width, canvas.height) = (width, height + TOP_PX);
+}
+
+fn size(it: &LayerBox) -> (f64, f64) {
+    if it.owner == Owner::Site {
+        return (width_of(&it.layers[0].name, 12.0).clamp(40.0, 160.0) + 44.0, 24.0);
+    }
+    let n_lines = it.layers.len().min(LINES_MAX) + usize::from(it.layers.len() > LINES_MAX);
+    let heading = f64::from(u8::from(matches!(it.owner, Owner::Seed(_)) && it.layers.len() > 1));
+    (BOX_PX, (n_lines as f64 + heading) * LINE_PX + 14.0)
+}
+
+fn draw_edge(canvas: &mut Canvas, line: &[(f64, f64)], left: f64) {
+    let mut path = String::new();
+    for (index, (x, y)) in line.iter().enumerate() {
+        let (x, y) = (x + left, y + TOP_PX / 2.0);
+        let done = match index {
+            0 => write!(path, "M{x:.1} {y:.1}"),
+            _ => {
+                let (x0, y0) = (line[index - 1].0 + left, line[index - 1].1 + TOP_PX / 2.0);
+                let bend = (y - y0) / 2.0;
+                write!(path, "C{x0:.1} {:.1} {x:.1} {:.1} {x:.1} {y:.1}", y0 + bend, y - bend)
+            }
+        };
+        done.expect("a string takes all");
+    }
+    canvas.path(&path, "edge", None);
+    if let Some((x, y)) = line.last() {
+        canvas.arrow_head((x + left, y + TOP_PX / 2.0));
+    }
+}
+
+fn draw_box(
+    canvas: &mut Canvas,
+    it: &LayerBox,
+    (x, y): (f64, f64),
+    (width, height): (f64, f64),
+    family: &dyn Fn(SeedId) -> String,
+) {
+    let title = title(it);
+    let mut line_y = y + LINE_PX + 2.0;
+    match &it.owner {
+        Owner::Site => {
+            canvas.rect((x, y), (width, height), 12.0, "pill", Some(&title));
+            let name = fit(&it.layers[0].name, width - 40.0, 12.0);
+            let at = (x + width / 2.0, y + 16.0);
+            canvas.text(at, Anchor::Middle, "small", &format!("site {name}"));
+            return;
+        }
+        Owner::Seed(seed) => {
+            canvas.rect((x, y), (width, height), 6.0, "grown", Some(&title));
+            if it.layers.len() > 1 {
+                let heading = format!("{seed} {}", family(*seed));
+                canvas.text_within((x + 10.0, line_y), width - 20.0, "strong", &heading);
+                line_y += LINE_PX;
+            }
+        }
+        Owner::Host => canvas.rect((x, y), (width, height), 6.0, "box", Some(&title)),
+    }
+    for layer in it.layers.iter().take(LINES_MAX) {
+        let params =
+            if layer.params_elems > 0 { number::count(layer.params_elems) } else { String::new() };
+        let room = width - 24.0 - width_of(&params, 12.0);
+        let text = if layer.name == layer.op {
+            layer.name.clone()
+        } else {
+            format!("{} {}", layer.name, layer.op)
+        };
+        canvas.text_within((x + 10.0, line_y), room, "", &text);
+        canvas.text((x + width - 10.0, line_y), Anchor::End, "muted", &params);
+        line_y += LINE_PX;
+    }
+    let n_more = it.layers.len().saturating_sub(LINES_MAX);
+    if n_more > 0 {
+        let params: u64 = it.layers[LINES_MAX..].iter().map(|it| it.params_elems).sum();
+        let text = format!("and {n_more} more");
+        canvas.text((x + 10.0, line_y), Anchor::Start, "muted", &text);
+        if params > 0 {
+            canvas.text((x + width - 10.0, line_y), Anchor::End, "muted", &number::count(params));
+        }
+    }
+}
+
+/// Every layer with its shape, for who points at the box.
+fn title(it: &LayerBox) -> String {
+    let line = |layer: &crate::Layer| format!("{} ({}) {:?}", layer.name, layer.op, layer.shape);
+    it.layers.iter().take(40).map(line).collect::<Vec<_>>().join("\n")
+}
