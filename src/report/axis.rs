@@ -13,6 +13,7 @@ pub(super) struct Axis {
     from_px: f64,
     to_px: f64,
     is_log: bool,
+    is_percent: bool,
     ticks: Vec<f64>,
 }
 
@@ -38,6 +39,7 @@ impl Axis {
             from_px,
             to_px,
             is_log: false,
+            is_percent: false,
             ticks,
         }
     }
@@ -79,7 +81,7 @@ impl Axis {
         }
         let every = ticks.len().div_ceil(n_ticks.max(2));
         let ticks = ticks.into_iter().step_by(every.max(1)).collect();
-        Self { low, high, from_px: px.0, to_px: px.1, is_log: true, ticks }
+        Self { low, high, from_px: px.0, to_px: px.1, is_log: true, is_percent: false, ticks }
     }
 
     /// Linear, or logarithmic where all values are above zero and far apart.
@@ -90,6 +92,12 @@ impl Axis {
             }
             _ => Self::linear(values.iter().copied(), px, n_ticks),
         }
+    }
+
+    /// With ticks in percent.
+    pub(super) fn in_percent(mut self) -> Self {
+        self.is_percent = true;
+        self
     }
 
     /// Whether it is logarithmic.
@@ -119,8 +127,9 @@ impl Axis {
 
     /// Its ticks, each with its text.
     pub(super) fn ticks(&self) -> Vec<(f64, String)> {
-        let gap =
-            self.ticks.windows(2).map(|it| (it[1] - it[0]).abs()).fold(f64::INFINITY, f64::min);
+        let scale = if self.is_percent { 100.0 } else { 1.0 };
+        let ticks: Vec<f64> = self.ticks.iter().map(|tick| tick * scale).collect();
+        let gap = ticks.windows(2).map(|it| (it[1] - it[0]).abs()).fold(f64::INFINITY, f64::min);
         let decimals =
             if gap.is_finite() { (-gap.log10().floor()).clamp(0.0, 8.0) as usize } else { 2 };
         // 0.25 needs a digit more than its power of ten has.
@@ -128,14 +137,13 @@ impl Axis {
             let scaled = tick * 10_f64.powi(decimals as i32);
             (scaled - scaled.round()).abs() < 1e-6
         };
-        let decimals = if self.ticks.iter().all(|it| is_exact(*it, decimals)) {
-            decimals
-        } else {
-            decimals + 1
-        };
+        let decimals =
+            if ticks.iter().all(|it| is_exact(*it, decimals)) { decimals } else { decimals + 1 };
         let text = |tick: f64| {
-            if tick.abs() >= 10_000.0 {
+            if tick.abs() >= 1e6 {
                 number::si(tick)
+            } else if tick >= 1000.0 && tick.fract() == 0.0 {
+                number::count(tick as u64)
             } else if self.is_log {
                 let digits = (-tick.log10().floor()).clamp(0.0, 8.0) as usize;
                 format!("{tick:.*}", if is_exact(tick, digits) { digits } else { digits + 1 })
@@ -144,7 +152,9 @@ impl Axis {
                 format!("{:.decimals$}", tick + 0.0)
             }
         };
-        self.ticks.iter().map(|tick| (*tick, text(*tick))).collect()
+        let unit = if self.is_percent { " %" } else { "" };
+        let of = |(tick, scaled): (&f64, &f64)| (*tick, text(*scaled) + unit);
+        self.ticks.iter().zip(&ticks).map(of).collect()
     }
 
     /// Draws it as an axis of x below a plot, with lines up to `top`.

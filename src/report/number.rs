@@ -13,8 +13,13 @@ pub(super) fn count(n: u64) -> String {
     text
 }
 
-/// Four significant digits: `0.0785`, `12.35`.
+/// Four significant digits: `0.07850`, `12.35`.
 pub(super) fn figures(value: f64) -> String {
+    digits(value, 4)
+}
+
+/// `n` significant digits, in the form of powers of ten where there are many zeros.
+fn digits(value: f64, n: i32) -> String {
     if value == 0.0 || !value.is_finite() {
         return if value == 0.0 { "0".to_owned() } else { "not finite".to_owned() };
     }
@@ -22,13 +27,14 @@ pub(super) fn figures(value: f64) -> String {
     if !(-5.0..7.0).contains(&magnitude) {
         return format!("{value:.2e}");
     }
-    format!("{value:.*}", (3.0 - magnitude).clamp(0.0, 6.0) as usize)
+    let decimals = f64::from(n - 1) - magnitude;
+    format!("{value:.*}", decimals.clamp(0.0, 7.0) as usize)
 }
 
-/// As [`figures`], with its sign.
+/// Three significant digits and the sign: `+0.0582`.
 pub(super) fn signed(value: f64) -> String {
     let sign = if value > 0.0 { "+" } else { "" };
-    format!("{sign}{}", figures(value))
+    format!("{sign}{}", digits(value, 3))
 }
 
 /// A share in percent: `95.8 %`.
@@ -64,7 +70,7 @@ pub(super) fn flops(n: u64) -> String {
 pub(super) fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match whole {
-        0..60 => format!("{} s", format_args!("{seconds:.2}")),
+        0..60 => format!("{seconds:.2} s"),
         60..3600 => format!("{} min {} s", whole / 60, whole % 60),
         _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
     }
@@ -83,7 +89,7 @@ mod tests {
     fn numbers_are_short_and_plain() {
         assert_eq!([count(7), count(610), count(17_186)], ["7", "610", "17,186"]);
         assert_eq!([figures(0.0785), figures(12.3456), figures(0.0)], ["0.07850", "12.35", "0"]);
-        assert_eq!([signed(0.5), signed(-0.5)], ["+0.5000", "-0.5000"]);
+        assert_eq!([signed(0.5), signed(-0.5)], ["+0.500", "-0.500"]);
         assert_eq!([flops(12), flops(9_770_000_000)], ["12 FLOP", "9.77 GFLOP"]);
         assert_eq!(
             [duration(0.27), duration(192.0), duration(7500.0)],

@@ -83,7 +83,7 @@ impl Page {
         html! {
             section #overview aria-label="Overview" {
                 @if !self.cards.is_empty() {
-                    dl.cards { @for card in &self.cards {
+                    dl class=(if self.cards.len() == 4 { "cards four" } else { "cards" }) { @for card in &self.cards {
                         div { dt { (card.name) } dd { (card.value) small { (card.remark) } } }
                     } }
                 }

@@ -38,6 +38,7 @@ text{font-size:12px;fill:var(--ink)}\
 .grown{fill:var(--green);fill-opacity:.13;stroke:var(--green);stroke-width:1.5px}\
 .pill{fill:var(--page);stroke:var(--blue);stroke-width:1.25px;stroke-dasharray:4 3}\
 .band{fill-opacity:.1}.plain{fill:var(--rule)}\
+.point{stroke:var(--page);stroke-width:1.5px}\
 .hollow{fill:var(--page);stroke-width:1.75px}";
 
 /// Colours that data is drawn in.

@@ -31,6 +31,7 @@ struct Panel {
     title: &'static str,
     curves: [Curve; 2],
     text: fn(f64) -> String,
+    is_share: bool,
 }
 
 const LOSS: Panel = Panel {
@@ -52,6 +53,7 @@ const LOSS: Panel = Panel {
         },
     ],
     text: number::figures,
+    is_share: false,
 };
 
 const ACCURACY: Panel = Panel {
@@ -61,11 +63,12 @@ const ACCURACY: Panel = Panel {
         Curve { value: |row| row.val_accuracy, ..LOSS.curves[1] },
     ],
     text: number::percent,
+    is_share: true,
 };
 
 /// What seeds do that is told below the curves.
 const LIFE: [(&str, &[Stage]); 3] = [
-    ("seeds training", &[Stage::Training]),
+    ("training", &[Stage::Training]),
     ("grafting", &[Stage::Grafting, Stage::Stabilization]),
     ("evaluating", &[Stage::Evaluating, Stage::FineTuning]),
 ];
@@ -126,7 +129,12 @@ fn draw_panel(
         .iter()
         .flat_map(|curve| data.epochs.iter().filter_map(|row| (curve.value)(row)))
         .collect();
-    let y = Axis::fitting(&values, (plot_bottom, plot_top), 5);
+    let px = (plot_bottom, plot_top);
+    let y = if panel.is_share {
+        Axis::linear(values, px, 5).in_percent()
+    } else {
+        Axis::fitting(&values, px, 5)
+    };
     let scale = if y.is_log() { ", logarithmic" } else { "" };
     canvas.text(
         (left - 44.0, top + 14.0),
@@ -136,7 +144,7 @@ fn draw_panel(
     );
     y.draw_left(canvas, left, right);
     canvas.line((left, plot_bottom), (right, plot_bottom), "axis");
-    life.draw_marks(canvas, x, plot_top, plot_bottom);
+    life.draw_marks(canvas, x, plot_top, plot_bottom, top == 0.0);
     let mut ends = Vec::new();
     for curve in &panel.curves {
         let points: Vec<(f64, f64)> = data
@@ -224,21 +232,21 @@ impl Life {
     }
 
     /// Hairlines where modules became part of the host.
-    fn draw_marks(&self, canvas: &mut Canvas, x: &Axis, top: f64, bottom: f64) {
+    fn draw_marks(&self, canvas: &mut Canvas, x: &Axis, top: f64, bottom: f64, has_names: bool) {
         for (epoch, name) in &self.kept {
             let at = x.at_within(*epoch);
-            canvas.line((at, top), (at, bottom), "thin stroke-green dots");
+            canvas.line((at, top - 4.0), (at, bottom), "thin stroke-green dots");
             let title =
                 format!("{name} became part of the host in epoch {}", number::figures(*epoch));
-            canvas.mark((at, top), Marker::Diamond, 5.0, "fill-green", Some(&title));
+            canvas.mark((at, top - 9.0), Marker::Diamond, 5.0, "fill-green", Some(&title));
         }
         // Names where they do not touch.
         let names: Vec<(f64, &String)> =
             self.kept.iter().map(|(it, name)| (x.at_within(*it), name)).collect();
         let gap = names.windows(2).map(|it| it[1].0 - it[0].0).fold(f64::INFINITY, f64::min);
-        if gap > 60.0 {
+        if has_names && gap > 60.0 {
             for (at, name) in names {
-                canvas.text((at + 9.0, top + 3.0), Anchor::Start, "small muted halo", name);
+                canvas.text((at + 9.0, top - 5.0), Anchor::Start, "small muted halo", name);
             }
         }
     }
@@ -256,7 +264,7 @@ impl Life {
             let (class, hatch) = stages::fill(stage);
             for (from, to) in spans {
                 let [from_px, to_px] = [from, to].map(|it| x.at(it.clamp(low, high)));
-                let title = format!("{name}: epochs {from:.1} to {to:.1}");
+                let title = format!("seeds {name}: epochs {from:.1} to {to:.1}");
                 let size = ((to_px - from_px).max(1.5), 11.0);
                 canvas.span((from_px, y + 0.5), size, class, hatch, Some(&title));
             }

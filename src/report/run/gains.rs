@@ -6,14 +6,15 @@ use esper_systems::nissa::SeedHistory;
 use super::{read::HostData, stages};
 use crate::report::{
     axis::{Axis, range},
-    canvas::{Anchor, Canvas, Marker},
+    canvas::{Canvas, Marker},
     figure::Figure,
     number,
 };
 
 /// Seeds that are drawn.
 const ROWS_MAX: usize = 40;
-const ROW_PX: f64 = 46.0;
+/// Height of a row beside its text.
+const ROW_PX: f64 = 24.0;
 
 /// A seed's contribution.
 struct Row<'a> {
@@ -92,21 +93,19 @@ fn draw_rows(canvas: &mut Canvas, rows: &[Row]) {
     let n_ticks = if canvas.is_wide() { 8 } else { 4 };
     let margin = (high - low) * 0.03;
     let axis = Axis::linear([low - margin, high + margin], (left + 24.0, right - 24.0), n_ticks);
-    let (top, bottom) = (6.0, 6.0 + rows.len() as f64 * ROW_PX + 4.0);
+    let row_px = ROW_PX + canvas.heading_px();
+    let (top, bottom) = (6.0, 6.0 + rows.len() as f64 * row_px + 4.0);
     axis.draw_below(canvas, top, bottom, "drop in validation loss");
     canvas.line((axis.at(0.0), top), (axis.at(0.0), bottom), "zero");
     for (index, row) in rows.iter().enumerate() {
-        draw_row(canvas, &axis, row, top + index as f64 * ROW_PX);
+        draw_row(canvas, &axis, row, top + index as f64 * row_px);
     }
     canvas.height = bottom + 44.0;
 }
 
 fn draw_row(canvas: &mut Canvas, axis: &Axis, row: &Row, top: f64) {
     let (left, right) = (8.0, canvas.width - 12.0);
-    let name_px = (right - left) * if canvas.is_wide() { 0.6 } else { 0.46 };
-    canvas.text_within((left, top + 17.0), name_px, "strong halo", &stages::name(row.seed));
-    canvas.text((right, top + 17.0), Anchor::End, "muted halo", &row.text());
-    let y = top + 33.0;
+    let y = canvas.heading((left, right), top, &stages::name(row.seed), &row.text()) + 11.0;
     if let Some((low, gain, high)) = row.measured {
         let is_kept = row.seed.stage() == Stage::Fossilized;
         let color = if is_kept { "green" } else { "blue" };

@@ -32,7 +32,7 @@ pub(super) fn table(data: &HostData) -> Option<Markup> {
     let label = format!("Gates of {}", data.host);
     Some(html! {
         h3 id=(format!("{}-gates", data.host)) { "Gates" }
-        div.scroll tabindex="0" role="region" aria-label=(label) {
+        div.scroll.roomy tabindex="0" role="region" aria-label=(label) {
             table {
                 caption { "The last verdict of each gate on each seed, and what it saw." }
                 thead { tr {
@@ -42,8 +42,8 @@ pub(super) fn table(data: &HostData) -> Option<Markup> {
                 } }
                 tbody { @for (seed, (gate, n_looks, it)) in rows.iter().take(ROWS_MAX) { tr {
                     th scope="row" { (stages::name(seed)) }
-                    td { (format!("{gate:?}")) " " span.muted { (asks(*gate)) } }
-                    td { (verdict(it.verdict)) }
+                    td.whole { (format!("{gate:?}")) " " span.muted { (asks(*gate)) } }
+                    td.whole { (verdict(it.verdict)) }
                     td.number { (number::count(it.step)) }
                     td.number { (n_looks) }
                     td { (numbers(it)) }

@@ -9,15 +9,15 @@ use super::{
 };
 use crate::report::{
     axis::Axis,
-    canvas::{Anchor, Canvas, fit, width_of},
+    canvas::{Anchor, Canvas, width_of},
     figure::Figure,
     number,
 };
 
 /// Lanes that are drawn.
 const LANES_MAX: usize = 40;
-/// Height of a lane: a line of text, and the bar.
-const LANE_PX: f64 = 50.0;
+/// Height of a lane beside its text.
+const LANE_PX: f64 = 30.0;
 const BAR_PX: f64 = 18.0;
 const TOP_PX: f64 = 56.0;
 const KEYED: [Stage; 6] = [
@@ -59,10 +59,11 @@ fn draw_lanes(canvas: &mut Canvas, seeds: &[&SeedHistory], now: u64) {
     let top = draw_key(canvas, seeds, now);
     let n_ticks = if canvas.is_wide() { 10 } else { 4 };
     let axis = Axis::exact((0.0, now as f64), (8.0, right), n_ticks);
-    let bottom = top + seeds.len() as f64 * LANE_PX + 4.0;
+    let lane_px = LANE_PX + canvas.heading_px();
+    let bottom = top + seeds.len() as f64 * lane_px + 4.0;
     axis.draw_below(canvas, top, bottom, "step");
     for (index, seed) in seeds.iter().enumerate() {
-        draw_lane(canvas, &axis, seed, top + index as f64 * LANE_PX, now);
+        draw_lane(canvas, &axis, seed, top + index as f64 * lane_px, now);
     }
     canvas.height = bottom + 44.0;
 }
@@ -94,13 +95,7 @@ fn draw_lane(canvas: &mut Canvas, axis: &Axis, seed: &SeedHistory, top: f64, now
     let right = canvas.width - 12.0;
     let reason = seed.stages.last().map_or("", |it| it.reason.as_str());
     let ending = format!("{}: {reason}", stages::word(seed.stage()));
-    let shares = if canvas.is_wide() { (0.5, 0.48) } else { (0.58, 0.4) };
-    let name_px = (right - 8.0) * shares.0;
-    canvas.text_within((8.0, top + 18.0), name_px, "strong", &stages::name(seed));
-    let ending_px = (right - 8.0) * shares.1;
-    let cut = fit(&ending, ending_px, 12.0);
-    canvas.text((right, top + 18.0), Anchor::End, "muted", &cut);
-    let bar_top = top + 25.0;
+    let bar_top = canvas.heading((8.0, right), top, &stages::name(seed), &ending) + 3.0;
     let spans = stages::spans(seed, now);
     for span in spans.iter().filter(|it| !it.stage.is_terminal()) {
         draw_span(canvas, axis, *span, bar_top);

@@ -12,8 +12,8 @@ const SWEEPS: usize = 8;
 pub(super) struct Boxes {
     pub sizes: Vec<(f64, f64)>,
     pub edges: Vec<(usize, usize)>,
-    /// Boxes that hold a straight line: the backbone.
-    pub is_backbone: Vec<bool>,
+    /// Boxes that may be part of the spine: the longest path through them stands in a straight line.
+    pub may_be_spine: Vec<bool>,
 }
 
 /// Where everything is.
@@ -32,15 +32,16 @@ struct Item {
     height: f64,
     layer: usize,
     center: f64,
-    weight: f64,
+    is_spine: bool,
     above: Vec<usize>,
     below: Vec<usize>,
 }
 
 /// Lays it out.
 pub(super) fn lay_out(boxes: &Boxes) -> Places {
-    let mut items = items_of(boxes);
-    let chains = connect(boxes, &mut items);
+    let spine = spine(boxes);
+    let mut items = items_of(boxes, &spine);
+    let chains = connect(boxes, &spine, &mut items);
     let n_layers = items.iter().map(|it| it.layer + 1).max().unwrap_or(0);
     let mut layers: Vec<Vec<usize>> = vec![Vec::new(); n_layers];
     for (index, item) in items.iter().enumerate() {
@@ -51,12 +52,33 @@ pub(super) fn lay_out(boxes: &Boxes) -> Places {
     finish(boxes, &layers, &items, &chains)
 }
 
-fn items_of(boxes: &Boxes) -> Vec<Item> {
-    let mut layer = vec![0; boxes.sizes.len()];
-    // Edges lead from lower to higher numbers: by their ends, every layer is known before it is read.
+/// The boxes of the longest path through those that may be part of it, in order.
+fn spine(boxes: &Boxes) -> Vec<usize> {
+    let n = boxes.sizes.len();
+    let mut length = vec![0_usize; n];
+    let mut before: Vec<Option<usize>> = vec![None; n];
+    for (from, to) in by_end(boxes) {
+        let is_part = boxes.may_be_spine[from] && boxes.may_be_spine[to];
+        if is_part && length[from] + 1 > length[to] {
+            (length[to], before[to]) = (length[from] + 1, Some(from));
+        }
+    }
+    let last = (0..n).filter(|it| boxes.may_be_spine[*it]).max_by_key(|it| length[*it]);
+    let mut spine: Vec<usize> = std::iter::successors(last, |it| before[*it]).collect();
+    spine.reverse();
+    spine
+}
+
+/// The edges by their ends: since they lead from lower to higher numbers, all that is before a box is known when it is read.
+fn by_end(boxes: &Boxes) -> Vec<(usize, usize)> {
     let mut edges = boxes.edges.clone();
     edges.sort_unstable_by_key(|(from, to)| (*to, *from));
-    for (from, to) in edges {
+    edges
+}
+
+fn items_of(boxes: &Boxes, spine: &[usize]) -> Vec<Item> {
+    let mut layer = vec![0; boxes.sizes.len()];
+    for (from, to) in by_end(boxes) {
         layer[to] = layer[to].max(layer[from] + 1);
     }
     let item = |(index, (width, height)): (usize, &(f64, f64))| Item {
@@ -64,7 +86,7 @@ fn items_of(boxes: &Boxes) -> Vec<Item> {
         height: *height,
         layer: layer[index],
         center: 0.0,
-        weight: if boxes.is_backbone[index] { 16.0 } else { 1.0 },
+        is_spine: spine.contains(&index),
         above: Vec::new(),
         below: Vec::new(),
     };
@@ -72,9 +94,10 @@ fn items_of(boxes: &Boxes) -> Vec<Item> {
 }
 
 /// Ties items of neighbouring layers; an edge over several gets an item in each. Gives each edge's items.
-fn connect(boxes: &Boxes, items: &mut Vec<Item>) -> Vec<Vec<usize>> {
+fn connect(boxes: &Boxes, spine: &[usize], items: &mut Vec<Item>) -> Vec<Vec<usize>> {
     let mut chains = Vec::with_capacity(boxes.edges.len());
     for (from, to) in &boxes.edges {
+        let is_spine = spine.windows(2).any(|pair| pair == [*from, *to]);
         let mut chain = vec![*from];
         for layer in items[*from].layer + 1..items[*to].layer {
             chain.push(items.len());
@@ -84,7 +107,7 @@ fn connect(boxes: &Boxes, items: &mut Vec<Item>) -> Vec<Vec<usize>> {
                 height: 0.0,
                 layer,
                 center: 0.0,
-                weight: 0.5,
+                is_spine,
                 above,
                 below,
             });
@@ -99,91 +122,57 @@ fn connect(boxes: &Boxes, items: &mut Vec<Item>) -> Vec<Vec<usize>> {
     chains
 }
 
-/// Orders each layer by the mean place of what its items are tied to, down and up in turn.
+/// Orders each layer, the spine first and the others by the mean place of what they are tied to, down and up in turn.
 fn order(layers: &mut [Vec<usize>], items: &[Item]) {
-    let mut rank: Vec<f64> = vec![0.0; items.len()];
-    let renumber = |layer: &[usize], rank: &mut Vec<f64>| {
-        for (place, item) in layer.iter().enumerate() {
-            rank[*item] = (place as f64 + 0.5) / layer.len() as f64;
-        }
-    };
-    for layer in layers.iter() {
-        renumber(layer, &mut rank);
-    }
-    for sweep in 0..SWEEPS {
-        let is_down = sweep % 2 == 0;
-        let n_layers = layers.len();
+    let mut rank: Vec<usize> = vec![0; items.len()];
+    let n_layers = layers.len();
+    for sweep in 0..=SWEEPS {
         for step in 0..n_layers {
+            let is_down = sweep % 2 == 0;
             let layer = &mut layers[if is_down { step } else { n_layers - 1 - step }];
-            let key = |item: usize| {
-                let tied = if is_down { &items[item].above } else { &items[item].below };
-                if tied.is_empty() {
-                    return rank[item];
-                }
-                tied.iter().map(|it| rank[*it]).sum::<f64>() / tied.len() as f64
+            let key = |item: &usize| {
+                let it = &items[*item];
+                let tied = if is_down { &it.above } else { &it.below };
+                let sum: usize = tied.iter().map(|it| rank[*it]).sum();
+                let mean = if tied.is_empty() {
+                    rank[*item] as f64
+                } else {
+                    sum as f64 / tied.len() as f64
+                };
+                (!it.is_spine, mean)
             };
-            let mut keyed: Vec<(f64, bool, usize)> = layer
-                .iter()
-                // Of equal ones the backbone stands on the left.
-                .map(|item| (key(*item), items[*item].weight <= 1.0, *item))
-                .collect();
-            keyed.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
-            layer.clear();
-            layer.extend(keyed.iter().map(|it| it.2));
-            renumber(layer, &mut rank);
+            let mut keyed: Vec<((bool, f64), usize)> =
+                layer.iter().map(|it| (key(it), *it)).collect();
+            keyed.sort_by(|(a, i), (b, j)| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(i.cmp(j)));
+            *layer = keyed.into_iter().map(|(_, item)| item).collect();
+            for (place, item) in layer.iter().enumerate() {
+                rank[*item] = place;
+            }
         }
     }
 }
 
-/// Moves each item towards the weighted mean of what it is tied to, as far as its neighbours let it.
+/// Puts the spine at zero, and moves every other item towards the mean of what it is tied to, as far as those on its
+/// left let it.
 fn place(layers: &[Vec<usize>], items: &mut [Item]) {
-    for layer in layers {
-        let mut x = 0.0;
-        for index in layer {
-            items[*index].center = x + items[*index].width / 2.0;
-            x += items[*index].width + GAP_PX;
-        }
-    }
-    for sweep in 0..3 * SWEEPS {
-        let is_down = sweep % 2 == 0;
+    for sweep in 0..=2 * SWEEPS {
         for step in 0..layers.len() {
-            let layer = &layers[if is_down { step } else { layers.len() - 1 - step }];
-            let wanted: Vec<f64> = layer
-                .iter()
-                .map(|index| {
-                    let item = &items[*index];
-                    let tied = item.above.iter().chain(&item.below);
-                    let (sum, weight) = tied.fold((0.0, 0.0), |(sum, weight), it| {
-                        let share = items[*it].weight * item.weight;
-                        (sum + items[*it].center * share, weight + share)
-                    });
-                    if weight > 0.0 { sum / weight } else { item.center }
-                })
-                .collect();
-            settle(layer, &wanted, items);
+            let layer = &layers[if sweep % 2 == 0 { step } else { layers.len() - 1 - step }];
+            let mut edge = f64::NEG_INFINITY;
+            for index in layer {
+                let item = &items[*index];
+                let tied =
+                    || item.above.iter().chain(&item.below).filter(|it| !items[**it].is_spine);
+                let wanted = match tied().count() {
+                    _ if item.is_spine => 0.0,
+                    0 => item.width / 2.0,
+                    n => tied().map(|it| items[*it].center).sum::<f64>() / n as f64,
+                };
+                let center = wanted.max(edge + item.width / 2.0);
+                edge = center + item.width / 2.0 + GAP_PX;
+                items[*index].center = center;
+            }
         }
-    }
-}
-
-/// Puts a layer's items where they want to be, the weightiest first, the others beside them.
-fn settle(layer: &[usize], wanted: &[f64], items: &mut [Item]) {
-    let mut by_weight: Vec<usize> = (0..layer.len()).collect();
-    by_weight
-        .sort_by(|a, b| items[layer[*b]].weight.total_cmp(&items[layer[*a]].weight).then(a.cmp(b)));
-    let mut settled: Vec<Option<f64>> = vec![None; layer.len()];
-    for place in by_weight {
-        let gap = |from: usize, to: usize| -> f64 {
-            let between: f64 = (from + 1..to).map(|it| items[layer[it]].width + GAP_PX).sum();
-            (items[layer[from]].width + items[layer[to]].width) / 2.0 + GAP_PX + between
-        };
-        let low = (0..place).rev().find_map(|it| Some(settled[it]? + gap(it, place)));
-        let high = (place + 1..layer.len()).find_map(|it| Some(settled[it]? - gap(place, it)));
-        let at =
-            wanted[place].min(high.unwrap_or(f64::INFINITY)).max(low.unwrap_or(f64::NEG_INFINITY));
-        settled[place] = Some(at);
-    }
-    for (item, at) in layer.iter().zip(settled) {
-        items[*item].center = at.unwrap_or_default();
     }
 }
 
@@ -233,8 +222,10 @@ mod tests {
         // A chain with a skip over two boxes, and a branch of two.
         let edges = vec![(0, 1), (1, 2), (2, 3), (0, 3), (1, 4), (4, 5), (5, 3)];
         let sizes = vec![(100.0, 30.0); 6];
-        let is_backbone = vec![true, true, true, true, false, false];
-        let places = lay_out(&Boxes { sizes, edges: edges.clone(), is_backbone });
+        let may_be_spine = vec![true, true, true, true, false, false];
+        let places = lay_out(&Boxes { sizes, edges: edges.clone(), may_be_spine });
+        let lefts: Vec<f64> = places.corners[..4].iter().map(|it| it.0).collect();
+        assert!(lefts.iter().all(|it| *it == lefts[0]), "the chain is straight: {lefts:?}");
         for (a, (ax, ay)) in places.corners.iter().enumerate() {
             for (bx, by) in &places.corners[..a] {
                 assert!((ax - bx).abs() >= 100.0 || (ay - by).abs() >= 30.0);
@@ -244,7 +235,7 @@ mod tests {
             assert!(places.corners[*from].1 < places.corners[*to].1);
             assert!(line.windows(2).all(|it| it[0].1 <= it[1].1), "{line:?}");
         }
-        let places = lay_out(&Boxes { sizes: vec![], edges: vec![], is_backbone: vec![] });
+        let places = lay_out(&Boxes { sizes: vec![], edges: vec![], may_be_spine: vec![] });
         assert_eq!((places.width, places.height), (0.0, 0.0));
     }
 }

@@ -22,6 +22,8 @@ const LINES_MAX: usize = 6;
 const LINE_PX: f64 = 17.0;
 const BOX_PX: f64 = 226.0;
 const TOP_PX: f64 = 40.0;
+/// What the layer is called that joins a fossil to its host.
+const JOIN: &str = "join";
 
 /// The figure, or why there is none.
 pub(super) fn draw(data: &HostData) -> Result<Figure, String> {
@@ -64,9 +66,12 @@ pub(super) fn draw(data: &HostData) -> Result<Figure, String> {
 
 fn draw_network(canvas: &mut Canvas, folded: &Folded, family: &dyn Fn(SeedId) -> String) {
     let sizes: Vec<(f64, f64)> = folded.boxes.iter().map(size).collect();
-    let is_backbone = folded.boxes.iter().map(|it| !matches!(it.owner, Owner::Seed(_))).collect();
-    let places =
-        layered::lay_out(&Boxes { sizes: sizes.clone(), edges: folded.edges.clone(), is_backbone });
+    // A fossil's last layer adds to the host's own path, and so is part of it.
+    let is_join = |it: &LayerBox| it.layers.iter().any(|layer| layer.name == JOIN);
+    let may_be_spine =
+        folded.boxes.iter().map(|it| !matches!(it.owner, Owner::Seed(_)) || is_join(it)).collect();
+    let edges = folded.edges.clone();
+    let places = layered::lay_out(&Boxes { sizes: sizes.clone(), edges, may_be_spine });
     // A drawing wider than the page is drawn smaller, by its view.
     let width = canvas.width.max(places.width + 16.0);
     let left = (width - places.width) / 2.0;
@@ -140,11 +145,12 @@ fn draw_box(
         let params =
             if layer.params_elems > 0 { number::count(layer.params_elems) } else { String::new() };
         let room = width - 24.0 - width_of(&params, 12.0);
-        let text = if layer.name == layer.op {
-            layer.name.clone()
-        } else {
-            format!("{} {}", layer.name, layer.op)
-        };
+        let op = if layer.name == layer.op { "" } else { layer.op.as_str() };
+        let shape: Vec<String> = layer.shape.iter().map(ToString::to_string).collect();
+        let text = format!("{} {op}", layer.name).trim_end().to_owned();
+        let with_shape = format!("{text} [{}]", shape.join(", "));
+        // The shape where there is room for it; who points at the box is told it all the same.
+        let text = if width_of(&with_shape, 12.0) < room { with_shape } else { text };
         canvas.text_within((x + 10.0, line_y), room, "", &text);
         canvas.text((x + width - 10.0, line_y), Anchor::End, "muted", &params);
         line_y += LINE_PX;

@@ -3,12 +3,13 @@
 use super::arms::{ArmFigures, TaskFigures};
 use crate::report::{
     axis::Axis,
-    canvas::{Anchor, Canvas, Marker},
+    canvas::{Canvas, Marker},
     figure::Figure,
     number,
 };
 
-const ROW_PX: f64 = 44.0;
+/// Height of a row beside its text.
+const ROW_PX: f64 = 22.0;
 
 /// A row: a name, what is told on the right, and an interval with its middle.
 struct Row {
@@ -54,7 +55,7 @@ pub(super) fn scores(task: &TaskFigures, id: &str) -> Option<Figure> {
     );
     (!rows.is_empty()).then(|| {
         Figure::draw(format!("{id}-scores"), "Scores of the arms", description, |canvas| {
-            draw_rows(canvas, &rows, score_name(task), false);
+            draw_rows(canvas, &rows, score_name(task), (false, task.is_accuracy));
         })
     })
 }
@@ -85,30 +86,30 @@ pub(super) fn differences(task: &TaskFigures, id: &str) -> Option<Figure> {
             "Difference to the baseline",
             "The mean difference in score between an arm and the baseline with the same seed, and its interval. Right of \
              zero the arm is better.",
-            |canvas| draw_rows(canvas, &rows, "difference in score", true),
+            |canvas| draw_rows(canvas, &rows, "difference in score", (true, task.is_accuracy)),
         )
     })
 }
 
-fn draw_rows(canvas: &mut Canvas, rows: &[Row], name: &str, has_zero: bool) {
+fn draw_rows(canvas: &mut Canvas, rows: &[Row], name: &str, (has_zero, is_share): (bool, bool)) {
     let (left, right) = (0.0, canvas.width - 4.0);
     let ends = rows.iter().flat_map(|row| [row.interval.0, row.interval.1, row.interval.2]);
     let n_ticks = if canvas.is_wide() { 8 } else { 4 };
     let zero = has_zero.then_some(0.0);
-    let axis = Axis::linear(ends.chain(zero), (left + 20.0, right - 20.0), n_ticks);
-    let (top, bottom) = (4.0, 8.0 + rows.len() as f64 * ROW_PX);
+    let axis = Axis::linear(ends.chain(zero), (left + 24.0, right - 24.0), n_ticks);
+    let axis = if is_share { axis.in_percent() } else { axis };
+    let row_px = ROW_PX + canvas.heading_px();
+    let (top, bottom) = (4.0, 8.0 + rows.len() as f64 * row_px);
     axis.draw_below(canvas, top, bottom, name);
     if has_zero {
         canvas.line((axis.at(0.0), top), (axis.at(0.0), bottom), "zero");
     }
     for (index, row) in rows.iter().enumerate() {
-        let y = top + index as f64 * ROW_PX;
-        canvas.text_within((left, y + 16.0), (right - left) * 0.55, "strong halo", &row.name);
-        canvas.text((right, y + 16.0), Anchor::End, "muted halo", &row.text);
+        let row_top = top + index as f64 * row_px;
+        let y = canvas.heading((left, right), row_top, &row.name, &row.text) + 9.0;
         let (low, middle, high) = row.interval;
         let class = format!("line stroke-{}", row.class);
         let (from, to) = (axis.at_within(low.min(high)), axis.at_within(high.max(low)));
-        let y = y + 31.0;
         canvas.line((from, y), (to, y), &class);
         for x in [from, to] {
             canvas.line((x, y - 4.0), (x, y + 4.0), &class);

@@ -239,10 +239,10 @@ mod tests {
         let drawn =
             forest::differences(&task, "t").expect("a comparison gave one").html().into_string();
         assert!(
-            drawn.contains("+0.02000  beats the baseline") && !drawn.contains(">off<"),
+            drawn.contains("+0.0200  beats the baseline") && !drawn.contains(">off<"),
             "{drawn}"
         );
-        assert!(arms_table(&task).into_string().contains("[+0.01000, +0.03000]"));
+        assert!(arms_table(&task).into_string().contains("[+0.0100, +0.0300]"));
         task.arms.truncate(1);
         assert!(forest::differences(&task, "t").is_none());
     }

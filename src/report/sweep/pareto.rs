@@ -77,6 +77,7 @@ fn draw_plot(canvas: &mut Canvas, task: &TaskFigures, arms: &[Point], front: &[P
     let n_ticks = if canvas.is_wide() { 7 } else { 4 };
     let x = Axis::log(all().map(|it| it.0), (left + 12.0, right - 12.0), n_ticks);
     let y = Axis::linear(all().map(|it| it.1), (bottom, top), 6);
+    let y = if task.is_accuracy { y.in_percent() } else { y };
     canvas.text((left - 44.0, 14.0), Anchor::Start, "strong", score_name(task));
     y.draw_left(canvas, left, right);
     x.draw_below(canvas, top, bottom, name);
@@ -91,7 +92,7 @@ fn draw_plot(canvas: &mut Canvas, task: &TaskFigures, arms: &[Point], front: &[P
             score_text(task, on_axis(task, point.1)),
             number::si(point.0)
         );
-        canvas.mark(at, marker, 6.0, class, Some(&title));
+        canvas.mark(at, marker, 6.0, &format!("{class} point"), Some(&title));
         taken.push((at.0 - 7.0, at.1 - 7.0, at.0 + 7.0, at.1 + 7.0));
     }
     for point in arms {
