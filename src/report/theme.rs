@@ -67,7 +67,10 @@ pub(super) fn page_css() -> String {
 /// The style sheet of a picture that stands alone, on white.
 #[cfg(feature = "png")]
 pub(super) fn picture_css() -> String {
-    let mut css = FIGURES.to_owned() + &data_rules();
+    // The font of pictures has one weight, and a light one.
+    let weight = "text{stroke:var(--ink);stroke-width:.15px}.muted{stroke:var(--muted)}\
+                  .strong{stroke:var(--ink);stroke-width:.45px;paint-order:normal}";
+    let mut css = FIGURES.to_owned() + &data_rules() + weight;
     for (name, light, _) in COLORS {
         css = css.replace(&format!("var(--{name})"), light);
     }

@@ -122,6 +122,8 @@ fn draw_span(canvas: &mut Canvas, axis: &Axis, span: Span, top: f64) {
     canvas.span((from, top), (width, BAR_PX), class, hatch, Some(&title));
     if has_room {
         let middle = (from + width / 2.0, top + BAR_PX - 5.0);
-        canvas.text(middle, Anchor::Middle, "small on", word);
+        // Data's colours are light enough for dark letters on any page; that of waiting is not.
+        let class = if span.stage == Stage::Germinated { "small" } else { "small on" };
+        canvas.text(middle, Anchor::Middle, class, word);
     }
 }

@@ -143,7 +143,11 @@ fn cards(data: &RunData) -> Vec<Card> {
     cards.push(Card {
         name: "Parameters",
         value: number::count(*params_final),
-        remark: format!("from {}", number::count(*params_initial)),
+        remark: format!(
+            "from {}{}",
+            number::count(*params_initial),
+            if data.hosts.len() > 1 { ", over all hosts" } else { "" }
+        ),
     });
     cards.push(Card {
         name: "Seeds",
