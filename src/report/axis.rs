@@ -130,8 +130,11 @@ impl Axis {
         let scale = if self.is_percent { 100.0 } else { 1.0 };
         let ticks: Vec<f64> = self.ticks.iter().map(|tick| tick * scale).collect();
         let gap = ticks.windows(2).map(|it| (it[1] - it[0]).abs()).fold(f64::INFINITY, f64::min);
-        let decimals =
-            if gap.is_finite() { (-gap.log10().floor()).clamp(0.0, 8.0) as usize } else { 2 };
+        let decimals = if gap.is_finite() {
+            (-(gap * 1.001).log10().floor()).clamp(0.0, 8.0) as usize
+        } else {
+            2
+        };
         // 0.25 needs a digit more than its power of ten has.
         let is_exact = |tick: f64, decimals: usize| {
             let scaled = tick * 10_f64.powi(decimals as i32);
@@ -214,6 +217,8 @@ mod tests {
         assert_eq!((axis.at(0.0), axis.at(1.0)), (0.0, 100.0));
         let axis = Axis::exact((0.0, 20.0), (0.0, 100.0), 4);
         assert_eq!(texts(&axis), ["0", "5", "10", "15", "20"]);
+        let axis = Axis::linear([0.112, 0.157], (0.0, 100.0), 5).in_percent();
+        assert_eq!(texts(&axis), ["11 %", "12 %", "13 %", "14 %", "15 %", "16 %"]);
         let axis = Axis::log([0.003, 2.0], (0.0, 100.0), 4);
         assert_eq!(texts(&axis), ["0.01", "0.1", "1"]);
     }

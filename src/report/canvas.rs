@@ -154,36 +154,10 @@ impl Canvas {
         self.push(html! { text x=(px(x)) y=(px(y)) class=(class.trim()) { (text) } });
     }
 
-    /// A bold name at `top` on the left, and what is told of it on its right, or below where there is no room; gives
-    /// where they end.
-    pub(super) fn heading(
-        &mut self,
-        (left, right): (f64, f64),
-        top: f64,
-        name: &str,
-        told: &str,
-    ) -> f64 {
-        let width = right - left;
-        if self.is_wide() {
-            self.text_within((left, top + 16.0), width * 0.5, "strong halo", name);
-            let told = fit(told, width * 0.48, 12.0);
-            self.text((right, top + 16.0), Anchor::End, "muted halo", &told);
-            return top + 22.0;
-        }
-        self.text_within((left, top + 16.0), width, "strong halo", name);
-        self.text_within((left, top + 32.0), width, "muted halo", told);
-        top + 38.0
-    }
-
-    /// Height that [`Canvas::heading`] takes.
-    pub(super) fn heading_px(&self) -> f64 {
-        if self.is_wide() { 22.0 } else { 38.0 }
-    }
-
     /// As [`Canvas::text`], cut to `width` with all of it told to who points at it.
     pub(super) fn text_within(&mut self, (x, y): (f64, f64), width: f64, class: &str, text: &str) {
         // Bold letters are wider.
-        let size = if class.contains("strong") { 13.2 } else { 12.0 };
+        let size = if class.contains("strong") { 12.7 } else { 12.0 };
         let cut = fit(text, width, size);
         let title = (cut != text).then_some(text);
         self.push(html! { text x=(px(x)) y=(px(y)) class=(class) { (cut) (told(title)) } });

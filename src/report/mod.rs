@@ -21,6 +21,7 @@ mod number;
 mod page;
 #[cfg(feature = "png")]
 mod png;
+mod rows;
 mod run;
 mod sweep;
 mod theme;

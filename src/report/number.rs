@@ -37,6 +37,24 @@ pub(super) fn signed(value: f64) -> String {
     format!("{sign}{}", digits(value, 3))
 }
 
+/// A mean with its interval, in the decimals of three significant digits of the largest; an end that is not finite is no
+/// bound: `+0.0582 [+0.0299, +0.0865]`.
+pub(super) fn interval(low: f64, mean: f64, high: f64) -> String {
+    let finite = [low, mean, high].into_iter().filter(|it| it.is_finite());
+    let largest = finite.map(f64::abs).fold(0.0, f64::max);
+    let decimals =
+        if largest > 0.0 { (2.0 - largest.log10().floor()).clamp(0.0, 9.0) } else { 2.0 };
+    let text = |it: f64| {
+        let sign = if it > 0.0 { "+" } else { "" };
+        if it.is_finite() {
+            format!("{sign}{it:.*}", decimals as usize)
+        } else {
+            "no bound".to_owned()
+        }
+    };
+    format!("{} [{}, {}]", text(mean), text(low), text(high))
+}
+
 /// A share in percent: `95.8 %`.
 pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
@@ -90,6 +108,8 @@ mod tests {
         assert_eq!([count(7), count(610), count(17_186)], ["7", "610", "17,186"]);
         assert_eq!([figures(0.0785), figures(12.3456), figures(0.0)], ["0.07850", "12.35", "0"]);
         assert_eq!([signed(0.5), signed(-0.5)], ["+0.500", "-0.500"]);
+        assert_eq!(interval(-0.00002, 0.0001, 0.0123), "+0.0001 [-0.0000, +0.0123]");
+        assert_eq!(interval(f64::NEG_INFINITY, -2.0, 3.5), "-2.00 [no bound, +3.50]");
         assert_eq!([flops(12), flops(9_770_000_000)], ["12 FLOP", "9.77 GFLOP"]);
         assert_eq!(
             [duration(0.27), duration(192.0), duration(7500.0)],

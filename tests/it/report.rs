@@ -163,7 +163,9 @@ fn a_run_becomes_one_page_with_every_section() {
     assert_eq!(written["missing"], serde_json::json!([]), "{told:?}");
     let html = fs::read_to_string(desk.path("page.html")).expect("it was written");
     assert_sound(&html, &RUN_SECTIONS);
-    for words in ["brief", "completed", "seed 0", "Test accuracy", "grafting", "twin"] {
+    for words in
+        ["brief", "completed", "seed 0", "Test accuracy", "grafting", "twin", "beyond the axis"]
+    {
         assert!(html.contains(words), "{words}");
     }
     let document = body(&html);

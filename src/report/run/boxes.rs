@@ -54,9 +54,10 @@ pub(super) fn fold(graph: &NetworkGraph, fossils: &[SeedId]) -> Folded {
         return folded;
     }
     let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
-    let keys = full.node_weights().map(|it| {
-        let next = numbers.len();
-        *numbers.entry(block(it)).or_insert(next)
+    let keys = full.node_weights().zip(&keys).map(|(it, chain)| {
+        let Some(block) = block(it) else { return *chain };
+        let next = full.node_count() + numbers.len();
+        *numbers.entry(block).or_insert(next)
     });
     condensed(&full, &keys.collect::<Vec<_>>(), true)
 }
@@ -100,13 +101,17 @@ fn chain_keys(full: &DiGraph<LayerBox, ()>) -> Vec<usize> {
     keys
 }
 
-/// What a layer is part of, by its name: `block0` of `block0.attn.out`.
-fn block(it: &LayerBox) -> String {
-    let name = it.layers[0].name.as_str();
+/// What a layer is part of, by its name: `blocks.0` of `blocks.0.attn.out`; a module is a block, and a site in none.
+pub(super) fn block(it: &LayerBox) -> Option<String> {
     match &it.owner {
-        Owner::Seed(seed) => format!("{seed}"),
-        // Sites go with the block that they lie in.
-        Owner::Host | Owner::Site => format!("host {}", name.split('.').next().unwrap_or(name)),
+        Owner::Site => None,
+        Owner::Seed(seed) => Some(seed.to_string()),
+        Owner::Host => {
+            let parts: Vec<&str> = it.layers[0].name.split('.').collect();
+            let is_number = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit());
+            let at = parts.iter().position(is_number)?;
+            Some(parts[..=at].join("."))
+        }
     }
 }
 
@@ -118,13 +123,7 @@ fn condensed(full: &DiGraph<LayerBox, ()>, keys: &[usize], is_by_block: bool) ->
         match places.get(key) {
             Some(place) => merged[*place].layers.extend(node.layers.iter().cloned()),
             None => {
-                let owner = if is_by_block && node.owner == Owner::Site {
-                    Owner::Host
-                } else {
-                    node.owner.clone()
-                };
-                places
-                    .insert(*key, merged.add_node(LayerBox { owner, layers: node.layers.clone() }));
+                places.insert(*key, merged.add_node(node.clone()));
             }
         }
     }

@@ -93,7 +93,8 @@ fn draw_panels(canvas: &mut Canvas, data: &HostData) {
     let last = data.epochs.iter().map(|row| row.epoch).max().unwrap_or(1) as f64;
     let first = data.epochs.iter().map(|row| row.epoch).min().unwrap_or(0) as f64;
     let from = if first <= 1.0 { 0.0 } else { first };
-    let n_ticks = if canvas.is_wide() { 10 } else { 5 };
+    // Epochs are whole.
+    let n_ticks = if canvas.is_wide() { 10 } else { 5 }.min((last - from).max(1.0) as usize);
     let x = Axis::exact((from, last.max(from + 1.0)), (left, right), n_ticks);
     let has = |panel: &Panel| {
         let mut rows = data.epochs.iter();

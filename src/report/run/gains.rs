@@ -9,12 +9,13 @@ use crate::report::{
     canvas::{Canvas, Marker},
     figure::Figure,
     number,
+    rows::Rows,
 };
 
 /// Seeds that are drawn.
 const ROWS_MAX: usize = 40;
-/// Height of a row beside its text.
-const ROW_PX: f64 = 24.0;
+/// Height of what is drawn in a row.
+const ROW_PX: f64 = 14.0;
 
 /// A seed's contribution.
 struct Row<'a> {
@@ -48,7 +49,7 @@ pub(super) fn draw(data: &HostData, counterfactual: Option<&str>) -> Option<Figu
         "What each seed contributed",
         format!(
             "The drop in validation loss. Filled: what G5 measured at its last look, {against}, with the interval. \
-             Hollow: what G2 promised before the graft. Right of zero is better."
+             Hollow: what G2 promised before the graft. Right of zero is better; an arrow leads beyond the axis."
         ),
         |canvas| draw_rows(canvas, shown),
     );
@@ -71,12 +72,7 @@ impl<'a> Row<'a> {
 
     fn text(&self) -> String {
         match (self.measured, self.promised) {
-            (Some((low, gain, high)), _) => {
-                let [low, high] = [low, high].map(|it| {
-                    if it.is_finite() { number::signed(it) } else { "no bound".to_owned() }
-                });
-                format!("{}  [{low}, {high}]", number::signed(gain))
-            }
+            (Some((low, gain, high)), _) => number::interval(low, gain, high),
             (None, Some(promised)) => format!("G2 {}", number::signed(promised)),
             (None, None) => String::new(),
         }
@@ -84,36 +80,51 @@ impl<'a> Row<'a> {
 }
 
 fn draw_rows(canvas: &mut Canvas, rows: &[Row]) {
-    let (left, right) = (8.0, canvas.width - 12.0);
-    let numbers = rows.iter().flat_map(|row| {
-        let ends = row.measured.map(|(low, gain, high)| [low, gain, high]);
-        ends.into_iter().flatten().chain(row.promised)
-    });
-    let (low, high) = range(numbers.chain([0.0])).unwrap_or((0.0, 1.0));
+    let layout = Rows::new(canvas, rows.len(), ROW_PX);
+    let (left, right) = layout.plot;
+    let (low, high) = shown_range(rows);
     let n_ticks = if canvas.is_wide() { 8 } else { 4 };
-    let margin = (high - low) * 0.03;
-    let axis = Axis::linear([low - margin, high + margin], (left + 24.0, right - 24.0), n_ticks);
-    let row_px = ROW_PX + canvas.heading_px();
-    let (top, bottom) = (6.0, 6.0 + rows.len() as f64 * row_px + 4.0);
+    let axis = Axis::linear([low, high], (left + 24.0, right - 24.0), n_ticks);
+    let (top, bottom) = (6.0, 6.0 + rows.len() as f64 * layout.height + 4.0);
     axis.draw_below(canvas, top, bottom, "drop in validation loss");
     canvas.line((axis.at(0.0), top), (axis.at(0.0), bottom), "zero");
     for (index, row) in rows.iter().enumerate() {
-        draw_row(canvas, &axis, row, top + index as f64 * row_px);
+        draw_row(canvas, (&layout, &axis), row, top + index as f64 * layout.height);
     }
     canvas.height = bottom + 44.0;
 }
 
-fn draw_row(canvas: &mut Canvas, axis: &Axis, row: &Row, top: f64) {
-    let (left, right) = (8.0, canvas.width - 12.0);
-    let y = canvas.heading((left, right), top, &stages::name(row.seed), &row.text()) + 11.0;
+/// The range of the axis. A seed that did much harm would leave no room for the others: beyond eight times what three
+/// quarters of the numbers reach, an arrow stands for it.
+fn shown_range(rows: &[Row]) -> (f64, f64) {
+    let numbers = rows.iter().flat_map(|row| {
+        let ends = row.measured.map(|(low, gain, high)| [low, gain, high]);
+        ends.into_iter().flatten().chain(row.promised)
+    });
+    let numbers: Vec<f64> = numbers.filter(|it| it.is_finite()).collect();
+    let (low, high) = range(numbers.iter().copied().chain([0.0])).unwrap_or((0.0, 1.0));
+    let mut sizes: Vec<f64> = numbers.iter().map(|it| it.abs()).filter(|it| *it > 0.0).collect();
+    sizes.sort_by(f64::total_cmp);
+    let most = match sizes.get(sizes.len() * 3 / 4) {
+        Some(usual) if rows.len() >= 6 => usual * 8.0,
+        _ => f64::INFINITY,
+    };
+    let (low, high) = (low.max(-most), high.min(most));
+    let margin = (high - low) * 0.03;
+    (low - margin, high + margin)
+}
+
+fn draw_row(canvas: &mut Canvas, (rows, axis): (&Rows, &Axis), row: &Row, top: f64) {
+    let y = rows.head(canvas, top, &stages::name(row.seed), &row.text()) + ROW_PX / 2.0;
     if let Some((low, gain, high)) = row.measured {
         let is_kept = row.seed.stage() == Stage::Fossilized;
         let color = if is_kept { "green" } else { "blue" };
         let [from, to] = [low, high].map(|it| axis.at_within(it));
         canvas.line((from, y), (to, y), &format!("line stroke-{color}"));
+        let (first, last) = axis.range();
         for (end, x, side) in [(low, from, 6.0), (high, to, -6.0)] {
-            // An end without bound has an arrow, any other a bar.
-            let reach = if end.is_finite() { 0.0 } else { side };
+            // An end beyond the axis has an arrow, any other a bar.
+            let reach = if (first..=last).contains(&end) { 0.0 } else { side };
             canvas.polyline(
                 &[(x + reach, y - 5.0), (x, y), (x + reach, y + 5.0)],
                 &format!("line stroke-{color}"),
@@ -122,12 +133,14 @@ fn draw_row(canvas: &mut Canvas, axis: &Axis, row: &Row, top: f64) {
         let marker = if is_kept { Marker::Diamond } else { Marker::Square };
         let kept = if is_kept { "kept" } else { "not kept" };
         let title = format!("G5, {kept}: {}", row.text());
-        canvas.mark((axis.at(gain), y), marker, 5.0, &format!("fill-{color}"), Some(&title));
+        if (first..=last).contains(&gain) {
+            canvas.mark((axis.at(gain), y), marker, 5.0, &format!("fill-{color}"), Some(&title));
+        }
     }
     if let Some(promised) = row.promised {
         let title = format!("G2: {}", number::signed(promised));
         canvas.mark(
-            (axis.at(promised), y),
+            (axis.at_within(promised), y),
             Marker::Circle,
             4.5,
             "hollow stroke-muted",

@@ -12,12 +12,11 @@ use crate::report::{
     canvas::{Anchor, Canvas, width_of},
     figure::Figure,
     number,
+    rows::Rows,
 };
 
 /// Lanes that are drawn.
 const LANES_MAX: usize = 40;
-/// Height of a lane beside its text.
-const LANE_PX: f64 = 30.0;
 const BAR_PX: f64 = 18.0;
 const TOP_PX: f64 = 56.0;
 const KEYED: [Stage; 6] = [
@@ -55,15 +54,14 @@ pub(super) fn draw(data: &HostData) -> Option<Figure> {
 }
 
 fn draw_lanes(canvas: &mut Canvas, seeds: &[&SeedHistory], now: u64) {
-    let right = canvas.width - 12.0;
     let top = draw_key(canvas, seeds, now);
+    let rows = Rows::new(canvas, seeds.len(), BAR_PX);
     let n_ticks = if canvas.is_wide() { 10 } else { 4 };
-    let axis = Axis::exact((0.0, now as f64), (8.0, right), n_ticks);
-    let lane_px = LANE_PX + canvas.heading_px();
-    let bottom = top + seeds.len() as f64 * lane_px + 4.0;
+    let axis = Axis::exact((0.0, now as f64), rows.plot, n_ticks);
+    let bottom = top + seeds.len() as f64 * rows.height + 4.0;
     axis.draw_below(canvas, top, bottom, "step");
     for (index, seed) in seeds.iter().enumerate() {
-        draw_lane(canvas, &axis, seed, top + index as f64 * lane_px, now);
+        draw_lane(canvas, (&rows, &axis), seed, top + index as f64 * rows.height, now);
     }
     canvas.height = bottom + 44.0;
 }
@@ -91,11 +89,16 @@ fn draw_key(canvas: &mut Canvas, seeds: &[&SeedHistory], now: u64) -> f64 {
     y + TOP_PX - 32.0
 }
 
-fn draw_lane(canvas: &mut Canvas, axis: &Axis, seed: &SeedHistory, top: f64, now: u64) {
-    let right = canvas.width - 12.0;
+fn draw_lane(
+    canvas: &mut Canvas,
+    (rows, axis): (&Rows, &Axis),
+    seed: &SeedHistory,
+    top: f64,
+    now: u64,
+) {
     let reason = seed.stages.last().map_or("", |it| it.reason.as_str());
     let ending = format!("{}: {reason}", stages::word(seed.stage()));
-    let bar_top = canvas.heading((8.0, right), top, &stages::name(seed), &ending) + 3.0;
+    let bar_top = rows.head(canvas, top, &stages::name(seed), &ending);
     let spans = stages::spans(seed, now);
     for span in spans.iter().filter(|it| !it.stage.is_terminal()) {
         draw_span(canvas, axis, *span, bar_top);

@@ -9,16 +9,21 @@ use super::{
     layered::{self, Boxes, Places},
     read::HostData,
 };
-use crate::report::{
-    canvas::{Anchor, Canvas, fit, width_of},
-    figure::Figure,
-    number,
+use crate::{
+    report::{
+        canvas::{Anchor, Canvas, fit, width_of},
+        figure::Figure,
+        number,
+    },
+    run::Layer,
 };
 
 /// Boxes that are drawn at all.
 const BOXES_MAX: usize = 160;
 /// Layers that a box lists.
 const LINES_MAX: usize = 6;
+/// Layers of a block that are listed where each box is a block.
+const LINES_OF_BLOCK_MAX: usize = 3;
 const LINE_PX: f64 = 17.0;
 const BOX_PX: f64 = 226.0;
 const TOP_PX: f64 = 40.0;
@@ -65,7 +70,8 @@ pub(super) fn draw(data: &HostData) -> Result<Figure, String> {
 }
 
 fn draw_network(canvas: &mut Canvas, folded: &Folded, family: &dyn Fn(SeedId) -> String) {
-    let sizes: Vec<(f64, f64)> = folded.boxes.iter().map(size).collect();
+    let sizes: Vec<(f64, f64)> =
+        folded.boxes.iter().map(|it| size(it, folded.is_by_block)).collect();
     // A fossil's last layer adds to the host's own path, and so is part of it.
     let is_join = |it: &LayerBox| it.layers.iter().any(|layer| layer.name == JOIN);
     let may_be_spine =
@@ -79,19 +85,45 @@ fn draw_network(canvas: &mut Canvas, folded: &Folded, family: &dyn Fn(SeedId) ->
         draw_edge(canvas, line, left);
     }
     for ((it, (x, y)), size) in folded.boxes.iter().zip(&places.corners).zip(sizes) {
-        draw_box(canvas, it, (left + x, TOP_PX / 2.0 + y), size, family);
+        draw_box(canvas, (it, folded.is_by_block), (left + x, TOP_PX / 2.0 + y), size, family);
     }
     let Places { height, .. } = places;
     (canvas.width, canvas.height) = (width, height + TOP_PX);
 }
 
-fn size(it: &LayerBox) -> (f64, f64) {
+/// The lines in a box, each with what is counted on its right.
+fn lines(it: &LayerBox, is_by_block: bool) -> Vec<(String, String)> {
+    let counted = |n: u64| if n > 0 { number::count(n) } else { String::new() };
+    let sum = |layers: &[Layer]| counted(layers.iter().map(|it| it.params_elems).sum());
+    let n_layers = it.layers.len();
+    if is_by_block && n_layers > LINES_OF_BLOCK_MAX {
+        let name = boxes::block(it).unwrap_or_else(|| it.layers[0].name.clone());
+        return vec![(format!("{name}: {n_layers} layers"), sum(&it.layers))];
+    }
+    let line = |layer: &Layer| {
+        let params = counted(layer.params_elems);
+        let op = if layer.name == layer.op { "" } else { layer.op.as_str() };
+        let shape: Vec<String> = layer.shape.iter().map(ToString::to_string).collect();
+        let text = format!("{} {op}", layer.name).trim_end().to_owned();
+        let with_shape = format!("{text} [{}]", shape.join(", "));
+        // The shape where there is room for it; who points at the box is told it all the same.
+        let room = BOX_PX - 24.0 - width_of(&params, 12.0);
+        (if width_of(&with_shape, 12.0) < room { with_shape } else { text }, params)
+    };
+    let mut lines: Vec<(String, String)> = it.layers.iter().take(LINES_MAX).map(line).collect();
+    if n_layers > LINES_MAX {
+        lines.push((format!("and {} more", n_layers - LINES_MAX), sum(&it.layers[LINES_MAX..])));
+    }
+    lines
+}
+
+fn size(it: &LayerBox, is_by_block: bool) -> (f64, f64) {
     if it.owner == Owner::Site {
         return (width_of(&it.layers[0].name, 12.0).clamp(40.0, 160.0) + 44.0, 24.0);
     }
-    let n_lines = it.layers.len().min(LINES_MAX) + usize::from(it.layers.len() > LINES_MAX);
-    let heading = f64::from(u8::from(matches!(it.owner, Owner::Seed(_)) && it.layers.len() > 1));
-    (BOX_PX, (n_lines as f64 + heading) * LINE_PX + 14.0)
+    let has_heading = matches!(it.owner, Owner::Seed(_)) && it.layers.len() > 1;
+    let n_lines = lines(it, is_by_block).len() + usize::from(has_heading);
+    (BOX_PX, n_lines as f64 * LINE_PX + 14.0)
 }
 
 fn draw_edge(canvas: &mut Canvas, line: &[(f64, f64)], left: f64) {
@@ -116,7 +148,7 @@ fn draw_edge(canvas: &mut Canvas, line: &[(f64, f64)], left: f64) {
 
 fn draw_box(
     canvas: &mut Canvas,
-    it: &LayerBox,
+    (it, is_by_block): (&LayerBox, bool),
     (x, y): (f64, f64),
     (width, height): (f64, f64),
     family: &dyn Fn(SeedId) -> String,
@@ -141,33 +173,16 @@ fn draw_box(
         }
         Owner::Host => canvas.rect((x, y), (width, height), 6.0, "box", Some(&title)),
     }
-    for layer in it.layers.iter().take(LINES_MAX) {
-        let params =
-            if layer.params_elems > 0 { number::count(layer.params_elems) } else { String::new() };
-        let room = width - 24.0 - width_of(&params, 12.0);
-        let op = if layer.name == layer.op { "" } else { layer.op.as_str() };
-        let shape: Vec<String> = layer.shape.iter().map(ToString::to_string).collect();
-        let text = format!("{} {op}", layer.name).trim_end().to_owned();
-        let with_shape = format!("{text} [{}]", shape.join(", "));
-        // The shape where there is room for it; who points at the box is told it all the same.
-        let text = if width_of(&with_shape, 12.0) < room { with_shape } else { text };
+    for (text, counted) in lines(it, is_by_block) {
+        let room = width - 24.0 - width_of(&counted, 12.0);
         canvas.text_within((x + 10.0, line_y), room, "", &text);
-        canvas.text((x + width - 10.0, line_y), Anchor::End, "muted", &params);
+        canvas.text((x + width - 10.0, line_y), Anchor::End, "muted", &counted);
         line_y += LINE_PX;
-    }
-    let n_more = it.layers.len().saturating_sub(LINES_MAX);
-    if n_more > 0 {
-        let params: u64 = it.layers[LINES_MAX..].iter().map(|it| it.params_elems).sum();
-        let text = format!("and {n_more} more");
-        canvas.text((x + 10.0, line_y), Anchor::Start, "muted", &text);
-        if params > 0 {
-            canvas.text((x + width - 10.0, line_y), Anchor::End, "muted", &number::count(params));
-        }
     }
 }
 
 /// Every layer with its shape, for who points at the box.
 fn title(it: &LayerBox) -> String {
-    let line = |layer: &crate::Layer| format!("{} ({}) {:?}", layer.name, layer.op, layer.shape);
+    let line = |layer: &Layer| format!("{} ({}) {:?}", layer.name, layer.op, layer.shape);
     it.layers.iter().take(40).map(line).collect::<Vec<_>>().join("\n")
 }

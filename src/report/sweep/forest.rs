@@ -6,10 +6,11 @@ use crate::report::{
     canvas::{Canvas, Marker},
     figure::Figure,
     number,
+    rows::Rows,
 };
 
-/// Height of a row beside its text.
-const ROW_PX: f64 = 22.0;
+/// Height of what is drawn in a row.
+const ROW_PX: f64 = 14.0;
 
 /// A row: a name, what is told on the right, and an interval with its middle.
 struct Row {
@@ -92,21 +93,21 @@ pub(super) fn differences(task: &TaskFigures, id: &str) -> Option<Figure> {
 }
 
 fn draw_rows(canvas: &mut Canvas, rows: &[Row], name: &str, (has_zero, is_share): (bool, bool)) {
-    let (left, right) = (0.0, canvas.width - 4.0);
+    let layout = Rows::new(canvas, rows.len(), ROW_PX);
+    let (left, right) = layout.plot;
     let ends = rows.iter().flat_map(|row| [row.interval.0, row.interval.1, row.interval.2]);
     let n_ticks = if canvas.is_wide() { 8 } else { 4 };
     let zero = has_zero.then_some(0.0);
     let axis = Axis::linear(ends.chain(zero), (left + 24.0, right - 24.0), n_ticks);
     let axis = if is_share { axis.in_percent() } else { axis };
-    let row_px = ROW_PX + canvas.heading_px();
-    let (top, bottom) = (4.0, 8.0 + rows.len() as f64 * row_px);
+    let (top, bottom) = (4.0, 8.0 + rows.len() as f64 * layout.height);
     axis.draw_below(canvas, top, bottom, name);
     if has_zero {
         canvas.line((axis.at(0.0), top), (axis.at(0.0), bottom), "zero");
     }
     for (index, row) in rows.iter().enumerate() {
-        let row_top = top + index as f64 * row_px;
-        let y = canvas.heading((left, right), row_top, &row.name, &row.text) + 9.0;
+        let row_top = top + index as f64 * layout.height;
+        let y = layout.head(canvas, row_top, &row.name, &row.text) + ROW_PX / 2.0;
         let (low, middle, high) = row.interval;
         let class = format!("line stroke-{}", row.class);
         let (from, to) = (axis.at_within(low.min(high)), axis.at_within(high.max(low)));

@@ -125,7 +125,7 @@ fn arms_table(task: &TaskFigures) -> Markup {
                 td.number { (score(it.mean)) } td.number { (score(it.min)) } td.number { (score(it.max)) }
                 @if has_verdicts {
                     td.number { @if let Some((low, middle, high)) = it.difference {
-                        (number::signed(middle)) " [" (number::signed(low)) ", " (number::signed(high)) "]"
+                        (number::interval(low, middle, high))
                     } }
                     td { (it.verdict.as_deref().unwrap_or("")) }
                 }
