@@ -60,28 +60,36 @@ pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-/// With a prefix of the SI: `9.77 G`.
+/// With a prefix of the SI: `9.77 G`, and `1 G` where it is whole.
 pub(super) fn si(value: f64) -> String {
-    const PREFIXES: [(f64, &str); 6] =
-        [(1e18, " E"), (1e15, " P"), (1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")];
-    let prefix = PREFIXES.iter().find(|(size, _)| value.abs() >= *size);
-    let (scaled, name) = prefix.map_or((value, ""), |(size, name)| (value / size, *name));
-    let decimals = match scaled.abs() {
-        it if it >= 100.0 || it == it.round() => 0,
-        it if it >= 10.0 => 1,
-        _ => 2,
-    };
-    format!("{scaled:.decimals$}{name}")
+    let (scaled, prefix) = scaled(value);
+    if scaled == scaled.round() { format!("{scaled:.0}{prefix}") } else { three(scaled) + prefix }
 }
 
 /// Floating-point operations: `9.77 GFLOP`.
 pub(super) fn flops(n: u64) -> String {
-    let text = si(n as f64);
-    if text.ends_with(|c: char| c.is_ascii_digit()) {
-        format!("{text} FLOP")
-    } else {
-        format!("{text}FLOP")
+    match scaled(n as f64) {
+        (_, "") => format!("{n} FLOP"),
+        (scaled, prefix) => three(scaled) + prefix + "FLOP",
     }
+}
+
+/// The value in thousands, millions, ... and their prefix.
+fn scaled(value: f64) -> (f64, &'static str) {
+    const PREFIXES: [(f64, &str); 6] =
+        [(1e18, " E"), (1e15, " P"), (1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")];
+    let prefix = PREFIXES.iter().find(|(size, _)| value.abs() >= *size);
+    prefix.map_or((value, ""), |(size, name)| (value / size, *name))
+}
+
+/// Three digits of a value below a thousand.
+fn three(value: f64) -> String {
+    let decimals = match value.abs() {
+        it if it >= 100.0 => 0,
+        it if it >= 10.0 => 1,
+        _ => 2,
+    };
+    format!("{value:.decimals$}")
 }
 
 /// A time: `0.27 s`, `3 min 12 s`, `2 h 5 min`.
@@ -111,6 +119,7 @@ mod tests {
         assert_eq!(interval(-0.00002, 0.0001, 0.0123), "+0.0001 [-0.0000, +0.0123]");
         assert_eq!(interval(f64::NEG_INFINITY, -2.0, 3.5), "-2.00 [no bound, +3.50]");
         assert_eq!([flops(12), flops(9_770_000_000)], ["12 FLOP", "9.77 GFLOP"]);
+        assert_eq!([flops(7_000_000_000), si(7e9), si(1.5e7)], ["7.00 GFLOP", "7 G", "15 M"]);
         assert_eq!(
             [duration(0.27), duration(192.0), duration(7500.0)],
             ["0.27 s", "3 min 12 s", "2 h 5 min"]

@@ -4,6 +4,9 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{figure::Figure, theme};
 
+/// What a browser may do for a page: dress it, and draw its icon.
+const CONTENT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+
 /// What a report says, in order.
 pub(super) struct Page {
     /// What kind of report it is, above the title.
@@ -52,6 +55,8 @@ impl Page {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
+                    // What a file smuggled in would still not run, and nothing is fetched.
+                    meta http-equiv="Content-Security-Policy" content=(CONTENT_POLICY);
                     // An empty icon: browsers would ask for one otherwise.
                     link rel="icon" href="data:,";
                     title { (self.title) " - Esper report" }

@@ -119,20 +119,11 @@ fn draw_row(canvas: &mut Canvas, (rows, axis): (&Rows, &Axis), row: &Row, top: f
     if let Some((low, gain, high)) = row.measured {
         let is_kept = row.seed.stage() == Stage::Fossilized;
         let color = if is_kept { "green" } else { "blue" };
-        let [from, to] = [low, high].map(|it| axis.at_within(it));
-        canvas.line((from, y), (to, y), &format!("line stroke-{color}"));
-        let (first, last) = axis.range();
-        for (end, x, side) in [(low, from, 6.0), (high, to, -6.0)] {
-            // An end beyond the axis has an arrow, any other a bar.
-            let reach = if (first..=last).contains(&end) { 0.0 } else { side };
-            canvas.polyline(
-                &[(x + reach, y - 5.0), (x, y), (x + reach, y + 5.0)],
-                &format!("line stroke-{color}"),
-            );
-        }
+        draw_interval(canvas, axis, (low, high), y, &format!("line stroke-{color}"));
         let marker = if is_kept { Marker::Diamond } else { Marker::Square };
         let kept = if is_kept { "kept" } else { "not kept" };
         let title = format!("G5, {kept}: {}", row.text());
+        let (first, last) = axis.range();
         if (first..=last).contains(&gain) {
             canvas.mark((axis.at(gain), y), marker, 5.0, &format!("fill-{color}"), Some(&title));
         }
@@ -147,4 +138,27 @@ fn draw_row(canvas: &mut Canvas, (rows, axis): (&Rows, &Axis), row: &Row, top: f
             Some(&title),
         );
     }
+}
+
+/// An interval, with a bar at an end on the axis and an arrow at one beyond it.
+fn draw_interval(canvas: &mut Canvas, axis: &Axis, (low, high): (f64, f64), y: f64, class: &str) {
+    const ARROW_PX: f64 = 6.0;
+    const STUB_PX: f64 = 16.0;
+    let (first, last) = axis.range();
+    let arrow = |canvas: &mut Canvas, x: f64, reach: f64| {
+        canvas.polyline(&[(x + reach, y - 5.0), (x, y), (x + reach, y + 5.0)], class);
+    };
+    let (from, to) = (axis.at_within(low), axis.at_within(high));
+    // One that lies beyond the axis as a whole is an arrow and no more.
+    if high < first {
+        canvas.line((from, y), (from + STUB_PX, y), class);
+        return arrow(canvas, from, ARROW_PX);
+    }
+    if low > last {
+        canvas.line((to - STUB_PX, y), (to, y), class);
+        return arrow(canvas, to, -ARROW_PX);
+    }
+    canvas.line((from, y), (to, y), class);
+    arrow(canvas, from, if low < first { ARROW_PX } else { 0.0 });
+    arrow(canvas, to, if high > last { -ARROW_PX } else { 0.0 });
 }

@@ -137,6 +137,11 @@ fn draw_front(
     let Some(best) = best else { return };
     steps.push((right, y.at(best)));
     canvas.polyline(&steps, "line dash stroke-muted");
+    // No name stands on the line.
+    taken.extend(steps.windows(2).map(|it| {
+        let ((x0, y0), (x1, y1)) = (it[0], it[1]);
+        (x0.min(x1) - 1.0, y0.min(y1) - 1.0, x0.max(x1) + 1.0, y0.max(y1) + 1.0)
+    }));
     for (price, score, name) in sorted {
         let title = format!("static, {name}: {}", score_text(task, on_axis(task, *score)));
         canvas.mark(
@@ -167,7 +172,8 @@ fn place_label(canvas: &mut Canvas, (x, y): (f64, f64), name: &str, taken: &mut 
     let over = [(-width / 2.0, -18.0), (-width / 2.0, 18.0)];
     let area = |(dx, dy): (f64, f64)| (x + dx, y + dy - 7.0, x + dx + width, y + dy + 7.0);
     let is_free = |it: &Area| {
-        let is_inside = it.0 >= 4.0 && it.2 <= canvas.width && it.1 >= 0.0;
+        // Not on the numbers of the axis.
+        let is_inside = it.0 >= 54.0 && it.2 <= canvas.width && it.1 >= 0.0;
         is_inside
             && taken
                 .iter()
