@@ -147,3 +147,44 @@ fn condensed(full: &DiGraph<LayerBox, ()>, keys: &[usize], is_by_block: bool) ->
     edges.dedup();
     Folded { boxes: order.iter().map(|it| join(&acyclic[*it])).collect(), edges, is_by_block }
 }
+
+#[cfg(test)]
+mod tests {
+    use esper_nn::graph::TransformerConfig;
+
+    use super::*;
+
+    fn folded(layers: usize, has_all_sites: bool) -> (NetworkGraph, Folded) {
+        let mut config =
+            TransformerConfig { layers, width: 8, heads: 2, ..TransformerConfig::default() };
+        config.sites = config.known_sites();
+        config.sites.truncate(if has_all_sites { usize::MAX } else { 1 });
+        let graph = NetworkGraph::transformer(&config).expect("a sound network");
+        let folded = fold(&graph, &[]);
+        (graph, folded)
+    }
+
+    #[test]
+    fn every_layer_is_in_one_box_and_edges_lead_to_higher_numbers() {
+        for (layers, has_all_sites) in [(1, true), (2, false), (20, false), (20, true), (200, true)]
+        {
+            let (graph, folded) = folded(layers, has_all_sites);
+            let n_layers: usize = folded.boxes.iter().map(|it| it.layers.len()).sum();
+            assert_eq!(n_layers, graph.len());
+            assert!(folded.edges.iter().all(|(from, to)| from < to), "{layers}");
+        }
+    }
+
+    #[test]
+    fn a_chain_is_one_box_and_in_a_large_network_a_block() {
+        let (_, small) = folded(1, false);
+        assert!(!small.is_by_block);
+        let mlp = small.boxes.iter().find(|it| it.layers[0].name == "blocks.0.norm2");
+        assert_eq!(mlp.map(|it| it.layers.len()), Some(4), "norm, two layers and what is between");
+        let (_, large) = folded(20, false);
+        assert!(large.is_by_block);
+        let blocks = large.boxes.iter().filter(|it| it.layers.len() == 10).filter_map(block);
+        assert_eq!(blocks.count(), 20);
+        assert_eq!(large.boxes.iter().filter(|it| it.owner == Owner::Site).count(), 1);
+    }
+}
