@@ -27,6 +27,7 @@ pub mod compare;
 mod devices;
 mod error;
 mod hosts;
+pub mod report;
 mod run;
 pub mod scenario;
 pub mod sweep;

@@ -14,6 +14,7 @@ mod library;
 mod output;
 mod panics;
 mod replay;
+mod report;
 mod resume;
 mod run;
 mod source;
@@ -48,6 +49,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Compare the arms of sweeps: differences, intervals, costs, and a verdict.
     Compare(compare::Args),
+    /// Write a run or a sweep as a page with figures.
+    Report(report::Args),
     /// Check that a run's files are what was written.
     Verify(verify::Args),
     /// Write the weights of a run for PyTorch.
@@ -84,6 +87,7 @@ impl Command {
             Self::Replay(args) => Output::new(args.json),
             Self::Inspect(args) => Output::new(args.json),
             Self::Compare(args) => Output::new(args.json),
+            Self::Report(args) => Output::new(args.json),
             Self::Verify(args) => Output::new(args.json),
             Self::Export(args) => Output::new(args.json),
             Self::Sweep(args) => args.output.output(),
@@ -99,6 +103,7 @@ impl Command {
             Self::Replay(args) => replay::execute(&args, output),
             Self::Inspect(args) => inspect::execute(&args, output),
             Self::Compare(args) => compare::execute(&args, output),
+            Self::Report(args) => report::execute(&args, output),
             Self::Verify(args) => verify::execute(&args, output),
             Self::Export(args) => export::execute(&args, output),
             Self::Sweep(args) => sweep::execute(&args, output),

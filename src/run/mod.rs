@@ -17,6 +17,7 @@ pub use commands::{Command, CommandReceived, RunHandle};
 pub use events::Event;
 pub use folder::{RunFolder, read_scenario_text};
 pub use options::RunOptions;
+pub(crate) use plan::layers;
 pub use plan::{HostPlan, Layer, Plan};
 pub use replay::Replay;
 pub use resume::Resumed;

@@ -143,7 +143,8 @@ impl HostPlan {
     }
 }
 
-fn layers(graph: &NetworkGraph) -> Vec<Layer> {
+/// The nodes of `graph`, in its order.
+pub(crate) fn layers(graph: &NetworkGraph) -> Vec<Layer> {
     let params = graph.params();
     let params_of = |name: &str| {
         let is_its = |param: &str| {

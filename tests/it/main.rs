@@ -15,6 +15,7 @@ mod golden;
 mod layers;
 mod lifecycle;
 mod pytorch;
+mod report;
 mod resume;
 mod rollback;
 mod run;

@@ -1,0 +1,73 @@
+//! How stages look: colour, lines over it, and a short word.
+
+use esper_engine::stage::Stage;
+use esper_systems::nissa::SeedHistory;
+
+use crate::report::canvas::{Hatch, Marker};
+
+/// A part of a seed's life.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Span {
+    pub stage: Stage,
+    /// The host's steps.
+    pub from: u64,
+    pub to: u64,
+}
+
+/// The spans of a seed's life from its germination, the last until `now`.
+pub(super) fn spans(seed: &SeedHistory, now: u64) -> Vec<Span> {
+    let entered: Vec<(Stage, u64)> =
+        seed.stages.iter().filter_map(|it| Some((it.stage, it.step?))).collect();
+    let ends = entered.iter().skip(1).map(|(_, step)| *step).chain([now]);
+    let spans = entered.iter().zip(ends);
+    spans
+        .map(|((stage, from), to)| Span { stage: *stage, from: *from, to: to.max(*from) })
+        .collect()
+}
+
+/// The class that fills a stage's span, and the lines over it.
+pub(super) const fn fill(stage: Stage) -> (&'static str, Hatch) {
+    match stage {
+        Stage::Training => ("fill-sky", Hatch::None),
+        Stage::Grafting => ("fill-orange", Hatch::Rising),
+        Stage::Stabilization => ("fill-yellow", Hatch::Dots),
+        Stage::Evaluating => ("fill-purple", Hatch::Upright),
+        Stage::FineTuning => ("fill-vermilion", Hatch::Falling),
+        Stage::Fossilized => ("fill-green", Hatch::None),
+        _ => ("plain", Hatch::None),
+    }
+}
+
+/// A stage in a word.
+pub(super) const fn word(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Dormant => "dormant",
+        Stage::Germinated => "germinated",
+        Stage::Training => "training",
+        Stage::Grafting => "grafting",
+        Stage::Stabilization => "stabilizing",
+        Stage::Evaluating => "evaluating",
+        Stage::FineTuning => "fine-tuning",
+        Stage::Fossilized => "fossilized",
+        Stage::Culled => "culled",
+        Stage::Cancelled => "cancelled",
+        Stage::RolledBack => "rolled back",
+    }
+}
+
+/// What marks the end of a life, and its class.
+pub(super) const fn end_mark(stage: Stage) -> Option<(Marker, &'static str)> {
+    match stage {
+        Stage::Fossilized => Some((Marker::Diamond, "fill-green")),
+        Stage::Culled => Some((Marker::Cross, "thin stroke-vermilion")),
+        Stage::Cancelled => Some((Marker::Circle, "hollow stroke-muted")),
+        Stage::RolledBack => Some((Marker::Triangle, "fill-vermilion")),
+        _ => None,
+    }
+}
+
+/// `seed1 at input: residual_mlp`.
+pub(super) fn name(seed: &SeedHistory) -> String {
+    let family = seed.family.as_deref().unwrap_or("no blueprint");
+    format!("{} at {}: {family}", seed.seed, seed.site)
+}
