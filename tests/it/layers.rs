@@ -7,8 +7,15 @@ use std::{
 };
 
 /// The source folder of every crate.
-const CRATES: [&str; 6] =
-    ["kernels/src", "engine/nn/src", "engine/data/src", "engine/src", "systems/src", "src"];
+const CRATES: [&str; 7] = [
+    "kernels/src",
+    "engine/nn/src",
+    "engine/stats/src",
+    "engine/data/src",
+    "engine/src",
+    "systems/src",
+    "src",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -28,6 +28,8 @@ pub enum Purpose {
     Augment = 8,
     /// Where the windows of a text begin.
     Cut = 9,
+    /// Draws of statistics: resampled pairs, flipped signs, orders of players.
+    Resample = 10,
 }
 
 /// The key of the stream (`run_seed`, `purpose`, `id`).
