@@ -147,20 +147,22 @@ pub fn sampled<E>(
             Ok(found)
         }
     };
-    let mut gains = vec![vec![0.0; sampling.n_orders]; n_players];
-    for at in 0..sampling.n_orders {
+    let mut gains = vec![Vec::with_capacity(sampling.n_orders); n_players];
+    for at in 0..sampling.n_orders as u64 {
         let mut order: Vec<usize> = (0..n_players).collect();
-        shuffle(&mut order, stream_key(sampling.seed, Purpose::Resample, at as u64));
+        shuffle(&mut order, stream_key(sampling.seed, Purpose::Resample, at));
+        let mut of_order = vec![0.0; n_players];
         for _ in 0..2 {
             let (mut mask, mut before) = (0, value_of(0)?);
             for &player in &order {
                 mask |= 1 << player;
                 let after = value_of(mask)?;
-                gains[player][at] += (after - before) / 2.0;
+                of_order[player] += (after - before) / 2.0;
                 before = after;
             }
             order.reverse();
         }
+        gains.iter_mut().zip(of_order).for_each(|(all, gain)| all.push(gain));
     }
     Ok(gains.iter().map(|of| Interval::of_mean(of, sampling.confidence)).collect())
 }
