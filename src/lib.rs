@@ -4,8 +4,8 @@
 //! the host, graft them in, judge them on held-out data against an exact twin of the host, and keep them or remove them
 //! without a trace.
 //!
-//! This crate is the facade: [`prelude`] for embedding, [`Run`] to begin, resume, replay and watch a run, and the
-//! `esper` command. What it is made of lies in [`kernels`], [`nn`], [`data`], [`engine`]
+//! This crate is the facade: [`prelude`] for embedding, [`Run`] to begin, resume, replay and watch a run,
+//! [`attribution`] to say what a run's modules are worth, and the `esper` command. What it is made of lies in [`kernels`], [`nn`], [`data`], [`engine`]
 //! and [`systems`].
 //!
 //! ```
@@ -23,6 +23,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod attribution;
 mod devices;
 mod error;
 mod hosts;

@@ -2,6 +2,7 @@
 //!
 //! Exit status: 0 done, 1 the run failed, 2 what the user wrote is at fault, 101 a bug.
 
+mod attribute;
 mod check;
 mod excerpt;
 mod export;
@@ -44,6 +45,8 @@ enum Command {
     Replay(replay::Args),
     /// Show what grew where, when and why.
     Inspect(inspect::Args),
+    /// Say what each module of a run is worth, and what two are worth together.
+    Attribute(attribute::Args),
     /// Check that a run's files are what was written.
     Verify(verify::Args),
     /// Write the weights of a run for PyTorch.
@@ -77,6 +80,7 @@ impl Command {
             Self::Resume(args) => args.output.output(),
             Self::Replay(args) => Output::new(args.json),
             Self::Inspect(args) => Output::new(args.json),
+            Self::Attribute(args) => Output::new(args.json),
             Self::Verify(args) => Output::new(args.json),
             Self::Export(args) => Output::new(args.json),
             Self::Library(args) => Output::new(args.json),
@@ -90,6 +94,7 @@ impl Command {
             Self::Resume(args) => resume::execute(&args, output),
             Self::Replay(args) => replay::execute(&args, output),
             Self::Inspect(args) => inspect::execute(&args, output),
+            Self::Attribute(args) => attribute::execute(&args, output),
             Self::Verify(args) => verify::execute(&args, output),
             Self::Export(args) => export::execute(&args, output),
             Self::Library(args) => library::execute(&args, output),

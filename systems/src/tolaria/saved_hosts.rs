@@ -245,3 +245,11 @@ pub(super) fn principals(
 pub(super) fn refused(host: HostId, source: LoadHostError) -> LoadError {
     LoadError::Refused { name: NUMBERS.to_owned(), source: HostFailure { host, source }.into() }
 }
+
+/// Says that the data of the run gives `host` no stream.
+pub(super) fn unknown_stream(host: HostId, stream: u64) -> LoadError {
+    LoadError::Refused {
+        name: NUMBERS.to_owned(),
+        source: UnknownStream { host, stream }.into(),
+    }
+}
