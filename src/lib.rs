@@ -30,6 +30,7 @@ mod hosts;
 mod run;
 pub mod scenario;
 pub mod sweep;
+pub mod tensorboard;
 
 pub use devices::Devices;
 pub use error::RunError;

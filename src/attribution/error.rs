@@ -28,7 +28,9 @@ pub enum AttributionError {
         source: AblationError,
     },
     /// The losses give no figures.
-    #[error("{host} after tick {tick}: {source}; a loss without some of the modules may have overflowed")]
+    #[error(
+        "{host} after tick {tick}: {source}; a loss without some of the modules may have overflowed"
+    )]
     Figures {
         /// The host.
         host: HostId,

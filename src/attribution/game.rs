@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use esper_engine::runtime::{Ablated, AblationError};
 use esper_stats::{
     Interval, StatsError,
-    shapley::{self, Sampling},
+    shapley::{self, EXACT_PLAYERS_MAX, Sampling},
 };
 use esper_systems::kasmina;
 
@@ -18,9 +18,6 @@ use super::{
     },
     scores::Scores,
 };
-
-/// Modules up to which every set of them is evaluated.
-const EXACT_MODULES_MAX: usize = 4;
 
 /// Orders that are drawn where not every set is evaluated, at most.
 const ORDERS_MAX: usize = 64;
@@ -63,9 +60,10 @@ impl<'a> Game<'a> {
     /// Evaluates what has to be known, and draws the figures from it.
     pub fn solve(&self, scores: &mut Scores<'_>) -> Result<MeaningAttribution, GameError> {
         let n_modules = scores.joined().seeds().len();
-        let method = match n_modules {
-            0..=EXACT_MODULES_MAX => Method::Exact,
-            _ => Method::Sampled { n_orders: self.n_orders(n_modules) },
+        let is_exact = n_modules <= self.settings.exact_modules_max.min(EXACT_PLAYERS_MAX);
+        let method = match is_exact {
+            true => Method::Exact,
+            false => Method::Sampled { n_orders: self.n_orders(n_modules) },
         };
         let asked = match method {
             Method::Exact => (0..=scores.all()).collect(),
@@ -98,6 +96,7 @@ impl<'a> Game<'a> {
             same_as: scores.same_as(self.meaning),
             n_batches: scores.n_batches(self.meaning),
             method,
+            all: Score::of(&scores.get(self.meaning, all).evaluation),
             none: Score::of(&scores.get(self.meaning, 0).evaluation),
             modules: (0..n_modules).map(|place| self.worth(scores, place, values[place])).collect(),
             interactions,
@@ -108,7 +107,7 @@ impl<'a> Game<'a> {
     /// Orders of so many modules that ask for no more than the sets that may be evaluated: each is walked there and back,
     /// and all of them begin and end with the same two sets.
     fn n_orders(&self, n_modules: usize) -> usize {
-        let of_order = 2 * (n_modules - 1);
+        let of_order = 2 * (n_modules - 1).max(1);
         (self.settings.n_subsets_max.saturating_sub(2) / of_order).clamp(2, ORDERS_MAX)
     }
 
@@ -204,10 +203,8 @@ impl<'a> Game<'a> {
 
     fn worth(&self, scores: &Scores<'_>, place: usize, shapley: Interval) -> ModuleWorth {
         let all = scores.all();
-        let (with, without) = (
-            scores.get(self.meaning, all),
-            scores.get(self.meaning, all & !(1 << place)),
-        );
+        let (with, without) =
+            (scores.get(self.meaning, all), scores.get(self.meaning, all & !(1 << place)));
         ModuleWorth {
             seed: scores.joined().seeds()[place],
             without: Score::of(&without.evaluation),

@@ -44,13 +44,21 @@ pub struct AttributionSettings {
     pub confidence: f64,
     /// Training batches that running statistics are estimated anew from, at most; a pass over the data is enough.
     pub n_batches_max: usize,
+    /// Modules up to which every set of them is evaluated, for Shapley values that are exact.
+    pub exact_modules_max: usize,
     /// Sets of modules that are evaluated for sampled Shapley values, at most, a host, a checkpoint and a meaning.
     pub n_subsets_max: usize,
 }
 
 impl Default for AttributionSettings {
     fn default() -> Self {
-        Self { split: Split::Validation, confidence: 0.95, n_batches_max: 50, n_subsets_max: 256 }
+        Self {
+            split: Split::Validation,
+            confidence: 0.95,
+            n_batches_max: 50,
+            exact_modules_max: 4,
+            n_subsets_max: 256,
+        }
     }
 }
 
@@ -154,9 +162,7 @@ impl StoredSeeds {
                 let solved = Game::new(meaning, settings).solve(&mut scores);
                 of_meanings.push(solved.map_err(|error| match error {
                     GameError::Host(source) => at(source),
-                    GameError::Figures(source) => {
-                        AttributionError::Figures { host, tick, source }
-                    }
+                    GameError::Figures(source) => AttributionError::Figures { host, tick, source },
                 })?);
             }
         }
@@ -168,7 +174,6 @@ impl StoredSeeds {
             confidence: settings.confidence,
             n_examples: full.evaluation.n_examples,
             full: Score::of(&full.evaluation),
-            full_recalibrated: scores.full_recalibrated().map_err(at)?,
             modules,
             meanings: of_meanings,
             n_evaluations: scores.n_evaluations(),

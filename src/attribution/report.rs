@@ -19,8 +19,8 @@ pub enum Meaning {
     GateZero,
     /// The join passes its input on: `y = x`.
     Bypass,
-    /// The same, and running statistics of batch norms are estimated anew, so that a host is not charged for statistics
-    /// that no longer are those of its activations.
+    /// The same, and running statistics of batch norms are estimated anew, of the whole host too, so that a host is not
+    /// charged for statistics that no longer are those of its activations.
     Recalibrated,
 }
 
@@ -88,9 +88,6 @@ pub struct HostAttribution {
     pub n_examples: usize,
     /// The host as it is.
     pub full: Score,
-    /// The host as it is after its running statistics were estimated anew: what that alone changes. `None` where it has
-    /// none.
-    pub full_recalibrated: Option<Score>,
     /// Its modules.
     pub modules: Vec<ModuleFacts>,
     /// What they are worth, by what their absence means; empty where there are none.
@@ -138,6 +135,9 @@ pub struct MeaningAttribution {
     pub n_batches: Option<usize>,
     /// How Shapley values were found.
     pub method: Method,
+    /// The host with all of the modules: as it is, or recalibrated as without some of them, so that what new statistics
+    /// alone change is no module's doing.
+    pub all: Score,
     /// The host without any of the modules.
     pub none: Score,
     /// What each module is worth.
@@ -279,7 +279,8 @@ impl Attribution {
                     let Pair { first, second, interaction, kind, .. } = *pair;
                     let key = (host.host, it.meaning, first, second);
                     let point = CoursePoint { tick: host.tick, step: host.step, interaction, kind };
-                    let is_of = |it: &&mut Course| key == (it.host, it.meaning, it.first, it.second);
+                    let is_of =
+                        |it: &&mut Course| key == (it.host, it.meaning, it.first, it.second);
                     match courses.iter_mut().find(is_of) {
                         Some(course) => course.points.push(point),
                         None => {
@@ -312,7 +313,7 @@ impl HostAttribution {
         writeln!(text, "; {} evaluations", self.n_evaluations).expect(STRING);
         let percent = 100.0 * self.confidence;
         for of_meaning in &self.meanings {
-            write!(text, "\n{}: {}\n", of_meaning.meaning, of_meaning.remark(self)).expect(STRING);
+            write!(text, "\n{}: {}\n", of_meaning.meaning, of_meaning.remark()).expect(STRING);
             if of_meaning.same_as.is_some() {
                 continue;
             }
@@ -333,7 +334,8 @@ impl HostAttribution {
             text.push_str(&table(&header, &rows));
             if !of_meaning.interactions.is_empty() {
                 let header = ["pair", "interaction", &interval, "which is"];
-                let rows: Vec<Vec<String>> = of_meaning.interactions.iter().map(Pair::row).collect();
+                let rows: Vec<Vec<String>> =
+                    of_meaning.interactions.iter().map(Pair::row).collect();
                 text.push('\n');
                 text.push_str(&table(&header, &rows));
             }
@@ -346,7 +348,7 @@ const STRING: &str = "a string takes all";
 
 impl MeaningAttribution {
     /// What else there is to know of this meaning.
-    fn remark(&self, host: &HostAttribution) -> String {
+    fn remark(&self) -> String {
         if let Some(other) = self.same_as {
             let why = match self.meaning {
                 Meaning::Recalibrated => "the host has no running statistics",
@@ -356,10 +358,9 @@ impl MeaningAttribution {
         }
         let mut text = format!("loss without any {:.4}{}", self.none.loss, accuracy(&self.none));
         if let Some(n_batches) = self.n_batches {
-            write!(text, "; statistics are of {n_batches} training batches").expect(STRING);
-        }
-        if let (Some(_), Some(score)) = (self.n_batches, host.full_recalibrated) {
-            write!(text, ", of which the whole host has loss {:.4}", score.loss).expect(STRING);
+            let Score { loss, .. } = self.all;
+            write!(text, ", with all {loss:.4}; statistics are of {n_batches} training batches")
+                .expect(STRING);
         }
         if let Method::Sampled { n_orders } = self.method {
             let n_subsets = self.subsets.len();
@@ -421,9 +422,6 @@ impl Course {
         };
         let rows: Vec<Vec<String>> = points.iter().map(row).collect();
         let header = ["tick", "step", "interaction", "interval", "which is"];
-        format!(
-            "{first} with {second} in {host} over time ({meaning}):\n{}",
-            table(&header, &rows)
-        )
+        format!("{first} with {second} in {host} over time ({meaning}):\n{}", table(&header, &rows))
     }
 }

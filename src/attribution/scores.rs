@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use esper_engine::runtime::{Ablated, AblationError, JoinedHost, Split, Variation};
 use esper_nn::graph::Ablation;
 
-use super::{
-    AttributionSettings,
-    report::{Meaning, Score},
-};
+use super::{AttributionSettings, report::Meaning};
 
 /// What is known of a host by the modules that act in it. A set is a mask: bit `i` is the module of the `i`-th seed.
 pub(super) struct Scores<'a> {
@@ -78,15 +75,6 @@ impl<'a> Scores<'a> {
         Ok(self.get(Meaning::Bypass, all).clone())
     }
 
-    /// The whole host after its running statistics, where it has any, were estimated anew.
-    pub fn full_recalibrated(&mut self) -> Result<Option<Score>, AblationError> {
-        let Some(n_batches) = self.n_batches(Meaning::Recalibrated) else { return Ok(None) };
-        let whole =
-            Variation { without: 0, ablation: Ablation::Bypass, n_batches: Some(n_batches) };
-        self.find(vec![whole])?;
-        Ok(Some(Score::of(&self.known[&whole].evaluation)))
-    }
-
     /// Passes over the data so far, each of one network.
     pub fn n_evaluations(&self) -> usize {
         self.known.len()
@@ -96,12 +84,11 @@ impl<'a> Scores<'a> {
     fn variation(&self, meaning: Meaning, subset: u64) -> Variation {
         let without = self.all() & !subset;
         let whole = Variation { without, ablation: Ablation::Bypass, n_batches: None };
-        if without == 0 {
-            return whole;
-        }
         match self.same_as(meaning).unwrap_or(meaning) {
+            Meaning::GateZero if without == 0 => whole,
             Meaning::GateZero => Variation { ablation: Ablation::GateZero, ..whole },
             Meaning::Bypass => whole,
+            // The whole host too: what new statistics alone change would otherwise look like a module's doing.
             Meaning::Recalibrated => Variation { n_batches: Some(self.n_batches), ..whole },
         }
     }

@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one module a promise.
 
 mod adoption;
+mod attribution;
 mod bad_input;
 mod cli;
 mod command;
@@ -19,5 +20,6 @@ mod rollback;
 mod run;
 mod scenario;
 mod support;
+mod tensorboard;
 mod tidy;
 mod training;

@@ -5,9 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use esper_data::{Draw, Order, Targets};
 use esper_nn::{
     device::DeviceError,
-    graph::{
-        Ablation, GraphError, NetworkGraph, ablate, fossilize, with_statistics_of_last_batch,
-    },
+    graph::{Ablation, GraphError, NetworkGraph, ablate, fossilize, with_statistics_of_last_batch},
     module::Composition,
     op::{self, Op},
     program::{CompileOptions, PlacedParam, Program},
@@ -196,9 +194,9 @@ impl JoinedHost {
     pub fn ablated(&self, without: u64, ablation: Ablation) -> Result<NetworkGraph, GraphError> {
         let place = |(place, seed): (usize, &SeedId)| (without >> place & 1 == 1).then_some(*seed);
         let seeds = self.seeds.iter().enumerate().filter_map(place);
-        seeds.map(module_prefix).try_fold(self.graph.clone(), |graph, prefix| {
-            ablate(&graph, &prefix, ablation)
-        })
+        seeds
+            .map(module_prefix)
+            .try_fold(self.graph.clone(), |graph, prefix| ablate(&graph, &prefix, ablation))
     }
 
     /// How the host scores in each of `variations`, in their order: up to [`TOGETHER_MAX`] in one pass over the data. A

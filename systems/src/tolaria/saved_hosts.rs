@@ -248,8 +248,5 @@ pub(super) fn refused(host: HostId, source: LoadHostError) -> LoadError {
 
 /// Says that the data of the run gives `host` no stream.
 pub(super) fn unknown_stream(host: HostId, stream: u64) -> LoadError {
-    LoadError::Refused {
-        name: NUMBERS.to_owned(),
-        source: UnknownStream { host, stream }.into(),
-    }
+    LoadError::Refused { name: NUMBERS.to_owned(), source: UnknownStream { host, stream }.into() }
 }
