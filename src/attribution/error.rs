@@ -17,6 +17,12 @@ pub enum AttributionError {
     /// The run's folder, its data or its checkpoints can not be had.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// The operating system gives no threads.
+    #[error("`run.threads`: {source}; ask for fewer")]
+    Threads {
+        /// What it says.
+        source: rayon::ThreadPoolBuildError,
+    },
     /// A host can not be evaluated without some of its modules.
     #[error("{host} after tick {tick}: {source}")]
     Host {

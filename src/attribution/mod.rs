@@ -83,16 +83,29 @@ pub fn attribute(
         hosts: Vec::new(),
         notes: Vec::new(),
     };
-    for path in tolaria::list_checkpoints(&checkpoints) {
-        match StoredRun::read(&path) {
-            Ok(stored) => found.hosts.extend(attribute_stored(&stored, &configs, settings)?),
-            Err(error) if path != newest => {
-                found.notes.push(format!("a damaged checkpoint is left out: {error}"));
+    let paths = tolaria::list_checkpoints(&checkpoints);
+    on_threads(&configs, || {
+        for path in paths {
+            match StoredRun::read(&path) {
+                Ok(stored) => found.hosts.extend(attribute_stored(&stored, &configs, settings)?),
+                Err(error) if path != newest => {
+                    found.notes.push(format!("a damaged checkpoint is left out: {error}"));
+                }
+                Err(error) => return Err(RunError::from(error).into()),
             }
-            Err(error) => return Err(RunError::from(error).into()),
         }
-    }
-    Ok(found)
+        Ok(found)
+    })
+}
+
+/// Does `work` with as many threads as the run's large hosts may use.
+fn on_threads<T: Send>(
+    configs: &HostConfigs,
+    work: impl FnOnce() -> Result<T, AttributionError> + Send,
+) -> Result<T, AttributionError> {
+    let n_threads = configs.0.values().map(|config| config.threads).max().unwrap_or(1);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build();
+    pool.map_err(|source| AttributionError::Threads { source })?.install(work)
 }
 
 fn attribute_stored(

@@ -152,3 +152,64 @@ impl SideBySide {
         self.device.to_vec(&self.memory.units[network].state.buffers)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        device::Cpu,
+        graph::{Loss, MlpConfig, NetworkGraph},
+        program::CompileOptions,
+        rng::Purpose,
+        session::Session,
+    };
+
+    const N_EXAMPLES: usize = 64;
+    const N_FEATURES: usize = 64;
+
+    fn network(width: usize, parts_max: usize) -> Network {
+        let config = MlpConfig { layers: vec![N_FEATURES, width, 4], ..MlpConfig::default() };
+        let graph = NetworkGraph::mlp(&config, Loss::CrossEntropy).unwrap();
+        let program = Arc::new(Program::compile(&graph, CompileOptions::HOST).unwrap());
+        let params = program.draw_params(3, Purpose::HostInit, width as u64);
+        Network { buffers: program.initial_buffers(), program, params, parts_max }
+    }
+
+    fn examples() -> Examples {
+        let values = (0..N_EXAMPLES * N_FEATURES).map(|at| (at as f32 * 0.7).sin());
+        let labels = (0..N_EXAMPLES as u32).map(|at| at % 4);
+        Examples::classes(&Cpu, values.collect(), labels.collect()).unwrap()
+    }
+
+    fn check(parts_max: usize) {
+        let device: Arc<dyn Device> = Arc::new(Cpu);
+        let examples = examples();
+        let indices: Vec<u32> = (0..N_EXAMPLES as u32).rev().collect();
+        // The widest is worth several threads.
+        let widths = [40, 7, 40, 1500];
+        let networks = widths.map(|width| network(width, parts_max)).to_vec();
+        let mut together = SideBySide::new(device.clone(), networks, N_EXAMPLES, [1, 0]).unwrap();
+        // A smaller batch last, in which what a larger one left must play no part.
+        for rows in [N_EXAMPLES, 5] {
+            let batch = BatchArgs { indices: &indices[..rows], shift: 0, augment: None };
+            let found = together.evaluate(&examples, batch).unwrap();
+            for (place, (width, found)) in widths.iter().zip(found).enumerate() {
+                let Network { program, params, .. } = network(*width, 1);
+                let rule = Optimizer::Sgd(Sgd::default());
+                let mut alone =
+                    Session::new(device.clone(), program, &params, N_EXAMPLES, rule).unwrap();
+                let expected = alone.evaluate(&examples, &indices[..rows]).unwrap();
+                assert_eq!(found, expected, "{width} in {parts_max} parts");
+                assert_eq!(together.losses(place, rows), alone.losses(rows));
+            }
+        }
+    }
+
+    #[test]
+    fn each_network_says_what_it_says_alone_whatever_the_others_and_the_threads() {
+        for n_threads in [1, 2, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+            pool.install(|| check(n_threads));
+        }
+    }
+}
