@@ -26,7 +26,6 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use esper_engine::{
@@ -202,7 +201,11 @@ pub fn read(path: &Path) -> Result<Vec<Scalar>, FileError> {
     Ok(record::frames(&bytes).flat_map(record::scalars_of).collect())
 }
 
+/// The time of the calendar, which TensorBoard asks for and nothing else reads.
+#[expect(clippy::disallowed_types, reason = "event files say when they were written")]
 fn wall_time_s() -> f64 {
+    use std::time::{SystemTime, UNIX_EPOCH};
+
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 

@@ -251,7 +251,7 @@ fn eight_at_once_are_each_one_alone_bit_for_bit() {
     let mut distinct = BTreeMap::new();
     for (variation, found) in variations.iter().zip(together) {
         let alone = joined.evaluate(Split::Test, &[*variation]).unwrap();
-        assert_eq!(alone, [found.clone()], "{variation:?}");
+        assert_eq!(alone, std::slice::from_ref(&found), "{variation:?}");
         distinct.insert(found.evaluation.loss.to_bits(), variation);
     }
     assert!(distinct.len() as u64 > n_sets, "sets and ablations are told apart");

@@ -35,7 +35,7 @@ fn scalars(folder: &Path) -> Vec<Scalar> {
 /// CRC-32C bit by bit: the polynomial 0x1EDC6F41, reflected.
 fn crc32c(bytes: &[u8]) -> u32 {
     let step = |crc: u32, byte: &u8| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| crc >> 1 ^ (crc & 1) * 0x82f6_3b78)
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ ((crc & 1) * 0x82f6_3b78))
     };
     !bytes.iter().fold(!0, step)
 }
@@ -43,10 +43,8 @@ fn crc32c(bytes: &[u8]) -> u32 {
 /// The records of an event file, each checked against its checksums.
 fn records(path: &Path) -> Vec<Vec<u8>> {
     let bytes = fs::read(path).expect("it can be read");
-    let masked = |bytes: &[u8]| {
-        let crc = crc32c(bytes);
-        (crc >> 15 | crc << 17).wrapping_add(0xa282_ead8).to_le_bytes()
-    };
+    let masked =
+        |bytes: &[u8]| crc32c(bytes).rotate_left(17).wrapping_add(0xa282_ead8).to_le_bytes();
     let (mut found, mut rest) = (Vec::new(), bytes.as_slice());
     while !rest.is_empty() {
         let (len, after) = rest.split_at(8);
@@ -133,7 +131,7 @@ fn a_run_that_goes_on_adds_a_file_and_no_step_twice() {
     run_with_curves(&desk, &brief(), "r", &["--stop-at-tick", "60"]);
     let folder = desk.path("r/tensorboard");
     let before = scalars(&folder);
-    assert!(0 < before.len() && before.len() < expected.len());
+    assert!(!before.is_empty() && before.len() < expected.len());
     desk.done(["resume", "r", "--quiet", "--tensorboard"]);
     assert_eq!(event_files(&folder).len(), 2);
     assert_eq!(scalars(&folder), expected);
