@@ -122,8 +122,7 @@ impl<'a> Game<'a> {
             asked.push(subset);
             Ok::<f64, Infallible>(0.0)
         };
-        let sampled = shapley::sampled(n_modules, self.sampling(n_orders), ask);
-        sampled?;
+        shapley::sampled(n_modules, self.sampling(n_orders), ask)?;
         Ok(asked)
     }
 

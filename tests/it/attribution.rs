@@ -258,6 +258,25 @@ fn eight_at_once_are_each_one_alone_bit_for_bit() {
 }
 
 #[test]
+fn figures_are_the_same_on_any_number_of_threads() {
+    let mut scenario = growing(ONE, Composition::Residual);
+    scenario[RUN].epochs = 5;
+    // Wide enough to be worth several.
+    scenario[HOST] = scenario::Host::mlp([64, 1024, 10]);
+    scenario[HOST].sites = vec!["input".to_owned()];
+    scenario[LIMITS].params_max = 1_000_000;
+    let (desk, _, expected) = attributed(&scenario, &AttributionSettings::default());
+    assert!(expected.hosts.iter().any(|host| !host.modules.is_empty()));
+    let folder = RunFolder::open(&desk.path("r")).unwrap();
+    for threads in [2, 3] {
+        scenario[RUN].threads = threads;
+        let options = RunOptions::new(scenario.clone()).base_dir(desk.path("r"));
+        let found = attribute(&folder, options, &AttributionSettings::default()).unwrap();
+        assert_eq!(found, expected, "{threads} threads");
+    }
+}
+
+#[test]
 fn recalibration_forgets_the_statistics_that_a_host_had() {
     let mut run = Run::start(growing_cnn()).unwrap();
     run.finish().unwrap();
