@@ -4,9 +4,9 @@
 //! the host, graft them in, judge them on held-out data against an exact twin of the host, and keep them or remove them
 //! without a trace.
 //!
-//! This crate is the facade: [`prelude`] for embedding, [`Run`] to begin, resume, replay and watch a run, and the
-//! `esper` command. What it is made of lies in [`kernels`], [`nn`], [`stats`], [`data`],
-//! [`engine`] and [`systems`].
+//! This crate is the facade: [`prelude`] for embedding, [`Run`] to begin, resume, replay and watch a run, [`sweep`] for many,
+//! [`compare`], [`attribution`] and [`report`] for what they come to, and the `esper` command. What it is made of lies in
+//! [`kernels`], [`nn`], [`stats`], [`data`], [`engine`] and [`systems`].
 //!
 //! ```
 //! use esper::prelude::*;
@@ -23,6 +23,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod attribution;
 pub mod compare;
 mod devices;
 mod error;
@@ -31,6 +32,7 @@ pub mod report;
 mod run;
 pub mod scenario;
 pub mod sweep;
+pub mod tensorboard;
 
 pub use devices::Devices;
 pub use error::RunError;

@@ -2,6 +2,7 @@
 //!
 //! Exit status: 0 done, 1 the run failed, 2 what the user wrote is at fault, 101 a bug.
 
+mod attribute;
 mod check;
 mod compare;
 mod excerpt;
@@ -51,6 +52,8 @@ enum Command {
     Compare(compare::Args),
     /// Write a run or a sweep as a page with figures.
     Report(report::Args),
+    /// Say what each module of a run is worth, and what two are worth together.
+    Attribute(attribute::Args),
     /// Check that a run's files are what was written.
     Verify(verify::Args),
     /// Write the weights of a run for PyTorch.
@@ -88,6 +91,7 @@ impl Command {
             Self::Inspect(args) => Output::new(args.json),
             Self::Compare(args) => Output::new(args.json),
             Self::Report(args) => Output::new(args.json),
+            Self::Attribute(args) => Output::new(args.json),
             Self::Verify(args) => Output::new(args.json),
             Self::Export(args) => Output::new(args.json),
             Self::Sweep(args) => args.output.output(),
@@ -104,6 +108,7 @@ impl Command {
             Self::Inspect(args) => inspect::execute(&args, output),
             Self::Compare(args) => compare::execute(&args, output),
             Self::Report(args) => report::execute(&args, output),
+            Self::Attribute(args) => attribute::execute(&args, output),
             Self::Verify(args) => verify::execute(&args, output),
             Self::Export(args) => export::execute(&args, output),
             Self::Sweep(args) => sweep::execute(&args, output),

@@ -7,7 +7,7 @@ use esper::{Resumed, Run};
 
 use super::{
     failure::Failure,
-    finish::{StopArgs, finish},
+    finish::{RecordArgs, StopArgs, finish},
     output::{Output, OutputArgs},
     source::open_folder,
 };
@@ -17,6 +17,8 @@ use super::{
 pub struct Args {
     /// The run's folder.
     dir: PathBuf,
+    #[command(flatten)]
+    record: RecordArgs,
     #[command(flatten)]
     stop: StopArgs,
     #[command(flatten)]
@@ -41,5 +43,5 @@ pub fn execute(args: &Args, output: Output) -> Result<(), Failure> {
     let options = folder.options().map_err(refuse)?.progress(output.progress());
     let Resumed { run, notes } = Run::resume(&folder, options).map_err(refuse)?;
     notes.iter().for_each(|text| output.print_note(text));
-    finish(run, &args.stop, output)
+    finish(run, args.record, &args.stop, output)
 }

@@ -7,7 +7,7 @@ use esper::Run;
 
 use super::{
     failure::Failure,
-    finish::{StopArgs, finish},
+    finish::{RecordArgs, StopArgs, finish},
     output::{Output, OutputArgs},
     source::{ScenarioArgs, Source},
 };
@@ -24,6 +24,8 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    record: RecordArgs,
+    #[command(flatten)]
     stop: StopArgs,
     #[command(flatten)]
     pub output: OutputArgs,
@@ -38,5 +40,5 @@ pub fn execute(args: &Args, output: Output) -> Result<(), Failure> {
     };
     let run = Run::start(options.progress(output.progress()))
         .map_err(|error| Failure::run(error, &file))?;
-    finish(run, &args.stop, output)
+    finish(run, args.record, &args.stop, output)
 }

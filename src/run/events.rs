@@ -14,8 +14,16 @@ use crate::RunError;
 
 pub use esper_engine::journal::Event;
 
-/// Called with every event.
-pub(super) type Subscriber = Box<dyn FnMut(&Event) + Send + Sync>;
+/// Called with every event; what it fails with ends the run.
+pub(super) type Subscriber = Box<dyn FnMut(&Event) -> Result<(), RunError> + Send + Sync>;
+
+/// A subscriber that does not fail.
+pub(super) fn infallible(mut subscriber: impl FnMut(&Event) + Send + Sync + 'static) -> Subscriber {
+    Box::new(move |event| {
+        subscriber(event);
+        Ok(())
+    })
+}
 
 /// Subscribers, and how far each has read the journal.
 #[derive(Default)]
@@ -55,7 +63,7 @@ impl Subscribers {
             };
             for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
                 let event = serde_json::from_slice(line).expect("the journal writes JSON");
-                subscriber(&event);
+                subscriber(&event)?;
             }
             *seen = now;
         }

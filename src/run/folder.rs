@@ -8,9 +8,13 @@ use std::{
 
 use esper_engine::run_dir::{Manifest, RunDir};
 use esper_nn::digest::Digest;
-use esper_systems::nissa::{RunEnd, Summary};
+use esper_systems::{
+    nissa::{RunEnd, Summary},
+    tolaria::HostConfigs,
+};
 
 use super::{
+    assemble::host_configs,
     manifest,
     options::{Prepared, RunOptions},
 };
@@ -67,6 +71,13 @@ impl RunFolder {
         let scenario = self.file.resolve(sections)?;
         let root = self.dir.root();
         Ok(RunOptions::new(scenario).base_dir(root))
+    }
+
+    /// What the hosts of the run depend on and no step changes, by random stream: its data, on its device.
+    pub(crate) fn host_configs(&self, mut options: RunOptions) -> Result<HostConfigs, RunError> {
+        let resolved = options.resolve(false)?;
+        self.check_digests(&resolved)?;
+        Ok(host_configs(&resolved)?)
     }
 
     /// How the run ended, if it took all its steps: there is nothing left to do then.

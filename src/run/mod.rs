@@ -159,6 +159,20 @@ impl Run {
         &mut self,
         subscriber: impl FnMut(&Event) + Send + Sync + 'static,
     ) -> Result<(), RunError> {
+        self.subscribers.add(events::infallible(subscriber));
+        self.deliver_events()
+    }
+
+    /// As [`subscribe`](Self::subscribe), for a subscriber that can fail: its error ends the run as a failed one, as a
+    /// file of the run's own that can not be written does. The last checkpoint stays, and the run can be resumed from it.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the journal can not be read, or with what the subscriber fails with.
+    pub fn try_subscribe(
+        &mut self,
+        subscriber: impl FnMut(&Event) -> Result<(), RunError> + Send + Sync + 'static,
+    ) -> Result<(), RunError> {
         self.subscribers.add(Box::new(subscriber));
         self.deliver_events()
     }

@@ -14,7 +14,7 @@ use esper_systems::{
     tamiyo::{Policy, TamiyoConfig, TamiyoExt},
 };
 
-use super::events::{Event, Subscriber};
+use super::events::{Event, Subscriber, infallible};
 use crate::{
     Devices, RunError,
     hosts::{self, HostGroup, HostSpec},
@@ -181,6 +181,17 @@ impl RunOptions {
     /// Calls `subscriber` with every event of the run, as [`Run::subscribe`](crate::Run::subscribe) does.
     #[must_use]
     pub fn subscribe(mut self, subscriber: impl FnMut(&Event) + Send + Sync + 'static) -> Self {
+        self.subscribers.push(infallible(subscriber));
+        self
+    }
+
+    /// As [`subscribe`](Self::subscribe), for a subscriber that can fail, which ends the run, as
+    /// [`Run::try_subscribe`](crate::Run::try_subscribe) does.
+    #[must_use]
+    pub fn try_subscribe(
+        mut self,
+        subscriber: impl FnMut(&Event) -> Result<(), RunError> + Send + Sync + 'static,
+    ) -> Self {
         self.subscribers.push(Box::new(subscriber));
         self
     }

@@ -150,7 +150,7 @@ fn inspect_tells_where_what_when_and_why() {
 fn what_is_no_run_is_wrong_usage() {
     let desk = Desk::new();
     desk.write("folder/file", "");
-    for verb in ["resume", "replay", "inspect", "verify"] {
+    for verb in ["resume", "replay", "inspect", "attribute", "verify"] {
         for place in ["nowhere", "folder"] {
             let told = desk.esper([verb, place]);
             assert_eq!(told.status, Some(2), "{verb} {place}: {told:?}");

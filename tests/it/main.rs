@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one module a promise.
 
 mod adoption;
+mod attribution;
 mod bad_input;
 mod cli;
 mod command;
@@ -22,5 +23,6 @@ mod run;
 mod scenario;
 mod support;
 mod sweep;
+mod tensorboard;
 mod tidy;
 mod training;

@@ -119,6 +119,12 @@ pub enum GraphError {
         /// The names there are.
         known: String,
     },
+    /// No module was joined to the network there.
+    #[error("the network has no node `{node}`, at which a module would join it")]
+    NoModule {
+        /// The join that is missing.
+        node: String,
+    },
     /// A tied head names a node that is no embedding.
     #[error("node `{node}`: `{embedding}` is no embedding above it")]
     NotAnEmbedding {

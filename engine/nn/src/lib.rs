@@ -8,13 +8,13 @@
 //! ```text
 //! digest, rng, suggest, contract, schedule, tensor, word
 //! error, settings <- op <- graph <- program
-//! module, optim, program <- plan <- device <- session
+//! module, optim, program <- plan <- device <- session, side_by_side
 //! ```
 //!
 //! [`tensor`] and [`schedule`] have what instructions are made of; [`settings`] reads and writes what people write of an
 //! op; [`op`] has the ops, one file each, and the instructions they become; a [`graph`] is a network of ops, a
 //! [`program`] the flat lists of instructions it compiles to, a [`plan`] all that is done in a step, and a [`device`] runs
-//! that; a [`session`] is a network with memory of its own.
+//! that; a [`session`] is a network with memory of its own, and [`side_by_side`] are several over the same batches.
 
 #![forbid(unsafe_code)]
 
@@ -32,6 +32,7 @@ pub mod rng;
 pub mod schedule;
 pub mod session;
 pub mod settings;
+pub mod side_by_side;
 pub mod suggest;
 pub mod tensor;
 pub mod word;

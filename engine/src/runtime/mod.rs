@@ -1,5 +1,6 @@
 //! Where numbers live: hosts, the modules bound to them, and their plans.
 
+mod ablation;
 mod binding;
 mod config;
 mod evaluate;
@@ -18,6 +19,7 @@ mod training;
 use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
+pub use ablation::{Ablated, AblationError, JoinedHost, MODULES_MAX, TOGETHER_MAX, Variation};
 pub use config::HostConfig;
 pub use evaluate::{FlopsAccount, Split};
 pub use exchange::{ExchangeError, Mismatch, StateDict, StateTensor, Unfit, WEIGHTS_LEN_MAX_BYTES};

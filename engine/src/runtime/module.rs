@@ -72,3 +72,9 @@ impl NewModule {
 pub fn module_prefix(seed: SeedId) -> String {
     format!("grown.{seed}.")
 }
+
+/// The seed whose names begin with `prefix`, if it is one that [`module_prefix`] gives.
+pub(super) fn seed_of_prefix(prefix: &str) -> Option<SeedId> {
+    let number = prefix.strip_prefix("grown.seed")?.strip_suffix('.')?;
+    number.parse().ok().map(SeedId)
+}

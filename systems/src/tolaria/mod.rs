@@ -14,6 +14,7 @@ mod governor;
 mod host_end;
 mod saved_hosts;
 mod snapshots;
+mod stored;
 mod systems;
 
 pub use checkpoint::{
@@ -27,6 +28,7 @@ pub use config::{
 pub use export::{Exported, read_weights};
 pub use host_end::{HostEnd, end_state};
 pub use snapshots::Snapshots;
+pub use stored::StoredRun;
 
 use bevy_ecs::prelude::*;
 use esper_data::DataConfig;

@@ -243,3 +243,8 @@ pub(super) fn principals(
 pub(super) fn refused(host: HostId, source: LoadHostError) -> LoadError {
     LoadError::Refused { name: NUMBERS.to_owned(), source: HostFailure { host, source }.into() }
 }
+
+/// Says that the run has no such host.
+pub(super) fn unknown_host(host: HostId) -> LoadError {
+    LoadError::Refused { name: NUMBERS.to_owned(), source: UnknownHost { host }.into() }
+}

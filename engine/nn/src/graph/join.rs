@@ -6,6 +6,9 @@ use crate::{
     op::{Add, Branch, Op, Site},
 };
 
+/// The name of a module's join, after the module's prefix.
+pub(super) const JOIN: &str = "join";
+
 /// The host with `module` joined to it before the site `site`, its nodes' names begun with `prefix`.
 ///
 /// `join` is [`Op::Residual`] (`y = fma(alpha, f(x), x)`) or [`Op::Blend`] (`y = (1 - alpha) x + alpha (x + f(x))`).
@@ -98,10 +101,10 @@ fn append_module(
     if matches!(join, Op::Blend(_)) {
         f = grown.add(format!("{prefix}identity"), Add, &[x, f])?;
     }
-    grown.add(format!("{prefix}join"), join, &[x, f])
+    grown.add(format!("{prefix}{JOIN}"), join, &[x, f])
 }
 
-fn lookup(mapped: &[(NodeIndex, NodeIndex)], wanted: &[NodeIndex]) -> Vec<NodeIndex> {
+pub(super) fn lookup(mapped: &[(NodeIndex, NodeIndex)], wanted: &[NodeIndex]) -> Vec<NodeIndex> {
     wanted
         .iter()
         .map(|index| {

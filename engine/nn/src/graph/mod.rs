@@ -4,6 +4,7 @@
 //! layouts are PyTorch's: linear weights are `[out, in]`. A shape says what an example is: `[width]` is a vector (or
 //! the tokens of a text, before their embedding), `[len, width]` a sequence, `[channels, height, width]` an image.
 
+mod ablate;
 pub mod build;
 mod dtype;
 pub mod file;
@@ -12,6 +13,7 @@ mod join;
 use petgraph::{Direction, stable_graph::StableDiGraph, visit::EdgeRef};
 use serde::{Deserialize, Serialize};
 
+pub use ablate::{Ablation, ablate, with_statistics_of_last_batch};
 pub use build::{
     CnnConfig, CnnForm, ImageNorm, MlpConfig, NormKind, PARAMS_MAX, TransformerConfig, VitConfig,
 };

@@ -185,6 +185,34 @@ impl StepPlan {
         plan
     }
 
+    /// Networks that run side by side over the same batches, none of them part of another's passes. The lists of
+    /// [`Variant::Evaluate`] and [`Variant::Forward`] load a batch, once, and hand it to every network;
+    /// [`with_instrs`](Self::with_instrs) then runs them one by one. The other lists are empty.
+    ///
+    /// # Panics
+    ///
+    /// If there is no network.
+    pub fn side_by_side(networks: Vec<PlannedUnit>, settings: StepSettings) -> Self {
+        let x = networks[usize::from(HOST)].program.input;
+        let space = Space::Host;
+        let reads = (1..networks.len() as UnitIndex).map(|unit| StepInstr::Read { unit, space, x });
+        let load: Vec<StepInstr> = [StepInstr::LoadBatch].into_iter().chain(reads).collect();
+        let mode = BindingMode::Incubating(Incubation::None);
+        let idle = Binding { read: 0, write: 0, mode, trains: false };
+        let mut plan = Self {
+            settings,
+            live_at_sites: Vec::new(),
+            bindings: vec![idle; networks.len() - 1],
+            units: networks,
+            sampled_sites: 0,
+            lists: Default::default(),
+        };
+        for variant in [Variant::Evaluate, Variant::Forward] {
+            plan.lists[variant as usize].instrs.clone_from(&load);
+        }
+        plan
+    }
+
     /// The host and the modules bound to it, in their order.
     pub fn units(&self) -> &[PlannedUnit] {
         &self.units
