@@ -292,13 +292,34 @@ fn check_world(world: &mut World) {
     }
 }
 
-#[test]
-fn a_seed_that_is_kept_makes_the_host_grow() {
+/// A scenario in which a seed is kept.
+fn growing() -> Scenario {
     let mut scenario = brief();
     scenario[DATA].source = "mnist1d".to_owned();
     scenario[HOST] = scenario::Host::mlp([40, 8, 10]);
     scenario[KASMINA].confidence = 0.8;
-    let summary = run(&scenario);
+    scenario
+}
+
+#[test]
+fn a_seed_that_is_kept_makes_the_host_grow() {
+    let summary = run(&growing());
     assert!(summary.seeds.fossilized > 0, "{:?}", summary.seeds);
     assert!(summary.params_final > summary.params_initial);
+}
+
+#[test]
+fn a_network_that_grew_once_grows_again_in_another_run() {
+    let mut first = Run::start(growing()).expect("it begins");
+    assert!(first.finish().expect("it goes well").seeds.fossilized > 0);
+    let world = first.engine_mut().world_mut();
+    let runtimes = world.resource::<Runtimes>();
+    let grown = (*runtimes.iter().next().expect("it has a host").graph).clone();
+    // Seeds of the second run have other names than those whose modules are in the network already.
+    let mut second = Run::start(RunOptions::new(growing()).host(grown)).expect("it begins");
+    let summary = second.finish().expect("it goes well");
+    assert!(summary.seeds.germinated > 0, "{:?}", summary.seeds);
+    let seeds = second.engine().world().resource::<Index<SeedId>>();
+    let least = seeds.iter().next().expect("seeds were planted").0;
+    assert!(least > SeedId(1), "{least} is planted first");
 }

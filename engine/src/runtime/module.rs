@@ -5,6 +5,7 @@
 
 use esper_nn::{
     device::ModuleSample,
+    graph::NetworkGraph,
     module::Incubation,
     plan::{Binding, BindingMode},
 };
@@ -71,6 +72,16 @@ impl NewModule {
 /// What the names of a fossilised seed's nodes and parameters begin with.
 pub fn module_prefix(seed: SeedId) -> String {
     format!("grown.{seed}.")
+}
+
+/// The greatest name of a seed that is fossilised in `graph`, whatever run it grew in: seeds to come need greater ones, since
+/// the names of their nodes hang on it.
+pub fn last_fossil(graph: &NetworkGraph) -> Option<SeedId> {
+    let of_node = |name: &str| {
+        let end = name.match_indices('.').nth(1)?.0;
+        seed_of_prefix(&name[..=end])
+    };
+    graph.nodes().filter_map(|(_, node)| of_node(&node.name)).max()
 }
 
 /// The seed whose names begin with `prefix`, if it is one that [`module_prefix`] gives.

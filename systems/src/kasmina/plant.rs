@@ -3,6 +3,7 @@
 use bevy_ecs::{prelude::*, system::SystemParam};
 use esper_engine::{
     ids::{HostId, SeedId, SiteId},
+    runtime::last_fossil,
     stage::Stage,
     world::{
         blueprint::SiteContracts,
@@ -60,7 +61,11 @@ pub(super) fn plant_first_seeds(
         if !planter.config.plants_seeds {
             continue;
         }
-        let program = planter.hosts.runtime(host).program().clone();
+        let runtime = planter.hosts.runtime(host);
+        let program = runtime.program().clone();
+        if let Some(SeedId(last)) = last_fossil(&runtime.graph) {
+            planter.next.0 = planter.next.0.max(SeedId(last + 1));
+        }
         let sites: Vec<SiteId> = planter.hosts.sites(host).iter().collect();
         for site in sites {
             let place = planter.hosts.sites(host).place(site, &program);
