@@ -19,6 +19,10 @@ use super::{
 
 /// The folder that sweeps without `--out` are kept in.
 const SWEEPS: &str = "runs/sweeps";
+/// Where static hosts are kept that were measured before.
+const FRONTS: &str = "runs/fronts.jsonl";
+/// What to write to keep and use none.
+const NO_FRONTS: &str = "none";
 
 /// Arguments of `esper sweep`.
 #[derive(ClapArgs)]
@@ -56,6 +60,12 @@ pub struct Args {
     /// Keep no folder for each run: results alone, in one file.
     #[arg(long)]
     no_run_dirs: bool,
+    /// Write curves of each run for TensorBoard to tensorboard/ in its folder.
+    #[arg(long, conflicts_with = "no_run_dirs")]
+    tensorboard: bool,
+    /// The file in which static hosts that were measured are kept for other sweeps; `none` to measure them anew.
+    #[arg(long, value_name = "FILE", default_value = FRONTS)]
+    fronts: PathBuf,
     /// Run part I of N; `--merge` puts the parts together.
     #[arg(long, value_name = "I/N", value_parser = parse_shard)]
     shard: Option<Shard>,
@@ -100,7 +110,14 @@ pub fn execute(args: &Args, output: Output) -> Result<(), Failure> {
         move || stop.ask()
     })?;
     let keeps_runs = !args.no_run_dirs;
-    let options = SweepOptions { dir: dir.clone(), jobs: args.jobs, keeps_runs, shard: args.shard };
+    let options = SweepOptions {
+        dir: dir.clone(),
+        jobs: args.jobs,
+        keeps_runs,
+        shard: args.shard,
+        fronts: Some(args.fronts.clone()).filter(|it| it != Path::new(NO_FRONTS)),
+        tensorboard: args.tensorboard,
+    };
     print_folder(&dir, output);
     let mut progress = SweepProgress::new(output);
     let end = spec.run(&options, &stop, |event| progress.observe(event))?;

@@ -25,11 +25,13 @@ use esper_systems::{
 use super::{
     axis::Settings,
     record::{CellId, CellRecord, CellStatus, TakenAction},
+    spec::Task,
     stop::Stop,
 };
 use crate::{
     Run, RunError, RunFolder, RunOptions,
     scenario::{Action, DATA, RUN, Scenario},
+    tensorboard::EventFiles,
 };
 
 /// A cell that is to be run.
@@ -73,6 +75,8 @@ pub(super) struct Job {
     pub graph: Option<NetworkGraph>,
     /// Where the run is kept, unless it is kept in memory.
     pub dir: Option<PathBuf>,
+    /// Whether a run that is kept has event files for TensorBoard.
+    pub tensorboard: bool,
 }
 
 /// How a run ended.
@@ -83,12 +87,22 @@ pub(super) struct Outcome {
 }
 
 impl Job {
+    /// A run of `scenario`, which is `task` with some changes, that is kept nowhere.
+    pub fn in_memory(scenario: Scenario, task: &Task, data: Arc<SplitData>) -> Self {
+        let base_dir = task.base_dir.clone();
+        Self { scenario, base_dir, data, graph: None, dir: None, tensorboard: false }
+    }
+
     /// Runs it to its end; `None` if it was stopped before, to be resumed.
     pub fn run(self, wanted: Wanted, stop: &Stop) -> Result<Option<Outcome>, RunError> {
         if let Some(outcome) = self.completed(wanted)? {
             return Ok(Some(outcome));
         }
         let mut run = self.begin()?;
+        if let Some(dir) = run.dir().filter(|_| self.tensorboard) {
+            let mut files = EventFiles::new(dir);
+            run.try_subscribe(move |event| Ok(files.take(event)?))?;
+        }
         let actions = Arc::new(Mutex::new(Vec::new()));
         if wanted.actions {
             run.subscribe(record_actions(&run, actions.clone()))?;

@@ -7,7 +7,7 @@
 //!
 //! let spec = SweepSpec::load(Path::new("sweeps/digits.toml"), &SweepChanges::default())?;
 //! let dir = "runs/sweeps/digits".into();
-//! let options = SweepOptions { dir, jobs: 0, keeps_runs: false, shard: None };
+//! let options = SweepOptions { dir, jobs: 0, keeps_runs: false, shard: None, fronts: None, tensorboard: false };
 //! let end = spec.run(&options, &Stop::default(), |_| ())?;
 //! println!("{} cells, {} failed", end.n_completed, end.failed.len());
 //! # Ok::<(), esper::sweep::SweepError>(())
@@ -22,6 +22,7 @@ mod check;
 mod cost;
 mod csv;
 mod error;
+mod front_cache;
 mod hosts;
 mod library;
 mod merge;

@@ -4,22 +4,24 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
     time::Instant,
 };
 
+use esper_data::SplitData;
 use esper_engine::runtime::Flops;
 
 use super::{
-    apply::{Prepared, Source, front_host, has_basis},
+    apply::{Source, front_host, has_basis},
     arm::Arm,
-    cell::{Cell, CellKind, DataCache, Job, Wanted, make_cell},
+    cell::{Cell, CellKind, DataCache, Job, Outcome, Wanted, make_cell},
     cells::{Records, Wave},
     csv::write_tables,
     error::SweepError,
+    front_cache::FrontCache,
     library::{Libraries, shared_paths},
     record::{CellRecord, CellStatus},
     search::search,
@@ -27,7 +29,10 @@ use super::{
     stop::Stop,
     store::{Shard, Store, cell_path},
 };
-use crate::{RunError, scenario::URZA};
+use crate::{
+    RunError,
+    scenario::{Scenario, URZA},
+};
 
 /// How a sweep is run. None of it changes a result.
 #[derive(Clone, Debug)]
@@ -40,6 +45,10 @@ pub struct SweepOptions {
     pub keeps_runs: bool,
     /// The part of the sweep that is run; all of it if there is none.
     pub shard: Option<Shard>,
+    /// A file of static hosts that were measured before, by this sweep or another; without it every front is measured anew.
+    pub fronts: Option<PathBuf>,
+    /// Whether runs that are kept have event files for TensorBoard.
+    pub tensorboard: bool,
 }
 
 /// What happens while a sweep runs.
@@ -85,6 +94,7 @@ impl SweepSpec {
         let (store, found) = Store::open(&options.dir, self, options.shard)?;
         let mut records: Records = found.into_iter().map(|it| (it.id.clone(), it)).collect();
         let data = DataCache::default();
+        let fronts = FrontCache::open(options.fronts.as_deref());
         let libraries = Libraries::freeze(&options.dir, self)?;
         let mut end = SweepEnd::default();
         for wave in Wave::ALL {
@@ -104,6 +114,7 @@ impl SweepSpec {
                 records: &records,
                 data: &data,
                 libraries: &libraries,
+                fronts: &fronts,
             };
             for record in at.run(&left, &mut observe)? {
                 match record.status {
@@ -137,6 +148,7 @@ struct Bench<'a> {
     records: &'a Records,
     data: &'a DataCache,
     libraries: &'a Libraries,
+    fronts: &'a FrontCache,
 }
 
 impl Bench<'_> {
@@ -223,8 +235,7 @@ impl Bench<'_> {
             CellKind::Front { width, n_more, epochs } => {
                 let mut scenario = front_host(source.scenario, (width, n_more, epochs))?;
                 make_cell(&mut scenario, cell.id.seed, &task.base_dir);
-                let flops_before = Flops::default();
-                (Prepared { scenario, graph: None, flops_before }, Wanted::default())
+                return self.run_front(cell, scenario, data, began);
             }
         };
         let dir = self.options.keeps_runs.then(|| self.store.cell_dir(&cell.id));
@@ -240,10 +251,35 @@ impl Bench<'_> {
             data,
             graph: prepared.graph,
             dir: dir.clone(),
+            tensorboard: self.options.tensorboard,
         };
         let outcome = job.run(wanted, self.stop)?;
         let kept = dir.map(|_| cell_path(&cell.id));
         Ok(outcome.map(|it| cell.completed(it, prepared.flops_before, kept, began)))
+    }
+}
+
+impl Bench<'_> {
+    /// A static host of the front, unless it was measured before.
+    fn run_front(
+        &self,
+        cell: &Cell,
+        scenario: Scenario,
+        data: Arc<SplitData>,
+        began: Instant,
+    ) -> Result<Option<CellRecord>, RunError> {
+        let summary = match self.fronts.get(&scenario, &data) {
+            Some(summary) => summary,
+            None => {
+                let job =
+                    Job::in_memory(scenario.clone(), &self.spec.tasks[cell.task], data.clone());
+                let Some(outcome) = job.run(Wanted::default(), self.stop)? else { return Ok(None) };
+                self.fronts.add(&scenario, &data, &outcome.summary)?;
+                outcome.summary
+            }
+        };
+        let outcome = Outcome { summary, network: None, actions: Vec::new() };
+        Ok(Some(cell.completed(outcome, Flops::default(), None, began)))
     }
 }
 

@@ -77,6 +77,7 @@ pub(super) fn search(
             data: source.data.clone(),
             graph: None,
             dir: None,
+            tensorboard: false,
         };
         let Some(outcome) = job.run(Wanted::default(), stop)? else { return Ok(None) };
         left -= outcome.summary.flops.total() as f64;

@@ -63,7 +63,7 @@ fn sweep<'a>(desk: &Desk, args: impl IntoIterator<Item = &'a str>) -> Told {
 fn a_cell_is_the_same_alone_in_a_sweep_and_in_a_crowd() {
     let desk = desk();
     let arms = ["--arms", "off,heuristic", "--seeds", "3..6"];
-    sweep(&desk, arms.into_iter().chain(["--out", "kept", "--jobs", "2"]));
+    sweep(&desk, arms.into_iter().chain(["--out", "kept", "--jobs", "2", "--tensorboard"]));
     sweep(&desk, arms.into_iter().chain(["--out", "bare", "--jobs", "1", "--no-run-dirs"]));
     let kept = digests(&desk.path("kept"));
     assert_eq!(kept, digests(&desk.path("bare")), "with and without folders, on one job and two");
@@ -86,6 +86,10 @@ fn a_cell_is_the_same_alone_in_a_sweep_and_in_a_crowd() {
     assert!(cells.starts_with("task,phase,arm,seed,epochs,steps,train_loss,"), "{cells}");
     let metrics = fs::read_to_string(desk.path("kept/metrics.csv")).expect("a table of epochs");
     assert_eq!(metrics.lines().count(), 1 + 6 * 4, "a row an epoch: {metrics}");
+
+    let curves = walk(&desk.path("kept/cells"));
+    let is_curve = |path: &&std::path::PathBuf| path.to_string_lossy().contains("tfevents");
+    assert_eq!(curves.iter().filter(is_curve).count(), 6, "each run has its curves");
 
     let crowd = crowd_of_64();
     for (id, digest) in kept.iter().filter(|(id, _)| id.arm == "off") {
@@ -193,6 +197,15 @@ fn a_front_is_measured_over_width_depth_and_length() {
         let found = front.iter().find(is_it).expect("it was measured");
         found.summary.as_ref().expect("completed").params_final
     };
+    let lines =
+        || fs::read_to_string(desk.path("runs/fronts.jsonl")).expect("kept").lines().count();
+    assert_eq!(lines(), 8, "kept for other sweeps");
+    desk.done(["sweep", "front.toml", "--quiet", "--out", "again", "--no-run-dirs"]);
+    assert_eq!(lines(), 8, "and measured once");
+    assert_eq!(digests(&desk.path("again")), digests(&desk.path("s")));
+    let other = ["--set", "train.optimizer.lr=2e-2", "--out", "other"];
+    desk.done(["sweep", "front.toml", "--quiet", "--no-run-dirs"].into_iter().chain(other));
+    assert_eq!(lines(), 8, "what is set does not change the front of a task");
     assert_eq!(params("1.0", "0"), 64 * 8 + 8 + 8 * 10 + 10);
     assert_eq!(params("2.0", "1"), 64 * 16 + 16 + 16 * 16 + 16 + 16 * 10 + 10);
 }
