@@ -113,6 +113,7 @@ fn cost(parts: &[&Part<'_>]) -> Result<Option<Cost>, StatsError> {
             evaluation: average(|it| summed(it, |it| it.flops.evaluation))?,
             validation: average(|it| summed(it, |it| it.flops.validation))?,
             before: average(|it| it.flops_before.total() as f64)?,
+            innovation: average(|it| summed(it, |it| it.innovation_flops))?,
         },
         wall_s: average(|it| it.wall_s)?,
         seeds,

@@ -109,6 +109,7 @@ fn cost_columns(arm: &ArmComparison) -> Row {
         ("flops_evaluation", or_empty(flops.map(|it| it.evaluation))),
         ("flops_validation", or_empty(flops.map(|it| it.validation))),
         ("flops_before", or_empty(flops.map(|it| it.before))),
+        ("flops_innovation", or_empty(flops.map(|it| it.innovation))),
         ("wall_s", or_empty(cost.map(|it| it.wall_s))),
         ("germinated", or_empty(seeds.map(|it| it.germinated))),
         ("fossilized", or_empty(seeds.map(|it| it.fossilized))),

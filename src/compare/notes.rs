@@ -104,8 +104,8 @@ pub fn rules(comparison: &Comparison) -> Vec<String> {
             "Verdict: `beats` if p Holm is below {level} and the interval of the difference lies above zero; `loses` if p \
              Holm is below {level} and it lies below zero; else `on par` if eq p is below {level}; else `undecided`."
         ),
-        "FLOPs are all that a cell spent on average; `before` is what was spent before its run. Cells that chose settings \
-         are not counted."
+        "FLOPs are all that a cell spent on average; `before` is what was spent before its run. `innovation` is what timing \
+         kernels took on workers, in FLOPs apart from these. Cells that chose settings are not counted."
             .to_owned(),
     ];
     if cases.iter().any(|it| !it.front.is_empty()) {

@@ -172,6 +172,7 @@ fn costs(arms: &[ArmComparison]) -> String {
         ("eval. %", Right),
         ("valid. %", Right),
         ("before %", Right),
+        ("innovation", Right),
         ("wall s", Right),
     ]);
     for arm in arms {
@@ -183,7 +184,8 @@ fn costs(arms: &[ArmComparison]) -> String {
             let accounts =
                 [flops.host, flops.seeds, flops.evaluation, flops.validation, flops.before];
             row.extend(accounts.map(|part| percent(part, total)));
-            row.push(format!("{:.1}", cost.wall_s));
+            row.push(format!("{:.2e}", flops.innovation));
+            row.push(format!("{:.2}", cost.wall_s));
         }
         table.row(row);
     }

@@ -131,10 +131,12 @@ pub struct MeanFlops {
     pub validation: f64,
     /// All that was spent before the run: growth that found its topology, hosts that were tried.
     pub before: f64,
+    /// Of the innovation line, which times kernels on its workers: apart from all the others.
+    pub innovation: f64,
 }
 
 impl MeanFlops {
-    /// All of it.
+    /// All but what the innovation line took, of which no two runs have the same.
     pub fn total(&self) -> f64 {
         self.host + self.seeds + self.evaluation + self.validation + self.before
     }

@@ -1,7 +1,7 @@
 //! What a run came to, and its last file.
 
 use bevy_ecs::world::World;
-use esper_engine::{forge::Lateness, run_dir::RunDir};
+use esper_engine::{forge::Lateness, run_dir::RunDir, world::kernel::InnovationFlops};
 use esper_systems::{
     nissa::{self, HostSummary, NissaState, Progress, RunEnd, RunEnded, RunFacts, Scores, Summary},
     tolaria::{self, HostEnd},
@@ -38,6 +38,7 @@ impl Run {
             n_late: world.resource::<Lateness>().n_late(),
             audit_head,
             counterfactual: self.scenario[KASMINA].counterfactual.word().to_owned(),
+            innovation_flops: world.get_resource::<InnovationFlops>().map_or(0, |it| it.0),
         };
         let hosts = ends.iter().map(|end| self.host_summary(world, end)).collect();
         let summary = Summary::new(facts, hosts);

@@ -50,6 +50,7 @@ fn cell(task: &str, arm: &str, seed: u64, test_accuracy: f64) -> CellRecord {
             audit_head: Digest::of(b"head"),
             library_digest: None,
             counterfactual: "twin".to_owned(),
+            innovation_flops: 0,
             hosts: Vec::new(),
         }),
         flops_before: Flops::default(),

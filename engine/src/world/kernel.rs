@@ -97,6 +97,11 @@ pub struct Measured {
     pub tags: Vec<String>,
 }
 
+/// What the innovation line spent on timing the kernels that this run validated, in FLOPs: apart from what training spends,
+/// done by its workers, and no two runs have the same, since a slow machine gives up sooner.
+#[derive(Resource, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InnovationFlops(pub u64);
+
 /// How often a kernel has been bound to a seed.
 #[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeploymentCount(pub u32);

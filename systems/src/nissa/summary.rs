@@ -103,6 +103,8 @@ pub struct RunFacts {
     pub audit_head: Digest,
     /// How gains were measured: `twin` or `gate`.
     pub counterfactual: String,
+    /// What timing kernels took.
+    pub innovation_flops: u64,
 }
 
 /// How a run ended, in numbers. With several hosts, scores are means over them and counts are sums.
@@ -130,6 +132,9 @@ pub struct Summary {
     pub seeds: SeedTally,
     /// What it cost.
     pub flops: Flops,
+    /// What timing the kernels that this run validated took beside that, in FLOPs; no two runs have the same.
+    #[serde(default)]
+    pub innovation_flops: u64,
     /// How long it took, in seconds.
     pub wall_s: f64,
     /// Ticks that had to wait for a worker.
@@ -152,8 +157,17 @@ pub struct Summary {
 impl Summary {
     /// Sums up a run; `hosts` in the order of their ids, twins left out.
     pub fn new(run: RunFacts, hosts: Vec<HostSummary>) -> Self {
-        let RunFacts { status, reason, seed, epochs, wall_s, n_late, audit_head, counterfactual } =
-            run;
+        let RunFacts {
+            status,
+            reason,
+            seed,
+            epochs,
+            wall_s,
+            n_late,
+            audit_head,
+            counterfactual,
+            innovation_flops,
+        } = run;
         let scores: Vec<Scores> = hosts.iter().map(|host| host.scores).collect();
         let (mut seeds, mut flops) = (SeedTally::default(), Flops::default());
         for host in &hosts {
@@ -171,6 +185,7 @@ impl Summary {
             params_final: hosts.iter().map(|host| host.params_final).sum(),
             seeds,
             flops,
+            innovation_flops,
             wall_s,
             n_late,
             weights_digest: Self::weights_digest(hosts.iter().map(|host| host.weights_digest)),
@@ -266,6 +281,7 @@ mod tests {
             n_late: 0,
             audit_head: Digest::of(b"head"),
             counterfactual: "twin".into(),
+            innovation_flops: 0,
         };
         Summary::new(run, (0..n_hosts).map(host).collect())
     }

@@ -533,6 +533,7 @@ fn summary(status: RunEnd, audit_head: Digest) -> Summary {
         n_late: 0,
         audit_head,
         counterfactual: "twin".into(),
+        innovation_flops: 0,
     };
     Summary::new(facts, Vec::new())
 }

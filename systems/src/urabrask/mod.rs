@@ -31,7 +31,7 @@ use esper_engine::{
     ids::KernelId,
     scenario::Sections,
     world::{
-        kernel::{Measured, SafetySheet},
+        kernel::{InnovationFlops, Measured, SafetySheet},
         plugin::{BuildError, DispatchSystems, Engine, Plugin, Tick},
     },
 };
@@ -57,9 +57,11 @@ impl Plugin for UrabraskPlugin {
         let config = UrabraskConfig::new(engine.scenario());
         engine.add_forge::<ValidateJob>(config.forge())?;
         engine
+            .add_saved::<InnovationFlops>("innovation.flops")
             .add_saved_component::<KernelId, SafetySheet>("kernel.sheet")
             .add_saved_component::<KernelId, Measured>("kernel.measured");
         engine.world_mut().insert_resource(config.rules());
+        engine.world_mut().init_resource::<InnovationFlops>();
         engine.add_systems(
             Tick,
             (

@@ -9,7 +9,7 @@ use esper_engine::{
     world::{
         blueprint::{Blueprint, BlueprintStatus},
         components::ModuleContract,
-        kernel::{Kernel, KernelOf, KernelStatus, Measured, SafetySheet},
+        kernel::{InnovationFlops, Kernel, KernelOf, KernelStatus, Measured, SafetySheet},
         kernel_cache::KernelCache,
     },
 };
@@ -65,6 +65,7 @@ pub(super) fn admit_verdicts(
     catalogued: Catalogued,
     mut admissions: MessageWriter<JobAdmitted>,
     mut verdict_messages: MessageWriter<KernelJudged>,
+    mut spent: ResMut<InnovationFlops>,
     mut commands: Commands,
 ) {
     let mut verdicts: BTreeMap<KernelId, (BlueprintId, Verdict)> = BTreeMap::new();
@@ -99,10 +100,17 @@ pub(super) fn admit_verdicts(
         let mut entity = commands.entity(entity);
         entity.insert((verdict.status, verdict.sheet));
         if let Some(measured) = verdict.measured {
+            spent.0 += flops_of(kernel, &measured);
             let tags = tags(&Figures::new(kernel, &measured), &populations[&contract]);
             entity.insert(Measured { tags, ..measured });
         }
     }
+}
+
+/// What timing a kernel took, the round that is not counted included.
+fn flops_of(kernel: &Kernel, measured: &Measured) -> u64 {
+    let pass = (kernel.flops_forward + kernel.flops_backward) * u64::from(measured.batch);
+    pass * (u64::from(measured.n_runs) + 1)
 }
 
 /// What came of an admission; a validation that did not end well is a verdict too.
