@@ -18,7 +18,7 @@ const PLANS_MAX: usize = 64;
 
 impl SweepSpec {
     /// Resolves every task with every setting and choice, and holds arms to what the task has for them. Of settings beyond
-    /// the first [`PLANS_MAX`], limits and catalogues are not looked at: there a cell fails by itself.
+    /// the first 64, limits and catalogues are not looked at: there a cell fails by itself.
     ///
     /// # Errors
     ///

@@ -97,7 +97,7 @@ impl SweepSpec {
         Plan::new(RunOptions::new(scenario).base_dir(&task.base_dir).data(data))
     }
 
-    /// Runs the growth of a task, or its host alone where nothing grows, for [`PATIENCE`] at most.
+    /// Runs the growth of a task, or its host alone where nothing grows, for ten seconds at most.
     fn pilot(&self, cell: &Cell, data: &DataCache) -> Result<Pilot, RunError> {
         let task = &self.tasks[cell.task];
         let mut scenario = (*task.resolve(&cell.settings)?).clone();
