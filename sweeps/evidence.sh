@@ -21,6 +21,8 @@ for name in "$@"; do
             "$name" "$name" "$name"
         printf '```text\n'
         "$esper" compare "runs/sweeps/$name"
+        printf '```\n\nAgainst the host that costs as much, `--baseline static_flops`:\n\n```text\n'
+        "$esper" compare "runs/sweeps/$name" --baseline static_flops | sed '/^how to read this:/,$d'
         printf '```\n'
     } >> "$text"
 done

@@ -155,7 +155,8 @@ fn print_end(end: &SweepEnd, dir: &Path, output: Output) -> Result<(), Failure> 
     let Some(first) = failed.first() else { return Ok(()) };
     let reason = first.reason.as_deref().unwrap_or_default();
     let message = format!("{} cells failed; the first is {}: {reason}", failed.len(), first.id);
-    Err(Failure::failed(message).help("the same command runs them again"))
+    let help = "the same command tries them again; a run that diverged does so again, unless its settings are changed";
+    Err(Failure::failed(message).help(help))
 }
 
 fn merge_parts(args: &Args, output: Output) -> Result<(), Failure> {
@@ -188,14 +189,14 @@ fn print_cost(costs: &[CellCost], output: Output) {
     let flops = costs.iter().map(|it| it.flops_per_cell * it.n_cells as f64).sum();
     let core_hours = costs.iter().map(|it| it.core_s).sum::<f64>() / 3600.0;
     let mut lines = vec![format!(
-        "{:<24} {:<6} {:<18} {:>6} {:>13} {:>11}",
-        "task", "phase", "arm", "cells", "GFLOP a cell", "core hours"
+        "{:<24} {:<6} {:<18} {:>6} {:>13} {:>12}",
+        "task", "phase", "arm", "cells", "GFLOP a cell", "core seconds"
     )];
     lines.extend(costs.iter().map(|it| {
         let phase = format!("{:?}", it.phase).to_lowercase();
-        let (gflops, hours) = (it.flops_per_cell / 1e9, it.core_s / 3600.0);
+        let (gflops, core_s) = (it.flops_per_cell / 1e9, it.core_s);
         format!(
-            "{:<24} {phase:<6} {:<18} {:>6} {gflops:>13.3} {hours:>11.3}",
+            "{:<24} {phase:<6} {:<18} {:>6} {gflops:>13.3} {core_s:>12.1}",
             it.task, it.arm, it.n_cells
         )
     }));

@@ -1,6 +1,6 @@
 //! The figures of an arm, in a case and over several.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use esper_stats::{
     Bootstrap, Interval, SignFlip, StatsError, Stratum, equivalence, improvement_share,
@@ -14,6 +14,9 @@ use super::{
     types::{ArmComparison, Cost, Gap, MeanFlops, Scores, Verdict, Versus},
 };
 use crate::sweep::CellRecord;
+
+/// Pairs below which nothing is said of equivalence: a few differences that happen to agree have no spread.
+const EQUIVALENCE_PAIRS_MIN: usize = 5;
 
 /// Against what an arm is compared, and by what.
 #[derive(Clone, Copy)]
@@ -125,12 +128,12 @@ fn summed(cell: &CellRecord, count: fn(&Summary) -> u64) -> f64 {
     cell.summary.as_ref().map_or(0.0, |it| count(it) as f64)
 }
 
-/// The differences of the pairs of a part, and how many seeds have no pair.
-fn pairs(arm: &ArmCells<'_>, baseline: &ArmCells<'_>) -> (Vec<f64>, usize) {
-    let differences: Vec<f64> = arm
+/// The differences of the pairs of a part by seed, and how many seeds have no pair.
+fn pairs(arm: &ArmCells<'_>, baseline: &ArmCells<'_>) -> (BTreeMap<u64, f64>, usize) {
+    let differences: BTreeMap<u64, f64> = arm
         .runs
         .iter()
-        .filter_map(|(seed, (score, _))| Some(score - baseline.runs.get(seed)?.0))
+        .filter_map(|(seed, (score, _))| Some((*seed, score - baseline.runs.get(seed)?.0)))
         .collect();
     let n_left_out = arm.runs.len() + baseline.runs.len() - 2 * differences.len();
     (differences, n_left_out)
@@ -138,33 +141,36 @@ fn pairs(arm: &ArmCells<'_>, baseline: &ArmCells<'_>) -> (Vec<f64>, usize) {
 
 fn versus(parts: &[&Part<'_>], measure: &Measure<'_>) -> Result<Option<Versus>, StatsError> {
     let mut n_left_out = 0;
-    let mut common = Vec::new();
+    // The settings of a task share their seeds: a seed is one pair, whatever it was run with.
+    let mut tasks: BTreeMap<&str, BTreeMap<u64, Vec<f64>>> = BTreeMap::new();
     for part in parts {
         let Some(baseline) = part.case.arms.get(measure.baseline) else { continue };
         let (differences, left_out) = pairs(part.cells, baseline);
         n_left_out += left_out;
-        if !differences.is_empty() {
-            common.push((*part, differences));
+        let scale = if measure.is_scaled { part.case.scale(measure.baseline) } else { 1.0 };
+        for (seed, difference) in differences {
+            let of_task = tasks.entry(part.case.task).or_default();
+            of_task.entry(seed).or_default().push(difference / scale);
         }
     }
-    let of: Vec<&Part<'_>> = common.iter().map(|(part, _)| *part).collect();
-    let weights = weights(&of);
-    let mut strata = Vec::new();
-    for ((part, differences), weight) in common.into_iter().zip(weights) {
-        let scale = if measure.is_scaled { part.case.scale(measure.baseline) } else { 1.0 };
-        let values = differences.iter().map(|it| it / scale).collect();
-        strata.push(Stratum { weight, values });
-    }
-    if strata.is_empty() {
+    if tasks.is_empty() {
         return Ok(None);
+    }
+    let weight = 1.0 / tasks.len() as f64;
+    let mut strata = Vec::new();
+    for seeds in tasks.values() {
+        let values = seeds.values().map(|it| mean(it)).collect::<Result<_, _>>()?;
+        strata.push(Stratum { weight, values });
     }
     let level = 1.0 - measure.bootstrap.confidence;
     let interval = interval(&strata, &measure.bootstrap)?;
     let has_spread = interval.is_some();
     let test = SignFlip { n_draws: measure.bootstrap.n_draws, seed: measure.bootstrap.seed };
     let p = test.p_value(&strata)?;
+    let n_pairs = strata.iter().map(|it| it.values.len()).sum();
+    let may_be_equal = has_spread && EQUIVALENCE_PAIRS_MIN <= n_pairs;
     Ok(Some(Versus {
-        n_pairs: strata.iter().map(|it| it.values.len()).sum(),
+        n_pairs,
         n_left_out,
         difference: estimate(&strata)?,
         interval,
@@ -174,13 +180,20 @@ fn versus(parts: &[&Part<'_>], measure: &Measure<'_>) -> Result<Option<Versus>, 
             .transpose()?,
         p,
         p_holm: p,
-        equivalence: has_spread.then(|| equivalence(&strata, measure.margin, level)).transpose()?,
+        equivalence: may_be_equal
+            .then(|| equivalence(&strata, measure.margin, level))
+            .transpose()?,
         verdict: Verdict::Undecided,
     }))
 }
 
 fn gap(parts: &[&Part<'_>], measure: &Measure<'_>) -> Result<Option<Gap>, StatsError> {
     let (mut hosts, mut strata, mut is_paired) = (Vec::new(), Vec::new(), true);
+    // Settings of one task share seeds and hosts of the front: over them, an interval would take one run for several.
+    let tasks: BTreeSet<&str> = parts.iter().map(|it| it.case.task).collect();
+    if tasks.len() < parts.len() {
+        return Ok(None);
+    }
     for (part, weight) in parts.iter().zip(weights(parts)) {
         let runs = &part.cells.runs;
         let flops: Vec<f64> = runs.values().map(|(_, cell)| cell.flops_total() as f64).collect();

@@ -42,6 +42,14 @@ fn notes_of_case(case: &Case, baseline: &str) -> Vec<String> {
         let of = n_failed + case.front.iter().map(|it| it.n_runs).sum::<usize>();
         notes.push(format!("{title}: {n_failed} of {of} cells of the static front failed"));
     }
+    for arm in &case.arms {
+        if let Some(seeds) = arm.cost.map(|it| it.seeds)
+            && seeds.germinated > 0
+            && seeds.fossilized == 0
+        {
+            notes.push(format!("{title}: `{}` kept none of the modules that it grew", arm.arm));
+        }
+    }
     for arm in case.arms.iter().filter(|it| it.arm != baseline && has_baseline) {
         match arm.versus {
             Some(versus) if versus.n_left_out > 0 => notes.push(format!(
@@ -86,7 +94,7 @@ pub fn rules(comparison: &Comparison) -> Vec<String> {
          IQM is the interquartile mean (Agarwal et al. 2021)."
             .to_owned(),
         format!(
-            "A pair is two runs of one seed and one setting. Intervals of {percent} % are expanded percentiles of {n_draws} \
+            "A pair is two runs of one seed; over several settings of a task it is their mean. Intervals of {percent} % are expanded percentiles of {n_draws} \
              resamples of the pairs within each task (Hesterberg 2015).{overall}"
         ),
         "P(better) is the share of pairs in which the arm is better; ties count half. Where all pairs agree its interval has \
@@ -97,12 +105,13 @@ pub fn rules(comparison: &Comparison) -> Vec<String> {
              comparisons (Holm 1979): {families}."
         ),
         format!(
-            "eq p is the p-value of two one-sided t-tests (Schuirmann 1987): below {level}, the difference is within the \
-             margin, {margin}."
+            "eq p is the p-value of two one-sided t-tests (Schuirmann 1987), from five pairs on: below {level}, the \
+             difference is within the margin, {margin}."
         ),
         format!(
             "Verdict: `beats` if p Holm is below {level} and the interval of the difference lies above zero; `loses` if p \
-             Holm is below {level} and it lies below zero; else `on par` if eq p is below {level}; else `undecided`."
+             Holm is below {level} and it lies below zero; else `on par` if eq p is below {level}; else `undecided`. An arm \
+             with a cell that failed neither beats nor is on par."
         ),
         "FLOPs are all that a cell spent on average; `before` is what was spent before its run. `innovation` is what timing \
          kernels took on workers, in FLOPs apart from these. Cells that chose settings are not counted."

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::error::CompareError;
-use crate::sweep::{CellId, CellRecord, CellStatus};
+use crate::sweep::{CellId, CellRecord, CellStatus, UNFINISHED};
 
 /// The file of a sweep's folder that has a line for each cell that ended.
 const RESULTS: &str = "results.jsonl";
@@ -35,6 +35,10 @@ pub fn read_results(dirs: &[PathBuf]) -> Result<Results, CompareError> {
     let mut results = Results::default();
     let mut places: BTreeMap<CellId, String> = BTreeMap::new();
     for dir in dirs {
+        if dir.join(UNFINISHED).exists() {
+            let text = format!("{}: the sweep has not ended, and cells are missing", dir.display());
+            results.notes.push(text);
+        }
         let path = dir.join(RESULTS);
         let text = read_file(dir, &path)?;
         let (whole, torn) = match text.iter().rposition(|byte| *byte == b'\n') {
@@ -66,6 +70,12 @@ pub fn read_results(dirs: &[PathBuf]) -> Result<Results, CompareError> {
     Ok(results)
 }
 
+/// Whether there are results of parts in the folder.
+fn has_parts(dir: &Path) -> bool {
+    let names = fs::read_dir(dir).into_iter().flatten().flatten().map(|it| it.file_name());
+    names.map(|it| it.to_string_lossy().into_owned()).any(|it| it.starts_with("results-"))
+}
+
 fn read_file(dir: &Path, path: &Path) -> Result<Vec<u8>, CompareError> {
     let missing = |what| CompareError::NoResults { dir: dir.to_owned(), what };
     match fs::read(path) {
@@ -73,6 +83,9 @@ fn read_file(dir: &Path, path: &Path) -> Result<Vec<u8>, CompareError> {
         Ok(text) => Ok(text),
         Err(_) if !dir.exists() => Err(missing("there is no such folder")),
         Err(_) if !dir.is_dir() => Err(missing("this is no folder")),
+        Err(_) if has_parts(dir) => {
+            Err(missing("parts of a sweep are in it; `esper sweep --merge` puts them together"))
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => Err(missing("no results.jsonl in it")),
         Err(source) => Err(CompareError::Unreadable { path: path.to_owned(), source }),
     }

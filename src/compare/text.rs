@@ -49,7 +49,7 @@ impl Comparison {
 
     fn section(&self, title: &str, arms: &[ArmComparison], has_front: bool) -> String {
         let tables = [
-            scores(arms, &self.baseline, self.confidence),
+            scores(arms, &self.baseline, self.confidence) + &relative_costs(arms, &self.baseline),
             costs(arms),
             growth(arms, has_front, self.confidence),
         ];
@@ -119,6 +119,25 @@ fn word(arm: &ArmComparison) -> String {
 
 fn or_dash(text: Option<String>) -> String {
     text.unwrap_or_else(|| "-".to_owned())
+}
+
+/// How many times the baseline's FLOPs each arm took.
+fn relative_costs(arms: &[ArmComparison], baseline: &str) -> String {
+    let flops = |arm: &ArmComparison| Some(arm.cost?.flops.total());
+    let Some(least) = arms.iter().find(|it| it.arm == baseline).and_then(flops) else {
+        return String::new();
+    };
+    let of_arm = |arm: &ArmComparison| Some(format!("{} {:.3}", arm.arm, flops(arm)? / least));
+    let others: Vec<String> =
+        arms.iter().filter(|it| it.arm != baseline).filter_map(of_arm).collect();
+    if others.is_empty() || least <= 0.0 {
+        return String::new();
+    }
+    wrapped(
+        &format!("FLOPs, as multiples of `{baseline}`: {}", others.join(", ")),
+        WIDTH_CHARS,
+        "  ",
+    )
 }
 
 fn scores(arms: &[ArmComparison], baseline: &str, confidence: f64) -> String {

@@ -6,11 +6,18 @@ use super::types::{ArmComparison, Cost, Verdict, Versus};
 
 /// Corrects the p-values of a family of comparisons, and gives each its verdict.
 pub fn settle(family: &mut [&mut ArmComparison], level: f64) -> Result<(), StatsError> {
-    let mut all: Vec<&mut Versus> = family.iter_mut().filter_map(|it| it.versus.as_mut()).collect();
-    let p_values: Vec<f64> = all.iter().map(|it| it.p).collect();
-    for (versus, p_holm) in all.iter_mut().zip(holm(&p_values)?) {
+    let mut all: Vec<(bool, &mut Versus)> = family
+        .iter_mut()
+        .filter_map(|it| Some((!it.failed.is_empty(), it.versus.as_mut()?)))
+        .collect();
+    let p_values: Vec<f64> = all.iter().map(|(_, it)| it.p).collect();
+    for ((has_failed, versus), p_holm) in all.iter_mut().zip(holm(&p_values)?) {
         versus.p_holm = p_holm;
-        versus.verdict = verdict(versus, level);
+        versus.verdict = match verdict(versus, level) {
+            // What is left after a failure is not what was asked for.
+            Verdict::Beats | Verdict::OnPar if *has_failed => Verdict::Undecided,
+            verdict => verdict,
+        };
     }
     Ok(())
 }

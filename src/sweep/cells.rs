@@ -90,9 +90,9 @@ impl SweepSpec {
         self.seeds().into_iter().map(cell).collect()
     }
 
-    /// Static hosts: every width, depth and length, each with every choice of what is tuned.
+    /// Static hosts: every width, depth and length, each with every choice of what is tuned, and with what all cells have.
     fn front_cells(&self, task: usize, name: &str) -> Vec<Cell> {
-        let front = &self.front;
+        let (front, fixed) = (&self.front, self.fixed_settings());
         let mut cells = Vec::new();
         for &width in &front.widths {
             for &n_more in &front.depths {
@@ -109,11 +109,11 @@ impl SweepSpec {
                                 task: name.to_owned(),
                                 phase: Phase::Front,
                                 arm: FRONT_ARM.to_owned(),
-                                settings: joined(&shape.into(), &choice),
+                                settings: joined(&joined(&fixed, &shape.into()), &choice),
                                 seed,
                             };
                             let kind = CellKind::Front { width, n_more, epochs };
-                            let (settings, tuned) = (choice.clone(), choice.clone());
+                            let (settings, tuned) = (joined(&fixed, &choice), choice.clone());
                             cells.push(Cell { id, task, kind, settings, tuned });
                         }
                     }

@@ -80,7 +80,7 @@ impl SweepSpec {
                 let scenario = front_host(scenario, (width, n_more, epochs))?;
                 return Ok(predicted_flops(&self.plan_of(cell, scenario, data)?));
             }
-            CellKind::Arm(Arm::Off | Arm::StaticFinal) => 1.0,
+            CellKind::Arm(Arm::Off) => 1.0,
             CellKind::Arm(Arm::Scenario) if scenario[TAMIYO].policy == "off" => 1.0,
             // The growth of its pair, and then a static host beside it.
             CellKind::Arm(Arm::Restart) => pilot.growth_factor + 1.0,

@@ -52,15 +52,20 @@ fn number(value: Option<f64>) -> Option<String> {
 }
 
 /// Writes `cells.csv`, and where runs were kept `metrics.csv`, of `records` into the folder `dir`.
-pub(super) fn write_tables(dir: &Path, records: &Records) -> Result<(), SweepError> {
+pub(super) fn write_tables(
+    dir: &Path,
+    records: &Records,
+    failed: &[CellRecord],
+) -> Result<(), SweepError> {
+    let all = || records.values().chain(failed);
     let keys: BTreeSet<&String> =
-        records.values().flat_map(|it| it.id.settings.keys().chain(it.tuned.keys())).collect();
+        all().flat_map(|it| it.id.settings.keys().chain(it.tuned.keys())).collect();
     let mut header: Vec<&str> = ID.to_vec();
     header.extend(keys.iter().map(|key| key.as_str()));
     header.extend(COLUMNS.map(|(name, _)| name));
-    header.extend(["flops_before", "wall_s", "dir"]);
+    header.extend(["flops_before", "flops_innovation", "wall_s", "dir", "status", "reason"]);
     let mut cells = vec![line(header.iter().map(|it| (*it).to_owned()))];
-    for record in records.values() {
+    for record in all() {
         let setting = |key: &&String| {
             record.id.settings.get(*key).or_else(|| record.tuned.get(*key)).cloned()
         };
@@ -68,8 +73,12 @@ pub(super) fn write_tables(dir: &Path, records: &Records) -> Result<(), SweepErr
         row.extend(keys.iter().map(|key| setting(key).unwrap_or_default()));
         row.extend(COLUMNS.map(|(_, get)| get(record).unwrap_or_default()));
         row.push(record.flops_before.total().to_string());
+        let innovation = record.summary.as_ref().map_or(0, |it| it.innovation_flops);
+        row.push(innovation.to_string());
         row.push(record.wall_s.to_string());
         row.push(record.dir.as_ref().map_or_else(String::new, |it| it.display().to_string()));
+        row.push(format!("{:?}", record.status).to_lowercase());
+        row.push(record.reason.clone().unwrap_or_default());
         cells.push(line(row));
     }
     write_atomic(&dir.join("cells.csv"), cells.concat().as_bytes())?;

@@ -9,6 +9,7 @@ use std::{
 use esper_engine::run_dir::{FileError, write_atomic};
 
 use super::{
+    csv::write_tables,
     error::SweepError,
     record::{CellId, CellRecord},
     store::{read_results, results_name, to_line},
@@ -73,6 +74,7 @@ pub fn merge(parts: &[PathBuf], out: &Path) -> Result<Merged, SweepError> {
     write_atomic(&out.join("sweep.json"), &json)?;
     let lines: Vec<u8> = cells.values().flat_map(to_line).collect();
     write_atomic(&out.join(results_name(None)), &lines)?;
+    write_tables(out, &cells, &[])?;
     Ok(Merged { n_files, n_cells: cells.len(), n_shared })
 }
 

@@ -43,4 +43,4 @@ pub use run::{SweepEnd, SweepEvent, SweepOptions};
 pub use section::{FRONT, Front, SWEEP, Sweep};
 pub use spec::{SweepChanges, SweepSpec};
 pub use stop::Stop;
-pub use store::Shard;
+pub use store::{Shard, UNFINISHED};

@@ -128,8 +128,9 @@ impl SweepSpec {
             }
         }
         store.sync()?;
-        write_tables(&options.dir, &records)?;
+        write_tables(&options.dir, &records, &end.failed)?;
         if !end.is_stopped && options.shard.is_none() {
+            store.finish()?;
             for path in shared_paths(self)? {
                 libraries.merge(&path, records.keys())?;
             }

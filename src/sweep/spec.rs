@@ -144,6 +144,12 @@ impl SweepSpec {
         grid.iter().flat_map(|it| samples.clone().map(move |at| with(it, at))).collect()
     }
 
+    /// Keys that are set to one value in every cell: static hosts of the front have it too.
+    pub(super) fn fixed_settings(&self) -> Settings {
+        let axes = axes(&self.sweep.set).into_iter().filter(|axis| axis.values.len() == 1);
+        axes.map(|axis| (axis.key, axis.values[0].clone())).collect()
+    }
+
     /// What an arm is tuned over; one empty choice where there is nothing to tune.
     pub(super) fn choices(&self) -> Vec<Settings> {
         Axis::grid(&axes(&self.sweep.tune))

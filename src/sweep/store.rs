@@ -4,6 +4,7 @@
 //! runs/sweeps/digits/
 //!   sweep.toml       the sweep with every key written out
 //!   sweep.json       version, and the BLAKE3 of every scenario
+//!   unfinished       is there until all cells have ended
 //!   results.jsonl    a line for each cell that ended, in the order in which they ended
 //!   cells.csv        the same as a table; of runs that are kept, metrics.csv has a row an epoch
 //!   libraries/       shared libraries as they were when the sweep began, and each cell's copy
@@ -46,6 +47,9 @@ struct SweepManifest {
     scenarios: BTreeMap<String, Digest>,
 }
 
+/// The file that is in a sweep's folder until all of its cells have ended.
+pub const UNFINISHED: &str = "unfinished";
+
 /// A sweep's folder, open for writing by this process alone.
 pub(super) struct Store {
     root: PathBuf,
@@ -68,6 +72,9 @@ impl Store {
         let file = open.create(true).append(true).open(&path);
         let file = file.map_err(FileError::at(&path, "open the results"))?;
         lock(&file, root, &path)?;
+        if shard.is_none() {
+            write_atomic(&root.join(UNFINISHED), b"cells of this sweep are missing\n")?;
+        }
         let (records, is_clean) = read_results(&path)?;
         let store = if is_clean {
             Self { root: root.to_owned(), results: Mutex::new(file), path }
@@ -92,6 +99,17 @@ impl Store {
         let mut file = self.results.lock().expect("nobody panics while they hold it");
         let written = file.write_all(&to_line(record));
         Ok(written.map_err(FileError::at(&self.path, "write the results"))?)
+    }
+
+    /// Says that all cells have ended.
+    pub fn finish(&self) -> Result<(), SweepError> {
+        let path = self.root.join(UNFINISHED);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(FileError::at(&path, "end the sweep")(error).into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Waits until the results are on the disk.
@@ -143,8 +161,12 @@ fn write_spec(root: &Path, spec: &SweepSpec) -> Result<(), SweepError> {
             if then.version != now.version {
                 return Err(other(format!("it was made by Esper {}", then.version)));
             }
-            if text != spec.toml {
+            if without_seeds(&text) != without_seeds(&spec.toml) {
                 return Err(other(first_difference(&text, &spec.toml)));
+            }
+            // More seeds of the same cells, or fewer: those that are there stay.
+            if text != spec.toml {
+                write_atomic(&toml, spec.toml.as_bytes())?;
             }
             Ok(())
         }
@@ -161,10 +183,19 @@ fn write_spec(root: &Path, spec: &SweepSpec) -> Result<(), SweepError> {
     }
 }
 
+/// A sweep without the line of `sweep.seeds`, the first that names seeds.
+fn without_seeds(toml: &str) -> String {
+    let mut lines: Vec<&str> = toml.lines().collect();
+    if let Some(at) = lines.iter().position(|line| line.starts_with("seeds = ")) {
+        lines.remove(at);
+    }
+    lines.join("\n")
+}
+
 fn first_difference(then: &str, now: &str) -> String {
     let then_lines: BTreeSet<&str> = then.lines().collect();
     let line = now.lines().find(|line| !then_lines.contains(line)).unwrap_or_default();
-    format!("it was made for another sweep, without `{}`", esper_nn::suggest::clip(line))
+    format!("it was made for another sweep, without `{line}`")
 }
 
 /// The cells in the file at `path`, and whether the file holds nothing else: no cell twice, none that failed, no line that

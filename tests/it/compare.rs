@@ -538,3 +538,56 @@ fn without_off_the_first_arm_is_the_baseline_and_one_that_failed_is_told() {
     );
     assert!(comparison.cases[0].arms.iter().all(|it| it.versus.is_none()));
 }
+
+#[test]
+fn a_seed_is_one_pair_however_many_settings_it_was_run_with() {
+    let desk = Desk::new();
+    let mut cells = Vec::new();
+    for value in ["1", "2", "3", "4", "5"] {
+        for seed in 0..2 {
+            for (arm, gain) in [("off", 0.0), ("better", 0.04)] {
+                let mut cell = cell("digits", arm, seed, 0.9 + gain + 0.001 * noise(seed, 1));
+                cell.id.settings.insert("tamiyo.incubate_max".to_owned(), value.to_owned());
+                cells.push(cell);
+            }
+        }
+    }
+    write(&desk, "s", &cells);
+    let comparison = compared(&desk, &["s"]);
+    assert_eq!(comparison.cases.len(), 5);
+    let overall = comparison.overall[1].versus.expect("it is compared");
+    assert_eq!(overall.n_pairs, 2);
+    assert_eq!(overall.verdict, Verdict::Undecided, "two seeds show nothing: {overall:?}");
+}
+
+#[test]
+fn an_arm_with_a_cell_that_failed_neither_beats_nor_is_on_par() {
+    let desk = Desk::new();
+    let mut cells = four_arms("digits");
+    for arm in ["better", "noop", "worse"] {
+        cells.push(failed("digits", arm, 10, "it diverged"));
+    }
+    write(&desk, "s", &cells);
+    let comparison = compared(&desk, &["s"]);
+    let verdict = |arm: &str| {
+        let arms = &comparison.cases[0].arms;
+        let found = arms.iter().find(|it| it.arm == arm).expect("it is there");
+        found.versus.expect("it is compared").verdict
+    };
+    assert_eq!(verdict("better"), Verdict::Undecided);
+    assert_eq!(verdict("noop"), Verdict::Undecided);
+    assert_eq!(verdict("worse"), Verdict::Loses);
+}
+
+#[test]
+fn a_sweep_that_has_not_ended_and_parts_that_are_not_merged_are_told() {
+    let desk = Desk::new();
+    write(&desk, "s", &four_arms("digits"));
+    desk.write("s/unfinished", "");
+    let text = desk.done(["compare", "s"]).out;
+    assert!(text.contains("the sweep has not ended"), "{text}");
+    desk.write("parts/results-1-of-2.jsonl", lines(&four_arms("digits")));
+    let told = desk.esper(["compare", "parts"]);
+    assert_eq!(told.status, Some(2), "{told:?}");
+    assert!(told.err.contains("esper sweep --merge"), "{told:?}");
+}

@@ -84,6 +84,7 @@ fn a_cell_is_the_same_alone_in_a_sweep_and_in_a_crowd() {
     let cells = fs::read_to_string(desk.path("kept/cells.csv")).expect("a table of cells");
     assert_eq!(cells.lines().count(), 1 + 6, "{cells}");
     assert!(cells.starts_with("task,phase,arm,seed,epochs,steps,train_loss,"), "{cells}");
+    assert!(!desk.path("kept/unfinished").exists(), "it has ended");
     let metrics = fs::read_to_string(desk.path("kept/metrics.csv")).expect("a table of epochs");
     assert_eq!(metrics.lines().count(), 1 + 6 * 4, "a row an epoch: {metrics}");
 
@@ -205,7 +206,7 @@ fn a_front_is_measured_over_width_depth_and_length() {
     assert_eq!(digests(&desk.path("again")), digests(&desk.path("s")));
     let other = ["--set", "train.optimizer.lr=2e-2", "--out", "other"];
     desk.done(["sweep", "front.toml", "--quiet", "--no-run-dirs"].into_iter().chain(other));
-    assert_eq!(lines(), 8, "what is set does not change the front of a task");
+    assert_eq!(lines(), 16, "what all cells have, the front has too");
     assert_eq!(params("1.0", "0"), 64 * 8 + 8 + 8 * 10 + 10);
     assert_eq!(params("2.0", "1"), 64 * 16 + 16 + 16 * 16 + 16 + 16 * 10 + 10);
 }
@@ -230,6 +231,8 @@ fn cells_that_are_done_are_skipped_and_one_that_fails_stops_no_other_and_is_run_
     assert!(first.err.contains("2 cells failed"), "{first:?}");
     let count = |status| records(&desk.path("s")).iter().filter(|it| it.status == status).count();
     assert_eq!((count(CellStatus::Completed), count(CellStatus::Failed)), (2, 2));
+    let cells = fs::read_to_string(desk.path("s/cells.csv")).expect("a table of cells");
+    assert_eq!(cells.matches(",failed,").count(), 2, "cells that failed are in it: {cells}");
 
     let again = desk.esper(&args);
     assert_eq!(again.status, Some(1), "{again:?}");
@@ -288,6 +291,7 @@ fn ctrl_c_saves_the_cells_in_flight() {
     let told = child.wait_with_output().expect("it ends");
     assert!(told.status.success(), "{told:?}");
     assert!(String::from_utf8_lossy(&told.stdout).contains("stopped"), "{told:?}");
+    assert!(desk.path("s/unfinished").exists(), "it has not ended");
     let n_saved = walk(&cell).iter().filter(|it| it.ends_with("checkpoint.json")).count();
     assert!(n_saved > 0, "cells in flight were saved");
 }
@@ -317,12 +321,14 @@ fn a_folder_is_one_sweeps() {
     let desk = desk();
     let out = ["--out", "s", "--no-run-dirs", "--arms", "off"];
     sweep(&desk, out.into_iter().chain(["--seeds", "0..1"]));
-    let args = ["sweep", "small.toml", "--seeds", "0..2"].into_iter().chain(out);
-    let other = desk.esper(args);
+    sweep(&desk, out.into_iter().chain(["--seeds", "0..2"]));
+    assert_eq!(records(&desk.path("s")).len(), 2, "more seeds are more cells of the same sweep");
+    let args = ["sweep", "small.toml", "--seeds", "0..2", "--set", "run.epochs=3"];
+    let other = desk.esper(args.into_iter().chain(out));
     assert_eq!(other.status, Some(2), "{other:?}");
     assert!(other.err.contains("another sweep"), "{other:?}");
     desk.write("small.toml", SCENARIO.replace("epochs = 4", "epochs = 5"));
-    let args = ["sweep", "small.toml", "--seeds", "0..1"].into_iter().chain(out);
+    let args = ["sweep", "small.toml", "--seeds", "0..2"].into_iter().chain(out);
     let changed = desk.esper(args);
     assert_eq!(changed.status, Some(2), "{changed:?}");
     assert!(changed.err.contains("another scenario `small`"), "{changed:?}");

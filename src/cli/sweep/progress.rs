@@ -91,10 +91,15 @@ impl SweepProgress {
 
     fn line(&self, record: &CellRecord) -> String {
         let (n_done, n_cells, wall_s) = (self.n_done, self.n_cells, record.wall_s);
-        match (&record.reason, record.test_score()) {
+        // Choices are made on validation data, and test data has no part in them.
+        let (score, data) = match record.id.phase {
+            Phase::Tune => (record.val_score(), "validation"),
+            Phase::Test | Phase::Front => (record.test_score(), "test"),
+        };
+        match (&record.reason, score) {
             (Some(reason), _) => format!("[{n_done}/{n_cells}] {}: failed: {reason}", record.id),
             (None, Some(score)) => {
-                format!("[{n_done}/{n_cells}] {}: {score:.4}, {wall_s:.1} s", record.id)
+                format!("[{n_done}/{n_cells}] {}: {data} {score:.4}, {wall_s:.1} s", record.id)
             }
             (None, None) => format!("[{n_done}/{n_cells}] {}: {wall_s:.1} s", record.id),
         }
@@ -127,7 +132,10 @@ impl Table {
         let line = self.arms.get_mut(&key).expect("it was just put there");
         line.n_ended += 1;
         line.n_failed += usize::from(record.status == CellStatus::Failed);
-        line.scores.extend(record.test_score());
+        line.scores.extend(match record.id.phase {
+            Phase::Tune => record.val_score(),
+            Phase::Test | Phase::Front => record.test_score(),
+        });
         let mean = line.scores.iter().sum::<f64>() / line.scores.len().max(1) as f64;
         let failed = match line.n_failed {
             0 => String::new(),
