@@ -22,7 +22,8 @@ for name in "$@"; do
         printf '```text\n'
         "$esper" compare "runs/sweeps/$name"
         printf '```\n\nAgainst the host that costs as much, `--baseline static_flops`:\n\n```text\n'
-        "$esper" compare "runs/sweeps/$name" --baseline static_flops | sed '/^how to read this:/,$d'
+        "$esper" compare "runs/sweeps/$name" --baseline static_flops |
+            sed '/^arm .* runs /,/^$/d; /^arm .* germinated /,/^$/d; /^chosen on validation data:/,$d'
         printf '```\n'
     } >> "$text"
 done
