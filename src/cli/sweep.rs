@@ -166,13 +166,19 @@ fn merge_parts(args: &Args, output: Output) -> Result<(), Failure> {
         n_files: usize,
         n_cells: usize,
         n_shared: usize,
+        n_missing: u64,
     }
 
     let dir = args.out.as_deref().unwrap_or(&args.merge[0]);
     let merged = merge(&args.merge, dir)?;
     let (n_files, n_cells, n_shared) = (merged.n_files, merged.n_cells, merged.n_shared);
-    let text = format!("{n_cells} cells of {n_files} files are in {}", dir.display());
-    output.print_result("merged", &Merged { dir, n_files, n_cells, n_shared }, text);
+    let n_missing = merged.n_missing;
+    let missing = match n_missing {
+        0 => String::new(),
+        n => format!("; {n} parts are missing"),
+    };
+    let text = format!("{n_cells} cells of {n_files} files are in {}{missing}", dir.display());
+    output.print_result("merged", &Merged { dir, n_files, n_cells, n_shared, n_missing }, text);
     Ok(())
 }
 

@@ -127,7 +127,8 @@ impl Job {
         if wanted.network || wanted.actions {
             return Ok(None);
         }
-        let summary = RunFolder::open(dir)?.completed()?;
+        // What is damaged is begun anew.
+        let summary = RunFolder::open(dir).and_then(|it| it.completed()).unwrap_or(None);
         Ok(summary.map(|summary| Outcome { summary, network: None, actions: Vec::new() }))
     }
 
@@ -140,7 +141,7 @@ impl Job {
         {
             return Ok(resumed.run);
         }
-        remove(dir)?;
+        remove_run(dir)?;
         Run::start(self.options().folder(dir))
     }
 
@@ -154,7 +155,8 @@ impl Job {
     }
 }
 
-fn remove(dir: &Path) -> Result<(), RunError> {
+/// Removes the folder of a run, if it is there.
+pub(super) fn remove_run(dir: &Path) -> Result<(), RunError> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(FileError::at(dir, "remove what is left of a cell's run")(error).into())

@@ -44,7 +44,7 @@ impl Libraries {
 
     /// A copy of the frozen library `path` for the cell `id`, made anew unless its run is there to be resumed.
     pub fn copy_for(&self, id: &CellId, path: &str, is_resumed: bool) -> Result<PathBuf, RunError> {
-        let (frozen, copy) = (self.frozen(path), self.copy(id));
+        let (frozen, copy) = (self.frozen(path), self.copy(id, path));
         if is_resumed && copy.exists() {
             return Ok(copy);
         }
@@ -70,7 +70,7 @@ impl Libraries {
     ) -> Result<(), SweepError> {
         let failed = |error: LibraryError| SweepError::from(RunError::Library(error));
         for id in cells {
-            let copy = self.copy(id);
+            let copy = self.copy(id, path);
             if !copy.exists() {
                 continue;
             }
@@ -90,8 +90,9 @@ impl Libraries {
         self.root.join(format!("frozen-{}.redb", short(path)))
     }
 
-    fn copy(&self, id: &CellId) -> PathBuf {
-        self.root.join("cells").join(format!("{}.redb", Digest::of(id.to_string().as_bytes())))
+    fn copy(&self, id: &CellId, path: &str) -> PathBuf {
+        let name = Digest::of(format!("{id}\n{path}").as_bytes());
+        self.root.join("cells").join(format!("{name}.redb"))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Running a sweep: its cells in waves, on as many threads as are asked for.
 
 use std::{
+    collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{
@@ -13,11 +14,12 @@ use std::{
 
 use esper_data::SplitData;
 use esper_engine::runtime::Flops;
+use esper_nn::digest::Digest;
 
 use super::{
     apply::{Source, front_host, has_basis},
     arm::Arm,
-    cell::{Cell, CellKind, DataCache, Job, Outcome, Wanted, make_cell},
+    cell::{Cell, CellKind, DataCache, Job, Outcome, Wanted, make_cell, remove_run},
     cells::{Records, Wave},
     csv::write_tables,
     error::SweepError,
@@ -25,9 +27,9 @@ use super::{
     library::{Libraries, shared_paths},
     record::{CellRecord, CellStatus},
     search::search,
-    spec::SweepSpec,
+    spec::{SweepSpec, Task},
     stop::Stop,
-    store::{Shard, Store, cell_path},
+    store::{Shard, Store},
 };
 use crate::{
     RunError,
@@ -91,15 +93,27 @@ impl SweepSpec {
         mut observe: impl FnMut(SweepEvent<'_>),
     ) -> Result<SweepEnd, SweepError> {
         self.check()?;
-        let (store, found) = Store::open(&options.dir, self, options.shard)?;
-        let mut records: Records = found.into_iter().map(|it| (it.id.clone(), it)).collect();
         let data = DataCache::default();
+        let digests = self.data_digests(&data)?;
+        let (store, found) = Store::open(&options.dir, self, options.shard, digests)?;
+        let mut records: Records = found.into_iter().map(|it| (it.id.clone(), it)).collect();
         let fronts = FrontCache::open(options.fronts.as_deref());
         let libraries = Libraries::freeze(&options.dir, self)?;
         let mut end = SweepEnd::default();
         for wave in Wave::ALL {
             let cells = self.cells(wave, &records, options.shard);
             let n_cells = cells.len();
+            // What was tested with another choice than is made now is tested again.
+            let is_stale =
+                |it: &Cell| records.get(&it.id).is_some_and(|record| record.tuned != it.tuned);
+            let stale: Vec<Cell> = cells.iter().filter(|it| is_stale(it)).cloned().collect();
+            if !stale.is_empty() {
+                for cell in &stale {
+                    records.remove(&cell.id);
+                    remove_run(&store.cell_dir(&cell.id))?;
+                }
+                store.rewrite(records.values())?;
+            }
             let left: Vec<Cell> =
                 cells.into_iter().filter(|cell| !records.contains_key(&cell.id)).collect();
             if n_cells == 0 {
@@ -255,7 +269,7 @@ impl Bench<'_> {
             tensorboard: self.options.tensorboard,
         };
         let outcome = job.run(wanted, self.stop)?;
-        let kept = dir.map(|_| cell_path(&cell.id));
+        let kept = dir.map(|_| self.store.cell_path(&cell.id));
         Ok(outcome.map(|it| cell.completed(it, prepared.flops_before, kept, began)))
     }
 }
@@ -285,6 +299,16 @@ impl Bench<'_> {
 }
 
 impl SweepSpec {
+    /// The digest of each task's data, with what all cells have.
+    fn data_digests(&self, data: &DataCache) -> Result<BTreeMap<String, Digest>, SweepError> {
+        let digest = |task: &Task| {
+            let scenario = task.resolve(&self.fixed_settings())?;
+            let data = data.load(&scenario, &task.base_dir)?;
+            Ok((task.name.clone(), Digest(data.digest)))
+        };
+        self.tasks.iter().map(digest).collect()
+    }
+
     /// What other arms of the sweep need of a run of `arm`.
     fn wanted(&self, arm: Arm) -> Wanted {
         let is_growth = self.sweep.growth_arm() == Some(arm);

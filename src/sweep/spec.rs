@@ -1,7 +1,7 @@
 //! A sweep as it is asked for: its file, what was changed on the command line, and its tasks.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -17,6 +17,9 @@ use crate::{
     RunError, read_scenario_text,
     scenario::{self, HOST, Network, RUN, ScenarioError},
 };
+
+/// Cells that a sweep may have.
+const CELLS_MAX: u64 = 200_000;
 
 /// What a command line changes of a sweep.
 #[derive(Clone, Debug, Default)]
@@ -94,8 +97,33 @@ impl SweepSpec {
         }
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let spec = Self { name: stem, toml: resolved.to_toml(), sweep, front, tasks };
+        spec.check_size()?;
         spec.check_front()?;
         Ok(spec)
+    }
+
+    /// Refuses more cells than anybody could mean.
+    fn check_size(&self) -> Result<(), SweepError> {
+        let product = |axes: &[Axis]| {
+            axes.iter().fold(1_u64, |n, axis| n.saturating_mul(axis.values.len() as u64))
+        };
+        let n_settings =
+            product(&axes(&self.sweep.set)).saturating_mul(self.sweep.samples.max(1) as u64);
+        let n_choices = product(&axes(&self.sweep.tune));
+        let n_seeds = self.seeds().len() as u64;
+        let n_tuned = match n_choices {
+            1 => 0,
+            n => n.saturating_mul(self.tune_seeds().len() as u64),
+        };
+        let n_arms = (self.tasks.len() * self.sweep.arms.len()) as u64;
+        let n_cells = n_settings.saturating_mul(n_arms).saturating_mul(n_seeds + n_tuned);
+        if n_cells <= CELLS_MAX {
+            return Ok(());
+        }
+        Err(SweepError::Unfit {
+            what: format!("{n_cells} cells are more than {CELLS_MAX}"),
+            help: "take fewer values, samples or seeds".to_owned(),
+        })
     }
 
     fn check_front(&self) -> Result<(), SweepError> {
@@ -141,7 +169,10 @@ impl SweepSpec {
             all
         };
         let samples = 0..self.sweep.samples as u64;
-        grid.iter().flat_map(|it| samples.clone().map(move |at| with(it, at))).collect()
+        let drawn = grid.iter().flat_map(|it| samples.clone().map(move |at| with(it, at)));
+        // What is drawn twice is one cell.
+        let mut seen = BTreeSet::new();
+        drawn.filter(|it| seen.insert(it.clone())).collect()
     }
 
     /// Keys that are set to one value in every cell: static hosts of the front have it too.

@@ -45,53 +45,66 @@ struct SweepManifest {
     name: String,
     /// BLAKE3 of each scenario's text, by task.
     scenarios: BTreeMap<String, Digest>,
+    /// BLAKE3 of each scenario's data, by task.
+    data: BTreeMap<String, Digest>,
 }
 
 /// The file that is in a sweep's folder until all of its cells have ended.
 pub const UNFINISHED: &str = "unfinished";
 
+/// The file that is locked while a process works in the folder: by a sweep, or the merging of one, alone; by parts together.
+const LOCK: &str = "lock";
+
 /// A sweep's folder, open for writing by this process alone.
 pub(super) struct Store {
     root: PathBuf,
+    shard: Option<Shard>,
     results: Mutex<File>,
     path: PathBuf,
+    _lock: File,
 }
 
 impl Store {
-    /// Opens the folder at `root` for `spec`, making what is missing, and reads what is there: cells that failed are
-    /// left out, and will be run again.
+    /// Opens the folder at `root` for `spec` on data with these digests, making what is missing, and reads what is there:
+    /// cells that failed are left out, and will be run again.
     pub fn open(
         root: &Path,
         spec: &SweepSpec,
         shard: Option<Shard>,
+        data: BTreeMap<String, Digest>,
     ) -> Result<(Self, Vec<CellRecord>), SweepError> {
         fs::create_dir_all(root).map_err(FileError::at(root, "create the sweep's folder"))?;
-        write_spec(root, spec)?;
+        check_own(root)?;
+        let lock = lock_folder(root, shard.is_some())?;
+        write_spec(root, spec, data)?;
         let path = root.join(results_name(shard));
-        let mut open = OpenOptions::new();
-        let file = open.create(true).append(true).open(&path);
-        let file = file.map_err(FileError::at(&path, "open the results"))?;
-        lock(&file, root, &path)?;
+        let results = open_results(&path)?;
+        // Of a part, against another process that runs the same.
+        lock_file(&results, root, &path, false)?;
         if shard.is_none() {
             write_atomic(&root.join(UNFINISHED), b"cells of this sweep are missing\n")?;
         }
         let (records, is_clean) = read_results(&path)?;
-        let store = if is_clean {
-            Self { root: root.to_owned(), results: Mutex::new(file), path }
-        } else {
-            let lines: Vec<u8> = records.iter().flat_map(to_line).collect();
-            // The lock is on the file that is replaced: the new one is locked before anybody can go on with it.
-            write_atomic(&path, &lines)?;
-            let file = open.open(&path).map_err(FileError::at(&path, "open the results"))?;
-            lock(&file, root, &path)?;
-            Self { root: root.to_owned(), results: Mutex::new(file), path }
-        };
+        let root = root.to_owned();
+        let store = Self { root, shard, results: Mutex::new(results), path, _lock: lock };
+        if !is_clean {
+            store.rewrite(&records)?;
+        }
         Ok((store, records))
     }
 
     /// The folder of a cell's run.
     pub fn cell_dir(&self, id: &CellId) -> PathBuf {
-        self.root.join(cell_path(id))
+        self.root.join(self.cell_path(id))
+    }
+
+    /// The same from the sweep's folder. Parts have folders of their own: each makes the choices of all.
+    pub fn cell_path(&self, id: &CellId) -> PathBuf {
+        let cells = match self.shard {
+            None => "cells".to_owned(),
+            Some(Shard { index, of }) => format!("cells-{index}-of-{of}"),
+        };
+        Path::new(&cells).join(cell_path(id))
     }
 
     /// Adds a cell to the results, in one write: a process that is killed leaves a whole line, or one that is cut off.
@@ -101,15 +114,21 @@ impl Store {
         Ok(written.map_err(FileError::at(&self.path, "write the results"))?)
     }
 
+    /// Puts `records` in the place of all results.
+    pub fn rewrite<'a>(
+        &self,
+        records: impl IntoIterator<Item = &'a CellRecord>,
+    ) -> Result<(), SweepError> {
+        let mut file = self.results.lock().expect("nobody panics while they hold it");
+        let lines: Vec<u8> = records.into_iter().flat_map(to_line).collect();
+        write_atomic(&self.path, &lines)?;
+        *file = open_results(&self.path)?;
+        lock_file(&file, &self.root, &self.path, false)
+    }
+
     /// Says that all cells have ended.
     pub fn finish(&self) -> Result<(), SweepError> {
-        let path = self.root.join(UNFINISHED);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(FileError::at(&path, "end the sweep")(error).into())
-            }
-            _ => Ok(()),
-        }
+        set_finished(&self.root)
     }
 
     /// Waits until the results are on the disk.
@@ -119,11 +138,56 @@ impl Store {
     }
 }
 
-fn lock(file: &File, root: &Path, path: &Path) -> Result<(), SweepError> {
-    file.try_lock().map_err(|error| match error {
+/// Removes the file that says that cells are missing.
+pub(super) fn set_finished(root: &Path) -> Result<(), SweepError> {
+    let path = root.join(UNFINISHED);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(FileError::at(&path, "end the sweep")(error).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn open_results(path: &Path) -> Result<File, SweepError> {
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    Ok(file.map_err(FileError::at(path, "open the results"))?)
+}
+
+/// Locks the folder of a sweep against other processes; those that share it let each other be.
+pub(super) fn lock_folder(root: &Path, is_shared: bool) -> Result<File, SweepError> {
+    let path = root.join(LOCK);
+    let file = OpenOptions::new().create(true).append(true).open(&path);
+    let file = file.map_err(FileError::at(&path, "lock the sweep's folder"))?;
+    lock_file(&file, root, &path, is_shared)?;
+    Ok(file)
+}
+
+fn lock_file(file: &File, root: &Path, path: &Path, is_shared: bool) -> Result<(), SweepError> {
+    let locked = if is_shared { file.try_lock_shared() } else { file.try_lock() };
+    locked.map_err(|error| match error {
         TryLockError::WouldBlock => SweepError::InUse { dir: root.to_owned() },
-        TryLockError::Error(error) => FileError::at(path, "lock the results")(error).into(),
+        TryLockError::Error(error) => FileError::at(path, "lock the sweep's folder")(error).into(),
     })
+}
+
+/// Refuses a folder that holds anything but a sweep, or what one leaves that was killed at its beginning.
+fn check_own(root: &Path) -> Result<(), SweepError> {
+    if root.join("sweep.json").exists() {
+        return Ok(());
+    }
+    let entries = fs::read_dir(root).map_err(FileError::at(root, "read the sweep's folder"))?;
+    let is_own = |name: &str| name == LOCK || name.trim_start_matches('.').starts_with("sweep.");
+    for entry in entries {
+        let entry = entry.map_err(FileError::at(root, "read the sweep's folder"))?;
+        if !is_own(&entry.file_name().to_string_lossy()) {
+            return Err(SweepError::Other {
+                dir: root.to_owned(),
+                what: "it is not empty, and holds no sweep".to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// `results.jsonl`, or of a part `results-1-of-4.jsonl`.
@@ -141,46 +205,48 @@ pub(super) fn to_line(record: &CellRecord) -> Vec<u8> {
 }
 
 /// Writes the sweep, or holds it to be the one that the folder was made for.
-fn write_spec(root: &Path, spec: &SweepSpec) -> Result<(), SweepError> {
+fn write_spec(
+    root: &Path,
+    spec: &SweepSpec,
+    data: BTreeMap<String, Digest>,
+) -> Result<(), SweepError> {
     let (toml, manifest) = (root.join("sweep.toml"), root.join("sweep.json"));
     let now = SweepManifest {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         name: spec.name.clone(),
         scenarios: spec.tasks.iter().map(|it| (it.name.clone(), it.digest)).collect(),
+        data,
     };
     let other = |what: String| SweepError::Other { dir: root.to_owned(), what };
-    match fs::read(&manifest) {
-        Ok(bytes) => {
-            let then: SweepManifest = serde_json::from_slice(&bytes)
-                .map_err(|error| other(format!("its sweep.json can not be read: {error}")))?;
-            let changed = now.scenarios.iter().find(|it| then.scenarios.get(it.0) != Some(it.1));
-            if let Some((task, _)) = changed {
-                return Err(other(format!("it was made with another scenario `{task}`")));
-            }
-            let text = fs::read_to_string(&toml).map_err(FileError::at(&toml, "read the sweep"))?;
-            if then.version != now.version {
-                return Err(other(format!("it was made by Esper {}", then.version)));
-            }
-            if without_seeds(&text) != without_seeds(&spec.toml) {
-                return Err(other(first_difference(&text, &spec.toml)));
-            }
-            // More seeds of the same cells, or fewer: those that are there stay.
-            if text != spec.toml {
-                write_atomic(&toml, spec.toml.as_bytes())?;
-            }
-            Ok(())
-        }
+    let bytes = match fs::read(&manifest) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let mut entries =
-                fs::read_dir(root).map_err(FileError::at(root, "read the sweep's folder"))?;
-            if entries.next().is_some() {
-                return Err(other("it is not empty, and holds no sweep".to_owned()));
-            }
             write_atomic(&toml, spec.toml.as_bytes())?;
-            Ok(write_atomic(&manifest, &to_json(&now))?)
+            return Ok(write_atomic(&manifest, &to_json(&now))?);
         }
-        Err(error) => Err(FileError::at(&manifest, "read the sweep")(error).into()),
+        read => read.map_err(FileError::at(&manifest, "read the sweep"))?,
+    };
+    let then: SweepManifest = serde_json::from_slice(&bytes)
+        .map_err(|error| other(format!("its sweep.json can not be read: {error}")))?;
+    if then.version != now.version {
+        return Err(other(format!("it was made by Esper {}", then.version)));
     }
+    for (task, digest) in &now.scenarios {
+        if then.scenarios.get(task) != Some(digest) {
+            return Err(other(format!("it was made with another scenario `{task}`")));
+        }
+        if then.data.get(task) != now.data.get(task) {
+            return Err(other(format!("it was made with other data for `{task}`")));
+        }
+    }
+    let text = fs::read_to_string(&toml).map_err(FileError::at(&toml, "read the sweep"))?;
+    if without_seeds(&text) != without_seeds(&spec.toml) {
+        return Err(other(first_difference(&text, &spec.toml)));
+    }
+    // More seeds of the same cells, or fewer: those that are there stay.
+    if text != spec.toml {
+        write_atomic(&toml, spec.toml.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// A sweep without the line of `sweep.seeds`, the first that names seeds.
@@ -227,10 +293,9 @@ pub(super) fn read_results(path: &Path) -> Result<(Vec<CellRecord>, bool), Sweep
     Ok((records, is_clean))
 }
 
-/// The folder of a cell's run, from the sweep's.
-pub(super) fn cell_path(id: &CellId) -> PathBuf {
-    let mut path = PathBuf::from("cells");
-    path.push(&id.task);
+/// The folder of a cell's run, from that of all cells.
+fn cell_path(id: &CellId) -> PathBuf {
+    let mut path = PathBuf::from(&id.task);
     path.push(match id.phase {
         super::record::Phase::Test => id.arm.clone(),
         super::record::Phase::Tune => format!("tune-{}", id.arm),

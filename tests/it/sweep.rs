@@ -447,3 +447,105 @@ fn bad_sweeps_are_refused_at_the_right_place() {
         assert_eq!(told.status, Some(2), "{told:?}");
     }
 }
+
+#[test]
+fn merging_takes_no_other_sweep_and_no_running_one_and_says_which_parts_are_missing() {
+    let desk = desk();
+    let bare = ["--no-run-dirs", "--arms", "off", "--out"];
+    sweep(&desk, bare.into_iter().chain(["one", "--seeds", "0..2"]));
+    sweep(&desk, bare.into_iter().chain(["two", "--seeds", "0..2", "--set", "run.epochs=2"]));
+    let before = fs::read(desk.path("two/results.jsonl")).expect("it is there");
+    let told = desk.esper(["sweep", "--merge", "one", "--out", "two"]);
+    assert_eq!(told.status, Some(2), "{told:?}");
+    assert_eq!(fs::read(desk.path("two/results.jsonl")).expect("it is there"), before);
+
+    let part = ["part", "--seeds", "0..4", "--shard", "1/2"];
+    sweep(&desk, bare.into_iter().chain(part));
+    let told = desk.done(["sweep", "--merge", "part"]);
+    assert!(told.out.contains("1 parts are missing"), "{told:?}");
+    assert!(desk.done(["compare", "part"]).out.contains("the sweep has not ended"));
+
+    let lock = fs::File::open(desk.path("one/lock")).expect("a sweep has one");
+    lock.lock().expect("nobody holds it");
+    for args in [vec!["sweep", "--merge", "one"], {
+        let again = ["sweep", "small.toml", "--seeds", "0..2"].into_iter();
+        again.chain(bare).chain(["one"]).collect()
+    }] {
+        let told = desk.esper(args);
+        assert_eq!(told.status, Some(1), "{told:?}");
+        assert!(told.err.contains("another process runs this sweep"), "{told:?}");
+    }
+}
+
+#[test]
+fn a_sweep_that_was_killed_at_its_very_beginning_begins_again() {
+    let desk = desk();
+    for left in [".sweep.toml.tmp", "sweep.toml", "lock"] {
+        desk.write(&format!("s/{left}"), "");
+    }
+    sweep(&desk, ["--out", "s", "--no-run-dirs", "--arms", "off", "--seeds", "0"]);
+    assert_eq!(records(&desk.path("s")).len(), 1);
+}
+
+#[test]
+fn what_is_drawn_twice_is_one_cell() {
+    let desk = desk();
+    let search = ["--search", "train.optimizer.lr=choice(1e-2,2e-2)", "--samples", "6"];
+    let out = ["--out", "s", "--no-run-dirs", "--arms", "off", "--seeds", "0"];
+    sweep(&desk, search.into_iter().chain(out));
+    assert_eq!(records(&desk.path("s")).len(), 2);
+    let many = ["sweep", "small.toml", "--seeds", "0..100000", "--arms", "off,heuristic,noop"];
+    let told = desk.esper(many);
+    assert_eq!(told.status, Some(2), "{told:?}");
+    assert!(told.err.contains("300000 cells are more than 200000"), "{told:?}");
+}
+
+#[test]
+fn a_cell_tested_with_another_choice_is_tested_again() {
+    let desk = desk();
+    let args = ["--tune", "train.optimizer.lr=1e-4,1e-2", "--arms", "off", "--seeds", "0..2"];
+    let args: Vec<&str> = args.into_iter().chain(["--out", "s", "--no-run-dirs"]).collect();
+    sweep(&desk, args.clone());
+    // As if a run that chooses had failed for once: what was better then is not what is better now.
+    let path = desk.path("s/results.jsonl");
+    let text = fs::read_to_string(&path).expect("it is there");
+    let worse = text.replace("\"tuned\":{\"train.optimizer.lr\":\"0.01\"},\"summary\"", "X");
+    let stale: String = worse
+        .lines()
+        .map(|line| match line.contains("\"phase\":\"test\"") {
+            true => {
+                line.replace('X', "\"tuned\":{\"train.optimizer.lr\":\"0.0001\"},\"summary\"")
+                    + "\n"
+            }
+            false => {
+                line.replace('X', "\"tuned\":{\"train.optimizer.lr\":\"0.01\"},\"summary\"") + "\n"
+            }
+        })
+        .collect();
+    assert_ne!(stale, text);
+    fs::write(&path, stale).expect("it is ours");
+    sweep(&desk, args);
+    let tested = records(&desk.path("s"));
+    let tested: Vec<_> = tested.iter().filter(|it| it.id.phase == Phase::Test).collect();
+    assert_eq!(tested.len(), 2);
+    assert!(tested.iter().all(|it| it.tuned["train.optimizer.lr"] == "0.01"), "{tested:?}");
+}
+
+#[test]
+fn data_that_changed_since_a_sweep_began_is_noticed() {
+    let desk = desk();
+    let rows = |shift: usize| -> String {
+        (0..60).map(|at| format!("{},{},{}\n", at + shift, at % 7, at % 2)).collect()
+    };
+    desk.write("d.csv", format!("a,b,class\n{}", rows(0)));
+    let scenario =
+        "[run]\nepochs = 1\n[data]\nsource = \"d.csv\"\nbatch = 8\n[host]\nlayers = [2, 3, 2]\n";
+    desk.write("table.toml", scenario);
+    let args =
+        ["sweep", "table.toml", "--arms", "off", "--seeds", "0", "--out", "s", "--no-run-dirs"];
+    desk.done(args);
+    desk.write("d.csv", format!("a,b,class\n{}", rows(1)));
+    let told = desk.esper(args);
+    assert_eq!(told.status, Some(2), "{told:?}");
+    assert!(told.err.contains("other data for `table`"), "{told:?}");
+}

@@ -85,8 +85,9 @@ fn compared<'a>(comparison: &'a Comparison, cells: &[&CellRecord]) -> Option<&'a
 fn of_task(task: &str, records: &[CellRecord], comparison: Option<&Comparison>) -> TaskFigures {
     let of_phase = |phase: Phase| -> BTreeMap<(String, String), Vec<&CellRecord>> {
         let mut groups: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let varied = varied_keys(task, phase, records);
         for it in records.iter().filter(|it| it.id.task == task && it.id.phase == phase) {
-            groups.entry((it.id.arm.clone(), settings(it))).or_default().push(it);
+            groups.entry((it.id.arm.clone(), settings(it, &varied))).or_default().push(it);
         }
         groups
     };
@@ -129,10 +130,21 @@ fn of_task(task: &str, records: &[CellRecord], comparison: Option<&Comparison>) 
     TaskFigures { task: task.to_owned(), is_accuracy, arms, front }
 }
 
+/// The settings that differ between cells of a task: what is the same in all tells none from another.
+fn varied_keys<'a>(task: &str, phase: Phase, records: &'a [CellRecord]) -> BTreeSet<&'a str> {
+    let here = || records.iter().filter(|it| it.id.task == task && it.id.phase == phase);
+    let keys: BTreeSet<&String> = here().flat_map(|it| it.id.settings.keys()).collect();
+    let is_varied = |key: &&String| {
+        let values: BTreeSet<_> = here().map(|it| it.id.settings.get(*key)).collect();
+        values.len() > 1
+    };
+    keys.into_iter().filter(is_varied).map(String::as_str).collect()
+}
+
 /// `key=value,key=value` of what the sweep varies.
-fn settings(record: &CellRecord) -> String {
-    let pairs: Vec<String> =
-        record.id.settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
+fn settings(record: &CellRecord, varied: &BTreeSet<&str>) -> String {
+    let settings = record.id.settings.iter().filter(|(key, _)| varied.contains(key.as_str()));
+    let pairs: Vec<String> = settings.map(|(key, value)| format!("{key}={value}")).collect();
     pairs.join(",")
 }
 

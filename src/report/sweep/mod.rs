@@ -80,13 +80,20 @@ fn compare(data: &SweepData, missing: &mut Vec<String>) -> Option<Comparison> {
     compared.map_err(|error| missing.push(format!("Arms can not be compared: {error}."))).ok()
 }
 
+/// A sentence in which what stands between backticks is code.
+fn with_code(text: &str) -> Markup {
+    html! { @for (index, part) in text.split('`').enumerate() {
+        @if index % 2 == 1 { code { (part) } } @else { (part) }
+    } }
+}
+
 fn rules(comparison: &Comparison) -> Markup {
     html! {
         h2 #rules { "How arms are compared" }
         p { "Each arm against " code { (comparison.baseline) } "." }
-        ul { @for rule in &comparison.rules { li { (rule) } } }
+        ul { @for rule in &comparison.rules { li { (with_code(rule)) } } }
         @if !comparison.notes.is_empty() {
-            ul { @for note in &comparison.notes { li { (note) } } }
+            ul { @for note in &comparison.notes { li { (with_code(note)) } } }
         }
     }
 }
