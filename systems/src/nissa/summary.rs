@@ -133,7 +133,7 @@ pub struct Summary {
     /// What it cost.
     pub flops: Flops,
     /// What timing the kernels that this run validated took beside that, in FLOPs; no two runs have the same.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub innovation_flops: u64,
     /// How long it took, in seconds.
     pub wall_s: f64,
@@ -152,6 +152,11 @@ pub struct Summary {
     /// Each host, when there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<HostSummary>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it a reference")]
+const fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 impl Summary {
