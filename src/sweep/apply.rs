@@ -5,7 +5,7 @@ use std::sync::Arc;
 use esper_data::SplitData;
 use esper_engine::runtime::Flops;
 use esper_kernels::random::hash_words;
-use esper_nn::{graph::NetworkGraph, rng::draw_below};
+use esper_nn::{graph::NetworkGraph, rng::permutation};
 
 use super::{
     arm::{Arm, Basis},
@@ -221,13 +221,10 @@ fn unfit(key: &str, message: String, help: &str) -> RunError {
     RunError::Unfit { key: key.to_owned(), message, help: help.to_owned() }
 }
 
-/// `actions` with their times exchanged at random (Fisher and Yates 1938), in the order of time.
+/// `actions` with their times exchanged at random, in the order of time.
 fn permuted(actions: &[TakenAction], seed: u64) -> Vec<ScheduledAction> {
-    let mut epochs: Vec<f64> = actions.iter().map(|it| it.epoch).collect();
-    let stream = hash_words(&[seed, 0x7065_726d]);
-    for last in (1..epochs.len()).rev() {
-        epochs.swap(last, draw_below(stream, last as u64, last as u64 + 1) as usize);
-    }
+    let order = permutation(hash_words(&[seed, 0x7065_726d]), actions.len());
+    let epochs = order.into_iter().map(|at| actions[at].epoch);
     let at = |(action, epoch): (&TakenAction, f64)| {
         let word = Action::ALL.iter().find(|it| it.word() == action.action)?;
         let (site, blueprint) = (action.site.clone(), action.blueprint.clone());

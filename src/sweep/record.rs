@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use esper_engine::{ids::HostId, runtime::Flops};
+use esper_nn::digest::Digest;
 use esper_systems::nissa::Summary;
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,10 @@ pub struct CellRecord {
     /// What was chosen for the arm on validation, by key, as TOML values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tuned: BTreeMap<String, String>,
+    /// The weights that the growth of its pair ended with, of a cell that is made from one: with other weights it is another
+    /// cell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basis: Option<Digest>,
     /// The run's folder, from the sweep's; none where summaries alone are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dir: Option<PathBuf>,

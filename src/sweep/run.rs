@@ -103,17 +103,7 @@ impl SweepSpec {
         for wave in Wave::ALL {
             let cells = self.cells(wave, &records, options.shard);
             let n_cells = cells.len();
-            // What was tested with another choice than is made now is tested again.
-            let is_stale =
-                |it: &Cell| records.get(&it.id).is_some_and(|record| record.tuned != it.tuned);
-            let stale: Vec<Cell> = cells.iter().filter(|it| is_stale(it)).cloned().collect();
-            if !stale.is_empty() {
-                for cell in &stale {
-                    records.remove(&cell.id);
-                    remove_run(&store.cell_dir(&cell.id))?;
-                }
-                store.rewrite(records.values())?;
-            }
+            self.drop_stale(&cells, &mut records, &store)?;
             let left: Vec<Cell> =
                 cells.into_iter().filter(|cell| !records.contains_key(&cell.id)).collect();
             if n_cells == 0 {
@@ -217,7 +207,10 @@ impl Bench<'_> {
         let began = Instant::now();
         // A bug in one cell is that cell's failure, and no reason to lose the others.
         match catch_unwind(AssertUnwindSafe(|| self.try_cell(cell, began))) {
-            Ok(Ok(record)) => record,
+            Ok(Ok(record)) => {
+                let basis = self.spec.basis(cell, self.records);
+                record.map(|record| CellRecord { basis, ..record })
+            }
             Ok(Err(error)) => Some(cell.failed(error, began)),
             Err(panic) => Some(cell.failed(format!("a bug: {}", panic_text(&*panic)), began)),
         }
@@ -299,6 +292,35 @@ impl Bench<'_> {
 }
 
 impl SweepSpec {
+    /// Forgets cells that were run with another choice than is made now, or from another growth: they are run again.
+    fn drop_stale(
+        &self,
+        cells: &[Cell],
+        records: &mut Records,
+        store: &Store,
+    ) -> Result<(), SweepError> {
+        let is_stale = |cell: &&Cell| {
+            let of =
+                |it: &CellRecord| it.tuned != cell.tuned || it.basis != self.basis(cell, records);
+            records.get(&cell.id).is_some_and(of)
+        };
+        let stale: Vec<&Cell> = cells.iter().filter(is_stale).collect();
+        if stale.is_empty() {
+            return Ok(());
+        }
+        for cell in stale {
+            records.remove(&cell.id);
+            remove_run(&store.cell_dir(&cell.id))?;
+        }
+        store.rewrite(records.values())
+    }
+
+    /// The weights of the growth that a cell is made from.
+    fn basis(&self, cell: &Cell, records: &Records) -> Option<Digest> {
+        let growth = self.growth_of(cell, records)?;
+        Some(records.get(&growth)?.summary.as_ref()?.weights_digest)
+    }
+
     /// The digest of each task's data, with what all cells have.
     fn data_digests(&self, data: &DataCache) -> Result<BTreeMap<String, Digest>, SweepError> {
         let digest = |task: &Task| {

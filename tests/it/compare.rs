@@ -32,6 +32,7 @@ fn cell(task: &str, arm: &str, seed: u64, test_accuracy: f64) -> CellRecord {
         status: CellStatus::Completed,
         reason: None,
         tuned: BTreeMap::new(),
+        basis: None,
         dir: None,
         summary: Some(Summary {
             status: RunEnd::Completed,

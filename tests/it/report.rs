@@ -76,6 +76,7 @@ fn sweep(desk: &Desk, task: &str, arm: &str, reason: &str) -> PathBuf {
             status: if accuracy.is_some() { CellStatus::Completed } else { CellStatus::Failed },
             reason: accuracy.is_none().then(|| reason.to_owned()),
             tuned: BTreeMap::new(),
+            basis: None,
             dir: (seed == 0).then(|| PathBuf::from("cells/one")),
             summary: accuracy.is_some().then_some(summary),
             flops_before: Flops::default(),

@@ -532,6 +532,30 @@ fn a_cell_tested_with_another_choice_is_tested_again() {
 }
 
 #[test]
+fn a_cell_made_from_another_growth_is_run_again() {
+    let desk = desk();
+    let args = ["--arms", "off,heuristic,static_final", "--seeds", "0", "--out", "s"];
+    let args: Vec<&str> = args.into_iter().chain(["--no-run-dirs"]).collect();
+    sweep(&desk, args.clone());
+    let path = desk.path("s/results.jsonl");
+    let of_arm = |arm: &str| {
+        let found = records(&desk.path("s")).into_iter().find(|it| it.id.arm == arm);
+        found.expect("it is there")
+    };
+    let weights = |arm: &str| of_arm(arm).summary.expect("it was completed").weights_digest;
+    assert_eq!(of_arm("static_final").basis, Some(weights("heuristic")));
+    assert_eq!(of_arm("off").basis, None);
+    // As if the growth had been another when the network was trained.
+    let other = "0".repeat(64);
+    let before = format!("\"basis\":\"{}\"", weights("heuristic"));
+    let text = fs::read_to_string(&path).expect("it is there");
+    assert!(text.contains(&before), "{text}");
+    fs::write(&path, text.replace(&before, &format!("\"basis\":\"{other}\""))).expect("ours");
+    sweep(&desk, args);
+    assert_eq!(of_arm("static_final").basis, Some(weights("heuristic")));
+}
+
+#[test]
 fn data_that_changed_since_a_sweep_began_is_noticed() {
     let desk = desk();
     let rows = |shift: usize| -> String {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use esper_nn::rng::{Purpose, draw_below, stream_key};
+use esper_nn::rng::{Purpose, permutation, stream_key};
 
 use super::{Dataset, dataset::Features};
 
@@ -16,7 +16,8 @@ pub(super) fn shuffle_positions(mut part: Dataset, seed: u64) -> Dataset {
         _ => part.elems(),
     };
     if let Features::Dense(features) = &mut part.features {
-        let order = permutation(n_positions, seed);
+        let key = stream_key(seed, Purpose::ShufflePositions, 0);
+        let order = permutation(key, n_positions);
         let mut before = vec![0.0; n_positions];
         for positions in Arc::make_mut(features).chunks_exact_mut(n_positions) {
             before.copy_from_slice(positions);
@@ -28,28 +29,43 @@ pub(super) fn shuffle_positions(mut part: Dataset, seed: u64) -> Dataset {
     part
 }
 
-/// A permutation of `0..n` (Fisher and Yates 1938).
-fn permutation(n: usize, seed: u64) -> Vec<usize> {
-    let key = stream_key(seed, Purpose::ShufflePositions, 0);
-    let mut order: Vec<usize> = (0..n).collect();
-    for last in (1..n).rev() {
-        order.swap(last, draw_below(key, last as u64, last as u64 + 1) as usize);
-    }
-    order
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::path::Path;
+
+    use crate::{DataConfig, dataset::Features, load};
 
     #[test]
-    fn a_permutation_has_every_position_once_and_hangs_on_its_seed() {
-        let order = permutation(40, 3);
-        let mut sorted = order.clone();
-        sorted.sort_unstable();
-        assert_eq!(sorted, (0..40).collect::<Vec<_>>());
-        assert_ne!(order, sorted, "it moves something");
-        assert_eq!(order, permutation(40, 3));
-        assert_ne!(order, permutation(40, 4));
+    fn every_example_is_permuted_in_the_same_way_and_keeps_its_values() {
+        let config = DataConfig::new("digits");
+        let plain = load(&config, Path::new(".")).unwrap();
+        let shuffled = DataConfig { shuffle_positions: Some(5), ..config };
+        let shuffled = load(&shuffled, Path::new(".")).unwrap();
+        let parts = [(&plain.train, &shuffled.train), (&plain.test, &shuffled.test)];
+        let columns = parts.map(|(plain, shuffled)| {
+            let [Features::Dense(plain), Features::Dense(shuffled)] =
+                [&plain.features, &shuffled.features]
+            else {
+                panic!("images are dense")
+            };
+            assert_ne!(plain, shuffled);
+            // Where each position of the first examples went: a column is told by its values.
+            let column = |values: &[f32], at: usize| -> Vec<u32> {
+                (0..200).map(|row| values[64 * row + at].to_bits()).collect()
+            };
+            let sorted = |values: &[f32]| {
+                let mut columns: Vec<_> = (0..64).map(|at| column(values, at)).collect();
+                columns.sort();
+                columns
+            };
+            assert_eq!(sorted(plain), sorted(shuffled), "columns move whole");
+            let find = |to: usize| {
+                (0..64).filter(|from| column(plain, *from) == column(shuffled, to)).collect()
+            };
+            (0..64).map(find).collect::<Vec<Vec<usize>>>()
+        });
+        let agree =
+            columns[0].iter().zip(&columns[1]).all(|(a, b)| a.iter().any(|it| b.contains(it)));
+        assert!(agree, "train and test are permuted in the same way");
     }
 }

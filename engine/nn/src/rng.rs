@@ -51,6 +51,15 @@ pub fn draw_unit(key: u64, step: u64) -> f64 {
     draw_below(key, step, 1 << 53) as f64 / (1_u64 << 53) as f64
 }
 
+/// The permutation of `0..n` of the stream `key` (Fisher and Yates 1938).
+pub fn permutation(key: u64, n: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..n).collect();
+    for last in (1..n).rev() {
+        order.swap(last, draw_below(key, last as u64, last as u64 + 1) as usize);
+    }
+    order
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +71,17 @@ mod tests {
         assert_ne!(key, stream_key(1, Purpose::Dropout, 2));
         assert_ne!(key, stream_key(1, Purpose::Order, 3));
         assert_eq!(key, stream_key(1, Purpose::Order, 2));
+    }
+
+    #[test]
+    fn a_permutation_has_every_place_once_and_hangs_on_its_key() {
+        let order = permutation(3, 40);
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..40).collect::<Vec<_>>());
+        assert_ne!(order, sorted, "it moves something");
+        assert_eq!(order, permutation(3, 40));
+        assert_ne!(order, permutation(4, 40));
     }
 
     #[test]
