@@ -27,7 +27,7 @@ pub use esper_nn::{
 };
 pub use esper_systems::{
     karn::{KARN, Karn},
-    kasmina::{Counterfactual, KASMINA, Kasmina, LIMITS, Limits},
+    kasmina::{Counterfactual, KASMINA, Kasmina, LIMITS, Level, Limits, Prior},
     nissa::{NISSA, Nissa},
     tamiyo::{Action, ScheduledAction, TAMIYO, Tamiyo},
     tezzeret::{TEZZERET, Tezzeret},

@@ -29,7 +29,7 @@ fn hasten(scenario: &mut Scenario) {
     scenario[CHECKPOINT].every_epochs = 1;
     scenario[CHECKPOINT].keep = 20;
     let kasmina = &mut scenario[KASMINA];
-    kasmina.confidence = 0.5;
+    kasmina.error_rate = 0.5;
     (kasmina.train_min_steps, kasmina.train_max_steps) = (30, 60);
     (kasmina.graft_steps, kasmina.stabilize_steps, kasmina.fine_tune_steps) = (10, 5, 20);
     kasmina.verdict_after_steps = 20;

@@ -146,7 +146,7 @@ fn cull_in(family: Family, stage: Stage, alone: &BTreeMap<u64, Digest>) {
     let context = format!("{family:?} {stage}");
     let mut scenario = long(family);
     // Any gain passes, and there are many looks for one, so that FINE_TUNING is reached.
-    scenario[KASMINA].confidence = 0.5;
+    scenario[KASMINA].error_rate = 0.5;
     scenario[KASMINA].verdict_extend_steps = 8;
     scenario[KASMINA].verdict_max_steps = 400;
     let mut run = traced(RunOptions::new(scenario).policy(CullIn::new(family, stage)));
@@ -297,7 +297,7 @@ fn growing() -> Scenario {
     let mut scenario = brief();
     scenario[DATA].source = "mnist1d".to_owned();
     scenario[HOST] = scenario::Host::mlp([40, 8, 10]);
-    scenario[KASMINA].confidence = 0.8;
+    scenario[KASMINA].error_rate = 0.5;
     scenario
 }
 

@@ -185,6 +185,9 @@ words! {
         Cosine = "cosine",
         /// A logistic curve, scaled to start at 0 and end at 1.
         Sigmoid = "sigmoid",
+        /// Up and back to 0, `4 t (1 - t)`: a control. What it leaves behind is a disturbance, and nothing that is blended
+        /// in is ever kept.
+        Bump = "bump",
     }
 }
 

@@ -9,7 +9,7 @@ use std::{any::Any, sync::Arc};
 use esper_nn::{
     device::{
         Buffer, Cpu, Device, DeviceError, ExampleFeatures, ExampleTargets, Examples, ForeignMemory,
-        StepMemory, UnitMemory, UnitState, UnitWork, conformance,
+        StepMemory, UnitAverage, UnitMemory, UnitState, UnitWork, conformance,
     },
     plan::{StepArgs, StepOutcome, StepPlan, Variant},
     tensor::DType,
@@ -83,7 +83,13 @@ impl Device for Distant {
                 (near.is_finite, near.sample, near.sampling);
             let pairs = buffers(&mut unit.state, &mut unit.work).into_iter();
             let (mut state, mut work) = (near.state, near.work);
-            for (far, near) in pairs.zip(buffers(&mut state, &mut work)) {
+            let near_buffers = buffers(&mut state, &mut work);
+            let averages = unit.average.iter_mut().zip(&near.average);
+            let averages = averages.flat_map(|(far, near)| {
+                [(&mut far.params, &near.params), (&mut far.buffers, &near.buffers)]
+            });
+            let pairs = pairs.zip(near_buffers).map(|(far, near)| (far, &*near)).chain(averages);
+            for (far, near) in pairs {
                 store(far, 0, Cpu.to_vec(near).into_iter().map(f32::to_bits));
             }
         }
@@ -160,6 +166,10 @@ fn near_unit(unit: &UnitMemory) -> UnitMemory {
             joined: near(joined),
             shadow: near(shadow),
         },
+        average: unit.average.as_ref().map(|UnitAverage { params, buffers }| UnitAverage {
+            params: near(params),
+            buffers: near(buffers),
+        }),
         is_finite: unit.is_finite,
         sample: unit.sample,
         sampling: unit.sampling,

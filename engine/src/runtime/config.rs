@@ -85,6 +85,11 @@ impl HostConfig {
         }
     }
 
+    /// This, on the random streams `stream`.
+    pub(super) fn with_stream(self: Arc<Self>, stream: u64) -> Arc<Self> {
+        if self.stream == stream { self } else { Arc::new(Self { stream, ..(*self).clone() }) }
+    }
+
     /// Into how many parts instructions of `program` may be cut.
     pub(super) fn parts_max(&self, program: &Program) -> usize {
         let flops = program.flops_forward().saturating_mul(self.batch as u64);

@@ -85,7 +85,39 @@ impl HostRuntime {
         }
         copy.memory.site_samples.clone_from(&self.memory.site_samples);
         copy.plan.set_sampled_sites(self.plan.sampled_sites());
+        copy.copy_averages(self)?;
         Ok(copy)
+    }
+
+    /// A copy of this host for a pair that goes its own way: it trains on the random streams `stream` from here on, and of
+    /// its modules has those alone that are blended in, and that of seed `joining`. Its arithmetic counts from zero.
+    ///
+    /// The pass over the data begins anew in the order of that stream, as far along as this host is.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the device has no room.
+    pub fn replicate(&self, stream: u64, joining: Option<SeedId>) -> Result<Self, DeviceError> {
+        let mut copy = self.duplicate()?;
+        let blended: Vec<SeedId> = self.blended().chain(joining).collect();
+        let bound = self.modules.iter().map(|module| module.seed);
+        for seed in bound.filter(|seed| !blended.contains(seed)) {
+            copy.unbind(seed);
+        }
+        copy.set_stream(stream);
+        copy.state.flops = Flops::default();
+        Ok(copy)
+    }
+
+    /// Draws from `stream` from here on.
+    pub fn set_stream(&mut self, stream: u64) {
+        if stream == self.config.stream {
+            return;
+        }
+        self.config = self.config.clone().with_stream(stream);
+        let (epoch, position) = (self.order.epoch(), self.order.position());
+        self.order = Order::new(self.config.run_seed, stream, self.order.n_examples());
+        self.order.reseek(epoch, position).expect("it is a position of the same pass");
     }
 
     /// What a snapshot keeps.
@@ -144,6 +176,7 @@ impl HostRuntime {
             let seed = module.seed;
             self.unbind(seed);
         }
+        self.end_averages();
         self.state.clone_from(&snapshot.state);
         self.numbers_mut().copy_from(&*device, &snapshot.numbers)?;
         if !Arc::ptr_eq(self.program(), &snapshot.program) {

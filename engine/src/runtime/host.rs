@@ -217,6 +217,7 @@ impl HostRuntime {
         }
         self.state.flops.host += flops.host(rows);
         self.state.flops.seeds += flops.modules(rows);
+        self.state.flops.evaluation += flops.averages_per_step;
         for group in self.state.groups.iter_mut().filter(|group| group.is_trainable) {
             group.n_updates += 1;
         }

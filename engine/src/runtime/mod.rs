@@ -1,6 +1,7 @@
 //! Where numbers live: hosts, the modules bound to them, and their plans.
 
 mod ablation;
+mod average;
 mod binding;
 mod config;
 mod evaluate;

@@ -7,7 +7,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
 use esper_nn::{
-    device::{Device, DeviceError, SiteSample, UnitState},
+    device::{Device, DeviceError, SiteSample, UnitAverage, UnitMemory, UnitState},
     graph::{GraphError, NetworkGraph},
     program::{CompileOptions, PARAM_ALIGN_ELEMS, PlacedParam, Program},
 };
@@ -38,6 +38,8 @@ pub struct SavedHost {
     n_examples: usize,
     /// Whether second moments were saved.
     has_second_moment: bool,
+    /// Whether averages were saved, of the host and of what is blended in.
+    is_averaged: bool,
     sampled_sites: u64,
     site_samples: Vec<Option<SiteSample>>,
 }
@@ -157,6 +159,30 @@ impl TensorMap {
         self.put(&program.params, v, owner, SECOND);
     }
 
+    /// The average of a network, if it has one.
+    fn put_average(
+        &mut self,
+        device: &dyn Device,
+        program: &Program,
+        owner: &str,
+        of: &UnitMemory,
+    ) {
+        let Some(UnitAverage { params, buffers }) = &of.average else { return };
+        self.put(&program.params, &device.to_vec(params), owner, AVERAGE);
+        self.put(&program.buffers, &device.to_vec(buffers), owner, AVERAGE);
+    }
+
+    fn take_average(
+        &self,
+        program: &Program,
+        owner: &str,
+        device: &dyn Device,
+    ) -> Result<UnitAverage, LoadHostError> {
+        let params = self.take(&program.params, program.params_len_elems, owner, AVERAGE)?;
+        let buffers = self.take(&program.buffers, program.buffers_len_elems, owner, AVERAGE)?;
+        Ok(UnitAverage::of_values(device, &params, &buffers)?)
+    }
+
     /// Parameters, buffers, first and second moments.
     fn take_all(
         &self,
@@ -176,6 +202,8 @@ impl TensorMap {
 /// Suffixes of the moments, as `torch.optim.Adam` calls them.
 const FIRST: &str = ".exp_avg";
 const SECOND: &str = ".exp_avg_sq";
+/// Suffix of what a verdict is measured on.
+const AVERAGE: &str = ".verdict_average";
 
 impl HostRuntime {
     /// The host as plain data; its tensors go into `tensors` under `owner`.
@@ -183,10 +211,12 @@ impl HostRuntime {
         let device = &*self.config.device;
         let read = |state: &UnitState| state.all().map(|buffer| device.to_vec(buffer));
         tensors.put_all(self.program(), owner, &read(self.numbers()));
+        tensors.put_average(device, self.program(), owner, &self.memory.units[0]);
         let modules = self.modules.iter().enumerate().map(|(place, module)| {
             let program = &self.plan.units()[place + 1].program;
-            let numbers = &self.memory.units[place + 1].state;
-            tensors.put_all(program, &module_owner(owner, module.seed), &read(numbers));
+            let (memory, owner) = (&self.memory.units[place + 1], module_owner(owner, module.seed));
+            tensors.put_all(program, &owner, &read(&memory.state));
+            tensors.put_average(device, program, &owner, memory);
             SavedModule { record: self.record_of(place), program: (**program).clone() }
         });
         SavedHost {
@@ -196,6 +226,7 @@ impl HostRuntime {
             graph: (*self.graph).clone(),
             n_examples: self.order.n_examples(),
             has_second_moment: self.numbers().has_second_moment(),
+            is_averaged: self.is_averaged(),
             sampled_sites: self.plan.sampled_sites(),
             site_samples: self.memory.site_samples.clone(),
         }
@@ -215,6 +246,7 @@ impl HostRuntime {
     ) -> Result<Self, LoadHostError> {
         let program = Arc::new(Program::compile(&saved.graph, CompileOptions::HOST)?);
         let (device, has_second) = (config.device.clone(), saved.has_second_moment);
+        let config = config.with_stream(saved.stream);
         let take =
             |program: &Program, owner: &str| tensors.take_all(program, owner, &*device, has_second);
         let (numbers, state) = (take(&program, owner)?, saved.state);
@@ -228,7 +260,29 @@ impl HostRuntime {
         }
         host.plan.set_sampled_sites(saved.sampled_sites);
         host.memory.site_samples = saved.site_samples;
+        if saved.is_averaged {
+            host.load_averages(owner, tensors)?;
+        }
         Ok(host)
+    }
+}
+
+impl HostRuntime {
+    fn load_averages(&mut self, owner: &str, tensors: &TensorMap) -> Result<(), LoadHostError> {
+        let device = self.config.device.clone();
+        for unit in self.averaged_units() {
+            let program = &self.plan.units()[unit].program;
+            let average = match unit.checked_sub(1) {
+                None => tensors.take_average(program, owner, &*device)?,
+                Some(place) => {
+                    let owner = module_owner(owner, self.modules[place].seed);
+                    tensors.take_average(program, &owner, &*device)?
+                }
+            };
+            self.memory.units[unit].average = Some(average);
+        }
+        self.plan.set_averages(true);
+        Ok(device.prepare(&self.plan)?)
     }
 }
 
@@ -250,6 +304,7 @@ impl HostSnapshot {
             graph: (*self.graph).clone(),
             n_examples: self.order.n_examples(),
             has_second_moment: self.numbers.has_second_moment(),
+            is_averaged: false,
             sampled_sites: self.sampled_sites,
             site_samples: self.site_samples.clone(),
         }

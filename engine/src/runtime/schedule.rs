@@ -67,11 +67,16 @@ impl Ramp {
     pub const ZERO: Self =
         Self { start_step: 0, n_steps: 0, from: 0.0, to: 0.0, curve: Curve::Linear };
 
+    /// Whether it is over before the forward pass of `step`.
+    pub const fn is_over(&self, step: u64) -> bool {
+        self.start_step.saturating_add(self.n_steps) <= step
+    }
+
     /// The blend in the forward pass of `step`: reaches `to` in the `n_steps`-th.
     pub fn at(&self, step: u64) -> f32 {
         let done = step.saturating_sub(self.start_step).saturating_add(1);
         if done >= self.n_steps {
-            return self.to;
+            return if self.curve == Curve::Bump { self.from } else { self.to };
         }
         let t = done as f64 / self.n_steps as f64;
         self.from + (self.to - self.from) * rise(self.curve, t) as f32
@@ -82,6 +87,7 @@ impl Ramp {
 fn rise(curve: Curve, t: f64) -> f64 {
     match curve {
         Curve::Linear => t,
+        Curve::Bump => 4.0 * t * (1.0 - t),
         Curve::Cosine => (1.0 - (PI * t).cos()) / 2.0,
         Curve::Sigmoid => {
             // Steepness 10 spans 0.7 % to 99.3 % before rescaling, the usual reach of a logistic ramp.
@@ -105,6 +111,15 @@ mod tests {
             assert_eq!(alphas[49], 0.8);
             assert!(alphas[48] < 0.8);
         }
+    }
+
+    #[test]
+    fn a_bump_rises_to_its_target_and_ends_where_it_began() {
+        let ramp = Ramp { start_step: 0, n_steps: 50, from: 0.0, to: 0.8, curve: Curve::Bump };
+        assert_eq!(ramp.at(24), 0.8);
+        assert!(0.0 < ramp.at(48) && ramp.at(48) < 0.1);
+        assert_eq!([49, 50, 1000].map(|step| ramp.at(step)), [0.0; 3]);
+        assert_eq!([49, 50].map(|step| ramp.is_over(step)), [false, true]);
     }
 
     #[test]

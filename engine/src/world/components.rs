@@ -49,6 +49,28 @@ impl Twin {
     }
 }
 
+/// A host of another pair: forked with the seed when its graft began, and trained on random streams of its own. It has a twin
+/// like the host that it was forked from, and goes with the verdict.
+#[derive(Component, Clone, Copy, Debug, PartialEq, Eq)]
+#[relationship(relationship_target = Replicas)]
+pub struct ReplicaOf(pub Entity);
+
+/// The hosts of a verdict's other pairs, in the order of their streams.
+#[derive(Component, Debug, Default)]
+#[relationship_target(relationship = ReplicaOf, linked_spawn)]
+pub struct Replicas(Vec<Entity>);
+
+impl Replicas {
+    /// The replicas, in the order of their streams.
+    pub fn entities(&self) -> &[Entity] {
+        &self.0
+    }
+}
+
+/// How many verdicts were begun on a host.
+#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VerdictsBegun(pub u64);
+
 /// Takes no steps: a twin that is kept as its host was before a graft.
 #[derive(Component, Clone, Copy, Debug, Default)]
 pub struct Pinned;

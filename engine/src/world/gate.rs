@@ -89,26 +89,55 @@ pub enum GateEvidence {
         window_steps: u64,
     },
     /// The twin.
-    G5 {
-        /// Mean drop in validation loss against the twin.
-        #[serde(deserialize_with = "number")]
-        gain: f64,
-        /// Lower end of its interval.
-        #[serde(deserialize_with = "number")]
-        gain_low: f64,
-        /// Upper end of its interval.
-        #[serde(deserialize_with = "number")]
-        gain_high: f64,
-        /// Validation examples that it is over.
-        n_examples: u64,
-        /// Validation loss with alpha 0 minus loss with alpha at target. Telemetry only.
-        #[serde(deserialize_with = "number")]
-        gate_gain: f64,
-        /// The host's steps since the graft began.
-        steps_since_graft: u64,
-        /// Looks in a row in which the lower bound was above its threshold, this one included.
-        consecutive_passes: u32,
-    },
+    G5(TwinEvidence),
+}
+
+/// What one look of G5 saw: losses are the averages', over the validation examples that judge.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
+pub struct TwinEvidence {
+    /// Mean drop in validation loss against the twin.
+    #[serde(deserialize_with = "number")]
+    pub gain: f64,
+    /// Lower end of its interval: `gain - t_needed error`.
+    #[serde(deserialize_with = "number")]
+    pub gain_low: f64,
+    /// Upper end of its interval.
+    #[serde(deserialize_with = "number")]
+    pub gain_high: f64,
+    /// What the module has to be worth.
+    #[serde(deserialize_with = "number")]
+    pub delta: f64,
+    /// Student's t of the gain above `delta`; `None` where nothing varies.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
+    pub t: Option<f64>,
+    /// What t has to be above.
+    #[serde(deserialize_with = "number")]
+    pub t_needed: f64,
+    /// Its degrees of freedom.
+    #[serde(deserialize_with = "number")]
+    pub df: f64,
+    /// Standard deviation of a pair's gain by drift, the prior's part included.
+    #[serde(deserialize_with = "number")]
+    pub drift_sd: f64,
+    /// Standard error of the gain by the choice of examples.
+    #[serde(deserialize_with = "number")]
+    pub sample_error: f64,
+    /// Pairs of host and twin.
+    pub n_pairs: u64,
+    /// Examples that it is over, or blocks of windows of a text.
+    pub n_examples: u64,
+    /// Validation loss with alpha 0 minus loss with alpha at target. Telemetry only.
+    #[serde(deserialize_with = "number")]
+    pub gate_gain: f64,
+    /// The twin's loss.
+    #[serde(deserialize_with = "number")]
+    pub twin_loss: f64,
+    /// The host's steps since the graft began.
+    pub steps_since_graft: u64,
+    /// Which look of the verdict this is, from one on.
+    pub look: u32,
+    /// Which verdict of the host this is, from one on.
+    pub verdict: u64,
 }
 
 impl GateEvidence {
@@ -120,7 +149,7 @@ impl GateEvidence {
             Self::G2 { .. } => Gate::G2,
             Self::G3 { .. } => Gate::G3,
             Self::G4 { .. } => Gate::G4,
-            Self::G5 { .. } => Gate::G5,
+            Self::G5(_) => Gate::G5,
         }
     }
 
@@ -128,7 +157,7 @@ impl GateEvidence {
     pub const fn gain(&self) -> Option<f64> {
         match self {
             Self::G2 { gain, .. } => *gain,
-            Self::G5 { gain, .. } => Some(*gain),
+            Self::G5(seen) => Some(seen.gain),
             _ => None,
         }
     }
@@ -150,8 +179,8 @@ pub struct GateState {
     pub last: Option<(Gate, GateVerdict)>,
     /// The host's step count from which it is judged next.
     pub next_step: u64,
-    /// Looks in a row in which G5's lower bound was above its threshold.
-    pub consecutive_passes: u32,
+    /// Looks of G5 so far.
+    pub n_looks: u32,
 }
 
 impl GateState {
@@ -185,19 +214,28 @@ mod tests {
 
     #[test]
     fn what_is_not_finite_comes_back_as_no_number() {
-        let evidence = GateEvidence::G5 {
+        let evidence = GateEvidence::G5(TwinEvidence {
             gain: 0.1,
             gain_low: f64::NEG_INFINITY,
             gain_high: f64::INFINITY,
+            delta: 0.0,
+            t: None,
+            t_needed: 2.5,
+            df: 1.0,
+            drift_sd: f64::INFINITY,
+            sample_error: 0.1,
+            n_pairs: 1,
             n_examples: 1,
             gate_gain: 0.0,
+            twin_loss: 1.0,
             steps_since_graft: 3,
-            consecutive_passes: 0,
-        };
+            look: 1,
+            verdict: 1,
+        });
         let text = serde_json::to_string(&evidence).unwrap();
         assert!(text.contains(r#""gain_low":null"#), "{text}");
         let read: GateEvidence = serde_json::from_str(&text).unwrap();
-        assert!(matches!(read, GateEvidence::G5 { gain_low, .. } if gain_low.is_nan()));
+        assert!(matches!(read, GateEvidence::G5(seen) if seen.gain_low.is_nan()));
         assert_eq!((read.gate(), read.gain()), (Gate::G5, Some(0.1)));
     }
 }

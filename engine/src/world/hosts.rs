@@ -6,7 +6,7 @@ use bevy_ecs::{prelude::*, query::QueryData, system::SystemParam};
 use esper_nn::{plan::Fault, program::Program};
 use serde::{Deserialize, Serialize};
 
-use super::components::{Faulted, Pinned, Principal, Recompiling, Runtime, Twin};
+use super::components::{Faulted, Pinned, Principal, Recompiling, Replicas, Runtime, Twin};
 use crate::{
     ids::{HostId, Index, SiteId},
     runtime::{HostRuntime, RuntimeHandle, Runtimes},
@@ -65,6 +65,7 @@ pub struct HostFacts {
     id: Option<&'static HostId>,
     runtime: &'static Runtime,
     twin: Option<&'static Twin>,
+    replicas: Option<&'static Replicas>,
     sites: Option<&'static HostSites>,
     fault: Option<&'static Faulted>,
     is_pinned: Has<Pinned>,
@@ -108,6 +109,17 @@ impl HostNames<'_, '_> {
     /// The host and its twin, if it has one.
     pub fn with_twin(&self, host: Entity) -> impl Iterator<Item = Entity> + use<> {
         [Some(host), self.twin(host)].into_iter().flatten()
+    }
+
+    /// The hosts of the other pairs of the verdict that is on, in the order of their streams.
+    pub fn replicas(&self, host: Entity) -> &[Entity] {
+        self.facts(host).replicas.map_or(&[], Replicas::entities)
+    }
+
+    /// The host, the replicas of it and every twin.
+    pub fn with_copies(&self, host: Entity) -> Vec<Entity> {
+        let hosts = std::iter::once(host).chain(self.replicas(host).iter().copied());
+        hosts.flat_map(|host| self.with_twin(host)).collect()
     }
 
     /// The host's sites.

@@ -11,6 +11,7 @@ use esper_engine::{
 use esper_nn::module::Incubation;
 
 use super::{
+    commands::NEVER_KEPT,
     fossilize::{HostPrograms, fossilize},
     gates::settling::{judge_reached, judge_stable},
     graft::{cull, end_withdrawal},
@@ -44,7 +45,7 @@ pub(super) fn advance_stages(
             Stage::Training if seed.gate_state.has_failed(Gate::G2) && !is_done => {
                 cull(&mut lifecycle, seed, "G2 failed");
             }
-            Stage::Grafting => end_grafting(&mut lifecycle, seed, alpha),
+            Stage::Grafting => end_grafting(&mut lifecycle, seed, step),
             Stage::Stabilization => end_stabilization(&mut lifecycle, seed, step),
             Stage::Evaluating | Stage::FineTuning if seed.gate_state.has_failed(Gate::G5) => {
                 cull(&mut lifecycle, seed, "G5 failed");
@@ -60,7 +61,13 @@ pub(super) fn advance_stages(
 /// At the end of the run what has not proved itself goes: nothing stays that G5 has not passed.
 fn settle(lifecycle: &mut Lifecycle, programs: &mut HostPrograms, seed: &mut Seed) {
     match seed.stage {
-        Stage::Evaluating | Stage::FineTuning if seed.gate_state.has_passed(Gate::G5) => {
+        Stage::Evaluating | Stage::FineTuning if lifecycle.config.kasmina.is_control() => {
+            cull(lifecycle, seed, NEVER_KEPT);
+        }
+        Stage::FineTuning => {
+            fossilize(lifecycle, programs, seed, "the run ended after G5 had passed");
+        }
+        Stage::Evaluating if seed.gate_state.has_passed(Gate::G5) => {
             fossilize(lifecycle, programs, seed, "the run ended after G5 had passed");
         }
         stage if stage.is_grafted() => cull(lifecycle, seed, "the run ended before a verdict"),
@@ -72,10 +79,12 @@ fn settle(lifecycle: &mut Lifecycle, programs: &mut HostPrograms, seed: &mut See
     }
 }
 
-fn end_grafting(lifecycle: &mut Lifecycle, seed: &mut Seed, alpha: f32) {
+fn end_grafting(lifecycle: &mut Lifecycle, seed: &mut Seed, step: u64) {
+    let alpha = seed.alpha(step);
     let config = &lifecycle.config.kasmina;
     let incubation = config.incubation;
-    if alpha < config.alpha_target as f32 {
+    let blend = seed.blend.expect("a grafted seed is blended in");
+    if !blend.ramp.is_over(step) {
         return;
     }
     if !judge_reached(lifecycle, seed, alpha) {

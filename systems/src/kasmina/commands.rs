@@ -17,6 +17,7 @@ use esper_engine::{
 use esper_nn::module::Incubation;
 
 use super::{
+    budget,
     fossilize::{HostPrograms, fossilize},
     gates::incubation,
     graft,
@@ -26,6 +27,9 @@ use crate::oona::{CommandRefused, Refusal, SeedAction, SeedCommand};
 
 /// What [`StageChanged::reason`](crate::oona::StageChanged::reason) begins with where a command asked for the change.
 pub const BY_COMMAND: &str = "command";
+
+/// Why a control ends that has passed.
+pub(super) const NEVER_KEPT: &str = "a control is never kept";
 
 /// What a command touches.
 #[derive(SystemParam)]
@@ -73,6 +77,10 @@ impl Access<'_, '_> {
             SeedAction::FineTune => self.fine_tune(seed)?,
             SeedAction::Fossilize => {
                 must_have_passed(seed, Gate::G5)?;
+                if self.lifecycle.config.kasmina.is_control() {
+                    graft::cull(&mut self.lifecycle, seed, NEVER_KEPT);
+                    return Ok(());
+                }
                 fossilize(&mut self.lifecycle, &mut self.programs, seed, BY_COMMAND);
             }
             SeedAction::Cull => graft::cull(&mut self.lifecycle, seed, BY_COMMAND),
@@ -116,6 +124,12 @@ impl Access<'_, '_> {
         if n_grafts >= allowed {
             let limit = "grafts_max".to_owned();
             return Err(Refusal::Limit { limit, found: n_grafts + 1, allowed });
+        }
+        let runtime = lifecycle.hosts.runtime(seed.host);
+        if !budget::is_affordable(runtime, &lifecycle.config) {
+            let share = budget::evaluation_share(runtime, &lifecycle.config.kasmina);
+            let allowed = lifecycle.config.limits.evaluation_share_max;
+            return Err(Refusal::EvaluationShare { share, allowed });
         }
         if lifecycle.hosts.is_recompiling(seed.host) {
             return Err(Refusal::HostBusy);

@@ -7,6 +7,8 @@ use esper_nn::{
     optim::Curve,
 };
 
+use super::gates::ERROR_RATE;
+
 /// The key of `[kasmina]`.
 pub const KASMINA: Key<Kasmina> = Key::new();
 
@@ -43,8 +45,9 @@ fn decides(scenario: &Scenario) -> bool {
 /// Holds the world's hosts to their limit: replicas, and a twin for each graft.
 pub(super) fn check_hosts(scenario: &Scenario, rules: &mut Rules<'_, '_>) {
     let (kasmina, limits) = (&scenario[KASMINA], &scenario[LIMITS]);
-    let has_twins = decides(scenario) && kasmina.counterfactual == Counterfactual::Twin;
-    let n_twins = if has_twins { limits.grafts_max } else { 0 };
+    let has_twins = decides(scenario) && kasmina.counterfactual != Counterfactual::Gate;
+    let n_copies = 2 * kasmina.n_pairs() as usize - 1;
+    let n_twins = if has_twins { limits.grafts_max * n_copies } else { 0 };
     let n_hosts = scenario.value("run.replicas").unwrap_or(1) * (1 + n_twins);
     rules.hold(
         n_hosts <= limits.hosts_max,
@@ -90,7 +93,7 @@ pub struct Kasmina {
     /// 10,000,000. Default 100.
     pub verdict_extend_steps: u64,
     /// The last verdict, in steps since GRAFTING began, at least `verdict_after_steps`.
-    /// Default 400.
+    /// Default 340.
     pub verdict_max_steps: u64,
     /// Steps in which seed and host train together before the seed is fossilised, 0 to
     /// 10,000,000. Default 100.
@@ -99,10 +102,22 @@ pub struct Kasmina {
     pub embargo_epochs: f64,
     /// What a grafted host is measured against. Default `twin`.
     pub counterfactual: Counterfactual,
-    /// Validation loss the lower bound of the gain must exceed (G5), 0 to 1000. Default 0.
-    pub gain_threshold: f64,
-    /// Confidence of the interval of the gain, 0.5 to below 1. Default 0.95.
-    pub confidence: f64,
+    /// Pairs of host and twin that a verdict (G5) is measured on, 1 to 16, each on random streams of its own; 0 for as few
+    /// as the prior allows, which is 1, or 4 without one. Default 0.
+    pub pairs: u64,
+    /// What is known of drift before a run's pairs are asked. Default `shipped`.
+    pub prior: Prior,
+    /// What a module has to be worth, as a share of the twin's loss, 0 to below 1. Default 0.003.
+    pub delta: f64,
+    /// Loss that a module has to save for each of its parameters besides, 0 to 1. Default 0.
+    pub price_per_param: f64,
+    /// Loss that a module has to save for each floating-point operation of its forward pass on an example besides, 0 to 1.
+    /// Default 0.
+    pub price_per_flop: f64,
+    /// Probability that a module which adds nothing passes, above 0 and at most 0.5. Default 0.025.
+    pub error_rate: f64,
+    /// What errs at `error_rate`. Default `verdict`.
+    pub level: Level,
     /// Times its loss before the graft at which a host counts as harmed (G3), above 1 and at most
     /// 1000. Default 1.5.
     pub harm_ratio: f64,
@@ -117,8 +132,57 @@ words! {
         Twin = "twin",
         /// The same host with alpha at 0. Cheaper, and no proof that the seed added anything.
         Gate = "gate",
+        /// The host forked when GRAFTING would begin, trained on with other random streams, and nothing is grafted: a
+        /// control, in which nothing is ever kept.
+        OtherStream = "aa",
     }
 }
+
+words! {
+    /// What is known of drift before a run's own pairs are asked.
+    Prior {
+        /// The table that ships, by kind of host, optimizer and look.
+        Shipped = "shipped",
+        /// Nothing.
+        None = "none",
+    }
+}
+
+words! {
+    /// What errs at the error rate.
+    Level {
+        /// One verdict.
+        Verdict = "verdict",
+        /// All verdicts of a host together; the later ones have to show more.
+        Run = "run",
+    }
+}
+
+impl Kasmina {
+    /// Pairs of host and twin that a verdict is measured on.
+    pub fn n_pairs(&self) -> u64 {
+        match (self.pairs, self.prior) {
+            _ if self.counterfactual == Counterfactual::Gate => 1,
+            (0, Prior::Shipped) => 1,
+            (0, Prior::None) => PAIRS_WITHOUT_PRIOR,
+            (pairs, _) => pairs,
+        }
+    }
+
+    /// Whether nothing that is grafted is ever kept.
+    pub fn is_control(&self) -> bool {
+        self.counterfactual == Counterfactual::OtherStream || self.curve == Curve::Bump
+    }
+
+    /// Looks that a verdict takes at most.
+    pub fn n_looks(&self) -> u64 {
+        let span = self.verdict_max_steps.saturating_sub(self.verdict_after_steps);
+        span / self.verdict_extend_steps.max(1) + 1
+    }
+}
+
+/// Pairs without a prior: three degrees of freedom for drift.
+const PAIRS_WITHOUT_PRIOR: u64 = 4;
 
 /// What may not grow beyond.
 #[derive(Clone, Debug, PartialEq)]
@@ -131,6 +195,8 @@ pub struct Limits {
     pub seeds_max: usize,
     /// Hosts and twins in the world at once, 1 to 65,536. Default 8192.
     pub hosts_max: usize,
+    /// Share of a run's arithmetic that evaluation may take; a verdict that could pass it is not begun, 0 to 1. Default 0.5.
+    pub evaluation_share_max: f64,
     /// Lines of `events.jsonl`, 1000 to 10^12. Default 10^8.
     pub events_max: u64,
 }
@@ -159,8 +225,13 @@ impl Section for Kasmina {
         keys.key("fine_tune_steps", &mut self.fine_tune_steps, 0..=STEPS_MAX);
         keys.key("embargo_epochs", &mut self.embargo_epochs, Interval::from(0.0).to(1e6));
         keys.key("counterfactual", &mut self.counterfactual, ());
-        keys.key("gain_threshold", &mut self.gain_threshold, Interval::from(0.0).to(1000.0));
-        keys.key("confidence", &mut self.confidence, Interval::from(0.5).below(1.0));
+        keys.key("pairs", &mut self.pairs, 0..=16);
+        keys.key("prior", &mut self.prior, ());
+        keys.key("delta", &mut self.delta, Interval::from(0.0).below(1.0));
+        keys.key("price_per_param", &mut self.price_per_param, Interval::from(0.0).to(1.0));
+        keys.key("price_per_flop", &mut self.price_per_flop, Interval::from(0.0).to(1.0));
+        keys.key("error_rate", &mut self.error_rate, Interval::above(0.0).to(0.5));
+        keys.key("level", &mut self.level, ());
         keys.key("harm_ratio", &mut self.harm_ratio, Interval::above(1.0).to(1000.0));
         keys.key("telemetry_every_steps", &mut self.telemetry_every_steps, 1..=1_000_000);
     }
@@ -179,6 +250,13 @@ impl Section for Kasmina {
             self.verdict_max_steps,
             self.verdict_after_steps,
             &["kasmina.verdict_max_steps", "kasmina.verdict_after_steps"],
+        );
+        let is_known = self.prior == Prior::Shipped || PAIRS_WITHOUT_PRIOR <= self.n_pairs();
+        rules.hold(
+            is_known || self.counterfactual == Counterfactual::Gate,
+            &["kasmina.pairs", "kasmina.prior"],
+            format!("must be at least {PAIRS_WITHOUT_PRIOR} without a prior, is {}", self.pairs),
+            format!("for example `pairs = {PAIRS_WITHOUT_PRIOR}`"),
         );
     }
 }
@@ -199,12 +277,17 @@ impl Default for Kasmina {
             stabilize_steps: 25,
             verdict_after_steps: 140,
             verdict_extend_steps: 100,
-            verdict_max_steps: 400,
+            verdict_max_steps: 340,
             fine_tune_steps: 100,
             embargo_epochs: 1.5,
             counterfactual: Counterfactual::Twin,
-            gain_threshold: 0.0,
-            confidence: 0.95,
+            pairs: 0,
+            prior: Prior::Shipped,
+            delta: 0.003,
+            price_per_param: 0.0,
+            price_per_flop: 0.0,
+            error_rate: ERROR_RATE,
+            level: Level::Verdict,
             harm_ratio: 1.5,
             telemetry_every_steps: 20,
         }
@@ -219,6 +302,11 @@ impl Section for Limits {
         keys.key("grafts_max", &mut self.grafts_max, 0..=1);
         keys.key("seeds_max", &mut self.seeds_max, 1..=1_000_000);
         keys.key("hosts_max", &mut self.hosts_max, 1..=65_536);
+        keys.key(
+            "evaluation_share_max",
+            &mut self.evaluation_share_max,
+            Interval::from(0.0).to(1.0),
+        );
         keys.key("events_max", &mut self.events_max, 1000..=10_u64.pow(12));
     }
 }
@@ -230,6 +318,7 @@ impl Default for Limits {
             grafts_max: 1,
             seeds_max: 1024,
             hosts_max: 8192,
+            evaluation_share_max: 0.5,
             events_max: 100_000_000,
         }
     }

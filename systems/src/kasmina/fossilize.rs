@@ -52,7 +52,7 @@ pub(super) fn fossilize(
     lifecycle.commands.entity(seed.host).insert(Recompiling);
     let note = match lifecycle.config.kasmina.counterfactual {
         Counterfactual::Gate => " (judged by gate, not by twin)",
-        Counterfactual::Twin => "",
+        Counterfactual::Twin | Counterfactual::OtherStream => "",
     };
     lifecycle.enter(seed, Stage::Fossilized, format!("{reason}{note}"));
 }

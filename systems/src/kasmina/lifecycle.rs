@@ -8,9 +8,9 @@ use esper_engine::{
         blueprint::Blueprint,
         components::{
             Active, Alpha, Blend, Embargo, NonFinite, SeedModule, SeedOf, StageClock, Telemetry,
-            Withdrawing,
+            VerdictsBegun, Withdrawing,
         },
-        gate::{GateEvidence, GateState, GateVerdict},
+        gate::{Gate, GateEvidence, GateState, GateVerdict},
         hosts::HostsMut,
         plugin::{Clock, RunStatus},
         trials::TrialHistory,
@@ -18,7 +18,7 @@ use esper_engine::{
 };
 use esper_nn::device::DeviceError;
 
-use super::config::KasminaConfig;
+use super::config::{Counterfactual, KasminaConfig};
 use crate::oona::{GateJudged, StageChanged};
 
 /// Seeds that ended in this tick and whose sites get a new one before it is over.
@@ -106,6 +106,7 @@ pub(super) struct Lifecycle<'w, 's> {
     ended: ResMut<'w, EndedSeeds>,
     blueprint_index: Res<'w, Index<BlueprintId>>,
     blueprints: Query<'w, 's, &'static Blueprint>,
+    verdicts_begun: Query<'w, 's, &'static VerdictsBegun>,
     changes: MessageWriter<'w, StageChanged>,
     verdicts: MessageWriter<'w, GateJudged>,
 }
@@ -166,14 +167,20 @@ impl Lifecycle<'_, '_> {
         evidence: GateEvidence,
         next_step: u64,
     ) {
-        let consecutive_passes = match evidence {
-            GateEvidence::G5 { consecutive_passes, .. } => consecutive_passes,
+        let n_looks = match evidence {
+            GateEvidence::G5(seen) => seen.look,
             _ => 0,
         };
         let last = Some((evidence.gate(), verdict));
-        self.set_gate_state(seed, GateState { last, next_step, consecutive_passes });
+        self.set_gate_state(seed, GateState { last, next_step, n_looks });
         let (host, step) = (self.hosts.id(seed.host), self.step(seed));
         self.verdicts.write(GateJudged { seed: seed.id, host, verdict, step, evidence });
+    }
+
+    /// Has what the gate before the seed's next stage asks count as fulfilled.
+    pub fn waive(&mut self, seed: &mut Seed, gate: Gate) {
+        let last = Some((gate, GateVerdict::Waived));
+        self.set_gate_state(seed, GateState { last, ..seed.gate_state });
     }
 
     /// Has the seed's next gate look first at the host's `next_step`.
@@ -191,8 +198,29 @@ impl Lifecycle<'_, '_> {
         seed.blend = Some(blend);
         self.commands.entity(seed.entity).insert(blend);
         let Blend { ramp, trains } = blend;
-        let is_bound = self.hosts.runtime_mut(seed.host).set_blend(seed.id, ramp, trains);
-        assert!(is_bound, "a seed is bound before it is grafted");
+        if self.config.kasmina.counterfactual == Counterfactual::OtherStream {
+            return; // What is compared there are two hosts without a seed.
+        }
+        let mut hosts = vec![seed.host];
+        hosts.extend_from_slice(self.hosts.replicas(seed.host));
+        for host in hosts {
+            let is_bound = self.hosts.runtime_mut(host).set_blend(seed.id, ramp, trains);
+            assert!(is_bound, "a seed is bound before it is grafted");
+        }
+    }
+
+    /// Verdicts that were begun on the host.
+    pub fn verdicts_begun(&self, host: Entity) -> u64 {
+        self.verdicts_begun.get(host).map_or(0, |begun| begun.0)
+    }
+
+    /// The drop in loss that the seed's module has to be worth, where its twin's loss is `twin_loss`.
+    pub fn worth(&self, seed: &Seed, twin_loss: f64) -> f64 {
+        let program = self.hosts.runtime(seed.host).module_program(seed.id);
+        let program = program.expect("a grafted module is bound");
+        let config = &self.config.kasmina;
+        let (params, flops) = (program.params_elems() as f64, program.flops_forward() as f64);
+        config.delta * twin_loss + config.price_per_param * params + config.price_per_flop * flops
     }
 
     /// Whether a grafted seed's parameters train from the next step on.

@@ -11,6 +11,7 @@
 
 mod advance;
 mod bind;
+mod budget;
 mod commands;
 mod config;
 mod fossilize;
@@ -23,8 +24,10 @@ mod reports;
 mod rollback;
 
 pub use commands::BY_COMMAND;
-pub use config::{Counterfactual, KASMINA, Kasmina, KasminaConfig, LIMITS, Limits};
-pub use gates::{Interval, paired_interval};
+pub use config::{Counterfactual, KASMINA, Kasmina, KasminaConfig, LIMITS, Level, Limits, Prior};
+pub use gates::{
+    Drift, ERROR_RATE, Gain, Interval, look_level, paired_interval, shipped_prior, spent_rate,
+};
 pub use plant::NextSeed;
 
 use bevy_ecs::prelude::*;
@@ -35,7 +38,7 @@ use esper_engine::{
     world::{
         components::{
             Active, Alpha, Blend, Embargo, Faulted, NonFinite, SeedModule, SeedOf, StageClock,
-            Telemetry, Withdrawing,
+            Telemetry, VerdictsBegun, Withdrawing,
         },
         gate::GateState,
         plugin::{
@@ -85,7 +88,8 @@ impl Plugin for KasminaPlugin {
             .add_saved_component::<SeedId, Telemetry>("seed.telemetry")
             .add_saved_component::<SeedId, GateState>("seed.gate")
             .add_saved_component::<SeedId, Embargo>("seed.embargo")
-            .add_saved_component::<SeedId, Withdrawing>("seed.withdrawing");
+            .add_saved_component::<SeedId, Withdrawing>("seed.withdrawing")
+            .add_saved_component::<HostId, VerdictsBegun>("host.verdicts_begun");
         engine.add_systems(
             Tick,
             (

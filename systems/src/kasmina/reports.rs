@@ -11,10 +11,15 @@ use esper_engine::{
     },
 };
 
+use super::{budget::is_affordable, config::KasminaConfig};
 use crate::oona::{HostReport, SeedReport};
 
 /// Writes one report a host, sorted by [`HostId`](esper_engine::ids::HostId); twins report nothing.
-pub(super) fn report_hosts(hosts: Hosts, mut reports: MessageWriter<HostReport>) {
+pub(super) fn report_hosts(
+    hosts: Hosts,
+    config: Res<KasminaConfig>,
+    mut reports: MessageWriter<HostReport>,
+) {
     let report = |(host, entity)| {
         let runtime = hosts.runtime(entity);
         HostReport {
@@ -26,6 +31,7 @@ pub(super) fn report_hosts(hosts: Hosts, mut reports: MessageWriter<HostReport>)
             loss_mean: runtime.state.monitor.mean,
             params_elems: runtime.program().params_elems(),
             seed_params_elems: runtime.module_params_elems(),
+            can_judge: is_affordable(runtime, &config),
         }
     };
     reports.write_batch(hosts.principals().map(report));

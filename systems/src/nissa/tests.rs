@@ -25,7 +25,7 @@ use super::*;
 use crate::oona::{
     BlueprintDesigned, CommandRefused, EpochEnded, FaultReported, Gate, GateEvidence, GateJudged,
     GateVerdict, HostReport, HostRolledBack, HostSwapped, JobAdmitted, KernelJudged, OonaPlugin,
-    Refusal, RollbackTo, SeedAction, SeedPlanted, StageChanged,
+    Refusal, RollbackTo, SeedAction, SeedPlanted, StageChanged, TwinEvidence,
 };
 
 mod registered;
@@ -97,6 +97,7 @@ fn report(world: &mut World, tick: u64, host: HostId) {
         loss_mean: Some(0.5),
         params_elems: 100,
         seed_params_elems: 0,
+        can_judge: true,
     });
     if tick.is_multiple_of(2) {
         world.write_message(EpochEnded {
@@ -117,15 +118,24 @@ fn report(world: &mut World, tick: u64, host: HostId) {
 fn judge(world: &mut World, tick: u64, host: HostId, seed: SeedId) {
     let evidence = match tick {
         4 => GateEvidence::G2 { gain: Some(0.042), scale: Some(0.1), age_steps: 20 },
-        8 => GateEvidence::G5 {
-            gain: 0.042,
+        8 => GateEvidence::G5(TwinEvidence {
+            gain: 0.02,
             gain_low: 0.01,
-            gain_high: 0.07,
-            n_examples: 90,
-            gate_gain: f64::INFINITY,
-            steps_since_graft: 30,
-            consecutive_passes: 2,
-        },
+            gain_high: 0.03,
+            delta: 0.005,
+            t: Some(4.0),
+            t_needed: 2.5,
+            df: 12.0,
+            drift_sd: 0.003,
+            sample_error: 0.002,
+            n_pairs: 1,
+            n_examples: 270,
+            gate_gain: 0.2,
+            twin_loss: 0.4,
+            steps_since_graft: 140,
+            look: 1,
+            verdict: 1,
+        }),
         _ => return,
     };
     let (verdict, step) = (GateVerdict::Passed, tick * 10);

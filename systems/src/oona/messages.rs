@@ -78,6 +78,8 @@ pub struct HostReport {
     pub params_elems: u64,
     /// Parameters of its bound seeds, in elements.
     pub seed_params_elems: u64,
+    /// Whether one more verdict is within the limit on evaluation: a graft is refused if not.
+    pub can_judge: bool,
 }
 
 /// A host ended an epoch and was validated. Tolaria writes it in `Sense`, sorted by host.
@@ -206,6 +208,16 @@ pub enum Refusal {
         found: u64,
         /// What is allowed.
         allowed: u64,
+    },
+    /// Judging the graft could take evaluation beyond its share of the run's arithmetic.
+    #[error(
+        "evaluation could take a share of {share:.3}, of at most {allowed:.3}: limits.evaluation_share_max"
+    )]
+    EvaluationShare {
+        /// The share by the end of the verdict, at most.
+        share: f64,
+        /// What is allowed.
+        allowed: f64,
     },
     /// The gate before that stage has not passed.
     #[error("gate {gate:?} has not passed")]

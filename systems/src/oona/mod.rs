@@ -17,7 +17,7 @@ pub use messages::{
     Refusal, RollbackTo, SeedAction, SeedCommand, SeedPlanted, SeedReport, StageChanged, Transfer,
 };
 
-pub use esper_engine::world::gate::{Gate, GateEvidence, GateState, GateVerdict};
+pub use esper_engine::world::gate::{Gate, GateEvidence, GateState, GateVerdict, TwinEvidence};
 
 use esper_engine::world::plugin::{BuildError, Engine, Plugin};
 

@@ -125,7 +125,7 @@ impl Heuristic {
     }
 
     fn graft(&self, view: &Observation<'_>, host: &HostReport, commands: &mut Vec<SeedCommand>) {
-        if view.seeds_of(host.host).any(|seed| seed.stage.is_grafted()) {
+        if !host.can_judge || view.seeds_of(host.host).any(|seed| seed.stage.is_grafted()) {
             return;
         }
         let training = || view.seeds_of(host.host).filter(|seed| seed.stage == Stage::Training);

@@ -9,7 +9,7 @@ use esper_engine::{
     ids::{HostId, Index},
     runtime::{DataView, HostRuntime, LoadHostError, Runtimes, SavedHost, TensorMap, TrainPlan},
     world::{
-        components::{Pinned, Principal, Recompiling, Rollbacks, Runtime, TwinOf},
+        components::{Pinned, Principal, Recompiling, ReplicaOf, Rollbacks, Runtime, TwinOf},
         hosts::{HostSites, Hosts, HostsMut},
         plugin::{Clock, Engine, RunSeed, RunStatus},
         save::{LoadError, LoadFailure, SavedAs, SavedWorld},
@@ -77,11 +77,13 @@ impl SavedAs for IsCompleted {
 /// Parameters, moments, buffers and cursors of every host and of its twin.
 struct HostNumbers;
 
-/// A host, and its twin while a seed is grafted: a twin has no name of its own.
+/// A host, and what was forked from it while a seed is grafted: copies have no names of their own.
 #[derive(Serialize, Deserialize)]
 struct SavedNumbers {
     host: SavedHost,
     twin: Option<SavedTwin>,
+    /// The hosts of the other pairs with their twins.
+    replicas: Vec<[SavedHost; 2]>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -104,26 +106,44 @@ impl SavedAs for HostNumbers {
                     is_pinned: hosts.is_pinned(twin),
                     numbers: hosts.runtime(twin).save(&twin_owner(id), &mut tensors),
                 });
-                (id, SavedNumbers { host, twin })
+                let replicas = hosts.replicas(entity).iter().enumerate().map(|(n, replica)| {
+                    let twin = hosts.twin(*replica).expect("a replica has a twin");
+                    let [owner, twin_owner] = replica_owners(id, n);
+                    let replica = hosts.runtime(*replica).save(&owner, &mut tensors);
+                    [replica, hosts.runtime(twin).save(&twin_owner, &mut tensors)]
+                });
+                let replicas = replicas.collect();
+                (id, SavedNumbers { host, twin, replicas })
             })
             .collect()
     }
 
     fn load(world: &mut World, saved: Self::Form) -> Result<(), LoadFailure> {
-        for (id, SavedNumbers { host, twin }) in saved {
+        for (id, SavedNumbers { host, twin, replicas }) in saved {
             let entity = world.resource::<Index<HostId>>().entity(id);
             let entity = entity.ok_or_else(|| format!("{id} is not in the checkpoint"))?;
             let mut host = load_host(world, id, host, &owner_of(id))?;
             apply_plans(world, id, entity, &mut host)?;
             let handle = world.resource_mut::<Runtimes>().insert(host);
             world.entity_mut(entity).insert(Runtime(handle));
-            let Some(SavedTwin { is_pinned, numbers }) = twin else { continue };
-            let mut twin = load_host(world, id, numbers, &twin_owner(id))?;
-            apply_plans(world, id, entity, &mut twin)?;
-            let handle = world.resource_mut::<Runtimes>().insert(twin);
-            let mut twin = world.spawn((TwinOf(entity), Runtime(handle)));
-            if is_pinned {
-                twin.insert(Pinned);
+            let load_copy = |world: &mut World, saved, owner: &str| {
+                let mut copy = load_host(world, id, saved, owner)?;
+                apply_plans(world, id, entity, &mut copy)?;
+                Ok::<_, LoadFailure>(Runtime(world.resource_mut::<Runtimes>().insert(copy)))
+            };
+            if let Some(SavedTwin { is_pinned, numbers }) = twin {
+                let runtime = load_copy(world, numbers, &twin_owner(id))?;
+                let mut twin = world.spawn((TwinOf(entity), runtime));
+                if is_pinned {
+                    twin.insert(Pinned);
+                }
+            }
+            for (n, [replica, twin]) in replicas.into_iter().enumerate() {
+                let [owner, twin_owner] = replica_owners(id, n);
+                let runtime = load_copy(world, replica, &owner)?;
+                let replica = world.spawn((ReplicaOf(entity), runtime)).id();
+                let runtime = load_copy(world, twin, &twin_owner)?;
+                world.spawn((TwinOf(replica), runtime));
             }
         }
         Ok(())
@@ -178,6 +198,10 @@ fn owner_of(host: HostId) -> String {
 
 fn twin_owner(host: HostId) -> String {
     format!("{host}/twin/")
+}
+
+fn replica_owners(host: HostId, n: usize) -> [String; 2] {
+    [format!("{host}/replica{n}/"), format!("{host}/replica{n}/twin/")]
 }
 
 fn snapshot_owner(host: HostId, n: usize) -> String {

@@ -57,7 +57,7 @@ pub(super) fn is_any_host_replanned(replanned: Query<(), Replanned>) -> bool {
     !replanned.is_empty()
 }
 
-/// Has hosts and their twins train by and on what their components say from this tick's first step on.
+/// Has hosts and what was forked from them train by and on what their components say from this tick's first step on.
 pub(super) fn apply_plans(
     replanned: Query<(&HostId, Entity, &TrainPlan, &DataView), Replanned>,
     mut hosts: HostsMut,
@@ -66,7 +66,7 @@ pub(super) fn apply_plans(
     let mut replanned: Vec<_> = replanned.iter().collect();
     replanned.sort_unstable_by_key(|(id, ..)| **id);
     for (_, host, train, view) in replanned {
-        for entity in hosts.with_twin(host) {
+        for entity in hosts.with_copies(host) {
             let runtime = hosts.runtime_mut(entity);
             runtime.set_data_view(*view);
             if let Err(error) = runtime.set_train_plan(train) {
@@ -113,8 +113,8 @@ impl Failures<'_, '_> {
     /// Marks hosts and twins at fault and reports them, sorted by [`HostId`]. A device's error ends the run.
     fn report(&mut self, hosts: &HostsMut, errors: &[(Entity, StepError)]) {
         for (host, entity) in hosts.principals() {
-            for (of, is_twin) in [(Some(entity), false), (hosts.twin(entity), true)] {
-                let Some(of) = of else { continue };
+            for of in hosts.with_copies(entity) {
+                let is_twin = of != entity;
                 let error = errors.iter().find(|(failed, _)| *failed == of);
                 match error.map(|(_, error)| error) {
                     None => {}

@@ -55,7 +55,7 @@ const ADDED: &[Case] = &[
     ("[limits]\nevents_max = 0xffffffffffffffffffffffffffffffffffffffff\n", (8, 14), "is far above", "`events_max"),
     ("[urabrask]\nmemory_max_bytes = 18446744073709551616\n", (8, 20), "must be 1 to 1099511627776", "`memory_max_bytes = 67108864`"),
     ("[governor]\nsnapshots_max = 65\n", (8, 17), "must be 1 to 64, is 65", "`snapshots_max = 4`"),
-    ("[kasmina]\nconfidence = 95\n", (8, 14), "must be at least 0.5 and below 1, is 95", "`confidence = 0.95`"),
+    ("[kasmina]\nerror_rate = 2.5\n", (8, 14), "must be above 0 and at most 0.5, is 2.5", "`error_rate = 0.025`"),
     ("[karn]\ncatalogue = [\"Residual MLP\"]\n", (8, 14), "lowercase letters", "`catalogue = [\"all\"]`"),
     ("[karn]\nadversarial = [\"bad_nam\"]\n", (8, 16), "must be the name of a bad blueprint, is \"bad_nam\"", "did you mean `bad_nan`?"),
     // Words.

@@ -61,11 +61,22 @@ pub struct SiteSample {
     pub gradient_rms: f32,
 }
 
+/// A moving average of what training changes in a network, which verdicts are measured on.
+#[derive(Debug)]
+pub struct UnitAverage {
+    /// `f32[params_len_elems]`.
+    pub params: Buffer,
+    /// Running statistics: `f32[buffers_len_elems]`.
+    pub buffers: Buffer,
+}
+
 /// The memory of one network of a plan.
 #[derive(Debug)]
 pub struct UnitMemory {
     /// What a snapshot keeps.
     pub state: UnitState,
+    /// Its average since a verdict was begun; `None` while there is none.
+    pub average: Option<UnitAverage>,
     /// What a step begins without.
     pub work: UnitWork,
     /// Whether every gradient of it has been finite; a module whose were not trains no more.
@@ -120,11 +131,7 @@ impl UnitState {
         m: &[f32],
         v: &[f32],
     ) -> Result<Self, DeviceError> {
-        let put = |values: &[f32]| -> Result<Buffer, DeviceError> {
-            let mut buffer = device.alloc(DType::F32, values.len())?;
-            device.upload_f32(values, &mut buffer, 0);
-            Ok(buffer)
-        };
+        let put = |values| buffer_of(device, values);
         Ok(Self { params: put(params)?, buffers: put(buffers)?, m: put(m)?, v: put(v)? })
     }
 
@@ -169,7 +176,47 @@ impl UnitState {
     }
 }
 
+fn buffer_of(device: &dyn Device, values: &[f32]) -> Result<Buffer, DeviceError> {
+    let mut buffer = device.alloc(DType::F32, values.len())?;
+    device.upload_f32(values, &mut buffer, 0);
+    Ok(buffer)
+}
+
+impl UnitAverage {
+    /// An average of these numbers.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the device has no room.
+    pub fn of_values(
+        device: &dyn Device,
+        params: &[f32],
+        buffers: &[f32],
+    ) -> Result<Self, DeviceError> {
+        Ok(Self { params: buffer_of(device, params)?, buffers: buffer_of(device, buffers)? })
+    }
+
+    /// An average that begins as `state` is.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the device has no room.
+    pub fn of(device: &dyn Device, state: &UnitState) -> Result<Self, DeviceError> {
+        let [params, buffers] = [&state.params, &state.buffers].map(|it| device.duplicate(it));
+        Ok(Self { params: params?, buffers: buffers? })
+    }
+}
+
 impl UnitMemory {
+    /// Puts the average in the place of the numbers, or the numbers back: a second call undoes the first. Nothing happens
+    /// where there is no average.
+    pub fn swap_average(&mut self) {
+        if let Some(UnitAverage { params, buffers }) = &mut self.average {
+            std::mem::swap(params, &mut self.state.params);
+            std::mem::swap(buffers, &mut self.state.buffers);
+        }
+    }
+
     /// Makes room for `unit` to run with `state`.
     ///
     /// # Errors
@@ -189,7 +236,14 @@ impl UnitMemory {
         let program = &unit.program;
         let lens = [state.params.len_elems(), state.buffers.len_elems()];
         assert_eq!(lens, [program.params_len_elems, program.buffers_len_elems], "the program's");
-        Ok(Self { state, work, is_finite: true, sample: None, sampling: ModuleSample::default() })
+        Ok(Self {
+            state,
+            average: None,
+            work,
+            is_finite: true,
+            sample: None,
+            sampling: ModuleSample::default(),
+        })
     }
 
     /// Gives the state second moments, or takes them away: what another update rule needs. Both moments begin at zero

@@ -42,7 +42,9 @@ pub use buffer::{Buffer, ForeignMemory};
 pub use cpu::Cpu;
 pub use error::DeviceError;
 pub use examples::{ExampleFeatures, ExampleTargets, Examples};
-pub use memory::{ModuleSample, SiteSample, StepMemory, UnitMemory, UnitState, UnitWork};
+pub use memory::{
+    ModuleSample, SiteSample, StepMemory, UnitAverage, UnitMemory, UnitState, UnitWork,
+};
 pub use oracle::Oracle;
 
 use std::sync::Arc;

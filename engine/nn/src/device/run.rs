@@ -5,8 +5,8 @@ use std::ops::Range;
 use esper_kernels::cpu::{AdamConfig, SgdConfig};
 
 use super::{
-    ExampleFeatures, ExampleTargets, Examples, ModuleSample, SiteSample, StepMemory, UnitMemory,
-    UnitState, UnitWork,
+    ExampleFeatures, ExampleTargets, Examples, ModuleSample, SiteSample, StepMemory, UnitAverage,
+    UnitMemory, UnitState, UnitWork,
     kernel_set::KernelSet,
     pass::{Pass, ProgramPass, Targets, Tensors, range_of},
 };
@@ -14,8 +14,8 @@ use crate::{
     module::Composition,
     optim::Optimizer,
     plan::{
-        Fault, GroupArgs, HOST, PlannedUnit, Space, StepArgs, StepInstr, StepOutcome, StepPlan,
-        UnitIndex, Variant,
+        AVERAGE_RATE, Fault, GroupArgs, HOST, PlannedUnit, Space, StepArgs, StepInstr, StepOutcome,
+        StepPlan, UnitIndex, Variant,
     },
     program::{GradMask, Program, TensorId},
 };
@@ -121,6 +121,7 @@ impl<'a> PlanRun<'a> {
                     &mut self.memory.units[usize::from(unit)].work;
                 workspace.f32_mut()[to].copy_from_slice(&shadow.f32()[gradient]);
             }
+            StepInstr::Average { unit } => self.average::<K>(unit),
             StepInstr::CheckGradients { unit } => self.check_gradients::<K>(unit),
             StepInstr::Update { unit, group } => self.update::<K>(unit, group),
         }
@@ -414,6 +415,13 @@ impl<'a> PlanRun<'a> {
         } else {
             network.is_finite = false;
         }
+    }
+
+    fn average<K: KernelSet>(&mut self, unit: UnitIndex) {
+        let UnitMemory { state, average, .. } = &mut self.memory.units[usize::from(unit)];
+        let Some(UnitAverage { params, buffers }) = average else { return };
+        K::blend_assign(params.f32_mut(), state.params.f32(), AVERAGE_RATE);
+        K::blend_assign(buffers.f32_mut(), state.buffers.f32(), AVERAGE_RATE);
     }
 
     fn update<K: KernelSet>(&mut self, unit: UnitIndex, group: u16) {

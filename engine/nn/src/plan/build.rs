@@ -50,6 +50,9 @@ pub fn update_flops_per_param(optimizer: &Optimizer) -> u64 {
     }
 }
 
+/// Floating-point operations of one number's average: two multiply-adds.
+const AVERAGE_FLOPS: u64 = 4;
+
 const PARAMS: GradMask = GradMask { params: true, sites: 0 };
 
 struct Builder<'a> {
@@ -114,6 +117,7 @@ impl<'a> Builder<'a> {
             }
         }
         self.updates();
+        self.averages();
     }
 
     fn push(&mut self, instr: StepInstr) {
@@ -365,6 +369,22 @@ impl<'a> Builder<'a> {
                 let n_params = self.unit(unit).program.params_len_elems;
                 self.list.flops.modules_per_step += n_params as u64 * per_param;
             }
+        }
+    }
+
+    /// The host's average and those of the modules that are blended in.
+    fn averages(&mut self) {
+        if !self.plan.averages {
+            return;
+        }
+        for unit in 0..self.plan.units.len() as UnitIndex {
+            if unit != HOST && self.binding(unit).mode != BindingMode::Blended {
+                continue;
+            }
+            self.push(StepInstr::Average { unit });
+            let program = &self.unit(unit).program;
+            let n_elems = program.params_len_elems + program.buffers_len_elems;
+            self.list.flops.averages_per_step += n_elems as u64 * AVERAGE_FLOPS;
         }
     }
 }

@@ -13,12 +13,14 @@ pub struct PlanFlops {
     pub host_per_step: u64,
     /// Of modules' updates, a step.
     pub modules_per_step: u64,
+    /// Of averages that a verdict is measured on, a step.
+    pub averages_per_step: u64,
 }
 
 impl PlanFlops {
     /// All of it, for a batch of `rows` examples.
     pub const fn total(&self, rows: usize) -> u64 {
-        self.host(rows) + self.modules(rows)
+        self.host(rows) + self.modules(rows) + self.averages_per_step
     }
 
     /// What the host costs, for a batch of `rows` examples.
@@ -38,5 +40,6 @@ impl AddAssign for PlanFlops {
         self.modules_per_example += other.modules_per_example;
         self.host_per_step += other.host_per_step;
         self.modules_per_step += other.modules_per_step;
+        self.averages_per_step += other.averages_per_step;
     }
 }

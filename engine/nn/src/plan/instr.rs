@@ -157,6 +157,12 @@ pub enum StepInstr {
         /// The network.
         unit: UnitIndex,
     },
+    /// Moves a network's average towards what its update has left: `average <- (1 - r) average + r w` for parameters and
+    /// running statistics, with [`AVERAGE_RATE`](super::AVERAGE_RATE) for `r`.
+    Average {
+        /// The network.
+        unit: UnitIndex,
+    },
     /// Updates a group of parameters, its gradient clipped to the plan's norm.
     Update {
         /// The network.

@@ -40,6 +40,10 @@ pub type UnitIndex = u16;
 /// The host's place in a plan.
 pub const HOST: UnitIndex = 0;
 
+/// Share of a network's numbers that its average takes up in a step. Over 50 steps of it the drift between two trainings
+/// that were once equal averages out: a fifth is left in a small convolutional network (`examples/verdicts.rs`).
+pub const AVERAGE_RATE: f32 = 0.02;
+
 /// Which of a plan's lists is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Variant {
@@ -165,6 +169,8 @@ pub struct StepPlan {
     units: Vec<PlannedUnit>,
     bindings: Vec<Binding>,
     sampled_sites: u64,
+    /// Whether the host and what is blended into it are averaged.
+    averages: bool,
     /// What a pass from a site on reads of the pass before it, by the site's place.
     live_at_sites: Vec<Vec<Region>>,
     lists: [InstrList; Variant::ALL.len()],
@@ -179,6 +185,7 @@ impl StepPlan {
             units: vec![host],
             bindings: Vec::new(),
             sampled_sites: 0,
+            averages: false,
             lists: Default::default(),
         };
         plan.rebuild();
@@ -205,6 +212,7 @@ impl StepPlan {
             bindings: vec![idle; networks.len() - 1],
             units: networks,
             sampled_sites: 0,
+            averages: false,
             lists: Default::default(),
         };
         for variant in [Variant::Evaluate, Variant::Forward] {
@@ -290,6 +298,18 @@ impl StepPlan {
         if std::mem::replace(&mut self.sampled_sites, sites) != sites {
             self.rebuild();
         }
+    }
+
+    /// Says whether a training step moves the averages of the host and of the modules that are blended in.
+    pub fn set_averages(&mut self, averages: bool) {
+        if std::mem::replace(&mut self.averages, averages) != averages {
+            self.rebuild();
+        }
+    }
+
+    /// Whether a training step moves averages.
+    pub fn averages(&self) -> bool {
+        self.averages
     }
 
     /// Sites at which activation and gradient are sampled, one bit each.

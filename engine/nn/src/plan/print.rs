@@ -26,11 +26,12 @@ impl fmt::Display for ShownPlan<'_> {
         let flops = &list.flops;
         write!(
             f,
-            "FLOPs an example: host {}, modules {}; a step: host {}, modules {}",
+            "FLOPs an example: host {}, modules {}; a step: host {}, modules {}, averages {}",
             flops.host_per_example,
             flops.modules_per_example,
             flops.host_per_step,
-            flops.modules_per_step
+            flops.modules_per_step,
+            flops.averages_per_step
         )
     }
 }
@@ -88,6 +89,7 @@ impl fmt::Display for StepInstr {
             Self::TakeShadowGradient { unit, .. } => {
                 write!(f, "take shadow gradient of module {unit}")
             }
+            Self::Average { unit } => write!(f, "average {}", unit_name(*unit)),
             Self::CheckGradients { unit } => write!(f, "check gradients of {}", unit_name(*unit)),
             Self::Update { unit, group } => {
                 write!(f, "update {} group {group}", unit_name(*unit))

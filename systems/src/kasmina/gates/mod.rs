@@ -5,20 +5,27 @@
 //! | G0, G1 | `binding` | TRAINING | contract kept, parameters finite; kernel validated, limits kept |
 //! | G2 | `incubation` | GRAFTING | finite, and of use on validation data at some scale |
 //! | G3, G4 | `settling` | STABILIZATION, EVALUATING | the host's loss not harmed, at full blend and over a window |
-//! | G5 | `twin` | FINE_TUNING, FOSSILIZED | better than the twin, on the same validation examples |
+//! | G5 | `twin`, `verdict`, `prior` | FINE_TUNING, FOSSILIZED | better than the twin, on the same validation examples, by more than drift tells |
 
 pub(super) mod binding;
 pub(super) mod incubation;
 mod interval;
+mod prior;
 pub(super) mod settling;
 pub(super) mod twin;
+mod verdict;
 
 pub use interval::{Interval, paired_interval};
+pub use prior::shipped_prior;
+pub use verdict::{Drift, ERROR_RATE, Gain, look_level, spent_rate};
 
 use bevy_ecs::prelude::*;
 use esper_engine::{
     stage::Stage,
-    world::components::{Active, Telemetry, Withdrawing},
+    world::{
+        components::{Active, Telemetry, Withdrawing},
+        gate::Gate,
+    },
 };
 
 use super::lifecycle::{Lifecycle, Seed, SeedData};
@@ -36,6 +43,8 @@ pub(super) fn judge_seeds(
         let mut telemetry = telemetry.get_mut(seed.entity).expect("a living seed has telemetry");
         match seed.stage {
             Stage::Training => incubation::judge(&mut lifecycle, &mut seed, &mut telemetry),
+            // What has passed is looked at no more.
+            Stage::FineTuning => lifecycle.waive(&mut seed, Gate::G5),
             _ => twin::judge(&mut lifecycle, &mut seed, &mut telemetry),
         }
     }
