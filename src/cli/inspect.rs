@@ -70,6 +70,14 @@ fn describe(manifest: &Manifest, summary: Option<&Summary>, inspection: &Inspect
         )
         .expect("a string takes all");
     }
+    if 0 < inspection.n_verdicts {
+        writeln!(
+            text,
+            "{} verdicts; of modules that add nothing they keep at most {:.3} in the mean",
+            inspection.n_verdicts, inspection.false_keeps_max,
+        )
+        .expect("a string takes all");
+    }
     text.push('\n');
     text.push_str(&inspection.to_table());
     text

@@ -11,7 +11,7 @@ use esper::{
 use esper_nn::digest::Digest;
 use proptest::prelude::*;
 
-use crate::support::{Family, brief, brief_of, run, state_digest};
+use crate::support::{Family, brief, brief_of, keep_what_gains, run, state_digest};
 
 /// The digest of the host's state after each tick, by its step.
 #[derive(Resource, Default)]
@@ -145,10 +145,9 @@ fn a_cull_out_of_every_grafted_stage_leaves_the_host_that_never_grafted() {
 fn cull_in(family: Family, stage: Stage, alone: &BTreeMap<u64, Digest>) {
     let context = format!("{family:?} {stage}");
     let mut scenario = long(family);
-    // Any gain passes, and there are many looks for one, so that FINE_TUNING is reached.
-    scenario[KASMINA].error_rate = 0.5;
-    scenario[KASMINA].verdict_extend_steps = 8;
-    scenario[KASMINA].verdict_max_steps = 400;
+    // Any gain passes, so that FINE_TUNING is reached.
+    keep_what_gains(&mut scenario);
+    scenario[LIMITS].evaluation_share_max = 1.0;
     let mut run = traced(RunOptions::new(scenario).policy(CullIn::new(family, stage)));
     let summary = run.finish().unwrap();
     let world = run.engine().world();
@@ -297,7 +296,7 @@ fn growing() -> Scenario {
     let mut scenario = brief();
     scenario[DATA].source = "mnist1d".to_owned();
     scenario[HOST] = scenario::Host::mlp([40, 8, 10]);
-    scenario[KASMINA].error_rate = 0.5;
+    keep_what_gains(&mut scenario);
     scenario
 }
 

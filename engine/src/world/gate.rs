@@ -134,6 +134,9 @@ pub struct TwinEvidence {
     pub twin_loss: f64,
     /// The host's steps since the graft began.
     pub steps_since_graft: u64,
+    /// Probability that this verdict, all its looks together, passes a module that adds nothing.
+    #[serde(deserialize_with = "number")]
+    pub error_rate: f64,
     /// Which look of the verdict this is, from one on.
     pub look: u32,
     /// Which verdict of the host this is, from one on.
@@ -229,6 +232,7 @@ mod tests {
             gate_gain: 0.0,
             twin_loss: 1.0,
             steps_since_graft: 3,
+            error_rate: 0.025,
             look: 1,
             verdict: 1,
         });

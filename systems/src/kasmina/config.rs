@@ -7,8 +7,6 @@ use esper_nn::{
     optim::Curve,
 };
 
-use super::gates::ERROR_RATE;
-
 /// The key of `[kasmina]`.
 pub const KASMINA: Key<Kasmina> = Key::new();
 
@@ -180,6 +178,9 @@ impl Kasmina {
         span / self.verdict_extend_steps.max(1) + 1
     }
 }
+
+/// One-sided error rate of a verdict: that of a two-sided interval of 95 %, and what Pocock's boundary is tabulated for.
+pub(super) const ERROR_RATE: f64 = 0.025;
 
 /// Pairs without a prior: three degrees of freedom for drift.
 const PAIRS_WITHOUT_PRIOR: u64 = 4;

@@ -25,9 +25,7 @@ mod rollback;
 
 pub use commands::BY_COMMAND;
 pub use config::{Counterfactual, KASMINA, Kasmina, KasminaConfig, LIMITS, Level, Limits, Prior};
-pub use gates::{
-    Drift, ERROR_RATE, Gain, Interval, look_level, paired_interval, shipped_prior, spent_rate,
-};
+pub use gates::{Drift, Gain, Interval, look_level, paired_interval, shipped_prior, spent_rate};
 pub use plant::NextSeed;
 
 use bevy_ecs::prelude::*;

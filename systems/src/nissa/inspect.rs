@@ -25,6 +25,10 @@ pub struct Inspection {
     pub n_events: u64,
     /// How often hosts went back to a twin or a snapshot.
     pub n_rollbacks: u64,
+    /// Verdicts (G5) that were given.
+    pub n_verdicts: u64,
+    /// How many modules that add nothing these keep in the mean, at most: the sum of their error rates.
+    pub false_keeps_max: f64,
     /// Every seed's life, in the order of their ids.
     pub seeds: Vec<SeedHistory>,
 }
@@ -126,6 +130,7 @@ impl Inspection {
             "G2 gain",
             "G5 gain",
             "G5 interval",
+            "G5 t (needed; df)",
             "reason",
         ];
         let rows: Vec<Vec<String>> = self.seeds.iter().map(SeedHistory::row).collect();
@@ -150,6 +155,13 @@ impl SeedHistory {
         judged.filter_map(|judged| *judged.numbers.get(name)?).next()
     }
 
+    /// The last look of G5: its t, what t had to be above, and its degrees of freedom.
+    fn t(&self) -> Option<String> {
+        let number = |name| self.number(Gate::G5, name);
+        let (t, needed, df) = (number("t")?, number("t_needed")?, number("df")?);
+        Some(format!("{t:.2} ({needed:.2}; {df:.0})"))
+    }
+
     fn row(&self) -> Vec<String> {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         let step = |stage| {
@@ -171,6 +183,7 @@ impl SeedHistory {
             or_dash(gain(Gate::G2, "gain")),
             or_dash(gain(Gate::G5, "gain")),
             or_dash(interval.map(|(low, high)| format!("[{low}, {high}]"))),
+            or_dash(self.t()),
             or_dash(self.stages.last().map(|entered| entered.reason.clone())),
         ]
     }
@@ -235,7 +248,11 @@ impl Reader {
         for history in self.seeds.values_mut() {
             history.params_elems = history.blueprint.and_then(|it| self.params.get(&it).copied());
         }
-        Inspection { seeds: self.seeds.into_values().collect(), ..self.found }
+        let seeds: Vec<SeedHistory> = self.seeds.into_values().collect();
+        let rates = seeds.iter().filter_map(|seed| seed.number(Gate::G5, "error_rate"));
+        let (n_verdicts, false_keeps_max) =
+            rates.fold((0, 0.0), |(n, sum), rate| (n + 1, sum + rate));
+        Inspection { n_verdicts, false_keeps_max, seeds, ..self.found }
     }
 }
 

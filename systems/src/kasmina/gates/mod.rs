@@ -17,7 +17,7 @@ mod verdict;
 
 pub use interval::{Interval, paired_interval};
 pub use prior::shipped_prior;
-pub use verdict::{Drift, ERROR_RATE, Gain, look_level, spent_rate};
+pub use verdict::{Drift, Gain, look_level, spent_rate};
 
 use bevy_ecs::prelude::*;
 use esper_engine::{

@@ -22,15 +22,19 @@ struct Row {
     df: f64,
 }
 
-/// Measured on A/A pairs: `cargo run --release --example verdicts -- prior`.
+/// Measured on 160 A/A pairs a cell: `cargo run --release --example verdicts -- prior 160`.
 const ROWS: [Row; 6] = [
-    Row { family: Family::Perceptron, is_adaptive: true, sd_ratios: [0.02, 0.02, 0.02], df: 8.0 },
-    Row { family: Family::Perceptron, is_adaptive: false, sd_ratios: [0.02, 0.02, 0.02], df: 8.0 },
-    Row { family: Family::Convolutional, is_adaptive: true, sd_ratios: [0.05; 3], df: 8.0 },
-    Row { family: Family::Convolutional, is_adaptive: false, sd_ratios: [0.05; 3], df: 8.0 },
-    Row { family: Family::Attention, is_adaptive: true, sd_ratios: [0.02; 3], df: 8.0 },
-    Row { family: Family::Attention, is_adaptive: false, sd_ratios: [0.02; 3], df: 8.0 },
+    row(Family::Perceptron, true, [0.0012, 0.0029, 0.0037], 6.0),
+    row(Family::Perceptron, false, [0.0045, 0.0061, 0.0082], 10.0),
+    row(Family::Convolutional, true, [0.0172, 0.0192, 0.0245], 5.0),
+    row(Family::Convolutional, false, [0.0285, 0.0319, 0.0350], 12.0),
+    row(Family::Attention, true, [0.0015, 0.0020, 0.0022], 4.0),
+    row(Family::Attention, false, [0.0023, 0.0037, 0.0026], 3.0),
 ];
+
+const fn row(family: Family, is_adaptive: bool, sd_ratios: [f64; 3], df: f64) -> Row {
+    Row { family, is_adaptive, sd_ratios, df }
+}
 
 /// Steps from the fork up to which a row's first and second ratio hold: half way to the next look.
 const LOOKS_UNTIL_STEPS: [u64; 2] = [190, 290];

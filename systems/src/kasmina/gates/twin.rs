@@ -15,7 +15,7 @@ use super::{
     verdict::{Drift, Gain, look_level, spent_rate},
 };
 use crate::kasmina::{
-    config::{Counterfactual, Kasmina, Level, Prior},
+    config::{Counterfactual, Level, Prior},
     lifecycle::{Lifecycle, Seed},
 };
 
@@ -43,7 +43,11 @@ pub(super) fn judge(lifecycle: &mut Lifecycle, seed: &mut Seed, telemetry: &mut 
     let steps_since_graft = step - seed.grafted_step();
     let is_last = steps_since_graft + extend_steps > config.verdict_max_steps;
     let n_verdicts = lifecycle.verdicts_begun(seed.host);
-    let level = level_of_look(&config, n_verdicts);
+    let error_rate = match config.level {
+        Level::Verdict => config.error_rate,
+        Level::Run => spent_rate(config.error_rate, n_verdicts),
+    };
+    let level = look_level(error_rate, config.n_looks());
     let delta = lifecycle.worth(seed, look.twin_loss);
     let (t, t_needed) = (look.gain.t(delta), look.gain.t_needed(level));
     let verdict = match t {
@@ -72,18 +76,11 @@ pub(super) fn judge(lifecycle: &mut Lifecycle, seed: &mut Seed, telemetry: &mut 
         gate_gain: look.gate_gain,
         twin_loss: look.twin_loss,
         steps_since_graft,
+        error_rate,
         look: seed.gate_state.n_looks + 1,
         verdict: n_verdicts,
     });
     lifecycle.judge(seed, verdict, evidence, step + extend_steps);
-}
-
-/// The one-sided level of a look of a host's `n_verdicts`-th verdict.
-fn level_of_look(config: &Kasmina, n_verdicts: u64) -> f64 {
-    match config.level {
-        Level::Verdict => look_level(config.error_rate, config.n_looks()),
-        Level::Run => spent_rate(config.error_rate, n_verdicts) / config.n_looks() as f64,
-    }
 }
 
 /// Measures every pair on its averages.
@@ -115,6 +112,8 @@ fn measure(lifecycle: &mut Lifecycle, seed: &Seed) -> Result<Look, DeviceError> 
     let runtime = lifecycle.hosts.runtime(seed.host);
     let optimizer = &runtime.train_plan().0.optimizer;
     let prior = match prior {
+        // One network on and off: there are no two trainings that could drift.
+        _ if counterfactual == Counterfactual::Gate => Drift { sd: 0.0, df: f64::INFINITY },
         Prior::Shipped => shipped_prior(&runtime.graph, optimizer, steps_since_graft, twin_loss),
         Prior::None => Drift::default(),
     };
