@@ -114,6 +114,7 @@ impl Arena {
             Graft::FrozenRandom | Graft::Bump => "frozen_random",
             Graft::Useful => self.useful(),
         };
+        scenario[LIMITS].evaluation_share_max = 1.0;
         scenario[KARN].catalogue = vec![blueprint.to_owned()];
         // A control learns nothing, so that G2 would refuse it before the twin could.
         if graft != Graft::Useful {

@@ -67,6 +67,7 @@ impl Run {
             params_final: end.params_elems,
             seeds: world.resource::<NissaState>().tally(end.host),
             flops: end.flops,
+            is_average: end.is_average,
             weights_digest: end.weights_digest,
         }
     }

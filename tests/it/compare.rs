@@ -35,6 +35,7 @@ fn cell(task: &str, arm: &str, seed: u64, test_accuracy: f64) -> CellRecord {
         basis: None,
         dir: None,
         summary: Some(Summary {
+            n_averaged: 0,
             status: RunEnd::Completed,
             reason: None,
             seed,

@@ -48,6 +48,8 @@ fn traced(options: RunOptions) -> Run {
 fn long(family: Family) -> Scenario {
     let mut scenario = brief_of(family);
     scenario[RUN].epochs = 14;
+    // Its end is no other's, where a final model would be chosen.
+    scenario[TRAIN].average_share = 0.0;
     scenario
 }
 
@@ -117,6 +119,7 @@ fn a_seed_in_training_leaves_the_host_as_if_it_were_not_there() {
                 // Never grafted: the seed trains to the end of the run.
                 scenario[KASMINA].train_max_steps = 10_000;
                 scenario[LIMITS].grafts_max = 0;
+                scenario[TRAIN].average_share = 0.0;
                 let mut run = traced(RunOptions::new(scenario));
                 let summary = run.finish().unwrap();
                 assert!(summary.seeds.germinated > 0 && summary.flops.seeds > 0, "{family:?}");

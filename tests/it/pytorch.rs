@@ -280,7 +280,7 @@ fn every_optimizer_follows_pytorchs_formula_and_defaults() {
     ];
     let record = Record::read("mlp_record");
     for (name, optimizer, clip_norm) in rows {
-        let train_rule = Train { optimizer, clip_norm, ..Train::default() };
+        let train_rule = Train { optimizer, clip_norm, average_share: 0.0, ..Train::default() };
         let (mut host, configs) = host_with("mlp", "mlp", train_rule);
         let losses = train(&mut host, &configs);
         assert_close(&losses, &record.floats(&format!("losses_{name}")), 1e-5, name);

@@ -205,7 +205,7 @@ fn a_run_that_an_older_esper_wrote_is_refused_and_left_as_it_was() {
     let events = fs::read(desk.path("r/events.jsonl")).expect("it was written");
     let resumed = desk.esper(["resume", "r"]);
     assert_eq!(resumed.status, Some(1), "{resumed:?}");
-    let sentence = "it has format 1 and this Esper reads format 2; go on with the Esper that began";
+    let sentence = "it has format 1 and this Esper reads format 3; go on with the Esper that began";
     assert!(resumed.err.replace('\n', " ").contains(sentence), "{resumed:?}");
     assert_eq!(fs::read(desk.path("r/events.jsonl")).expect("it is there"), events);
 }

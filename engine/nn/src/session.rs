@@ -264,6 +264,7 @@ impl Session {
         lr: f64,
     ) -> Result<StepOutcome, DeviceError> {
         let args = StepArgs {
+            average_rate: 0.0,
             step: self.n_updates,
             batch: BatchArgs { indices, shift: 0, augment: None },
             units: &[UnitArgs { dropout_key: self.dropout_key, alpha: 0.0 }],

@@ -134,7 +134,7 @@ impl SideBySide {
         batch: BatchArgs<'_>,
         step: u64,
     ) -> Result<Vec<StepOutcome>, DeviceError> {
-        let args = StepArgs { step, batch, units: &self.args, groups: &[] };
+        let args = StepArgs { step, average_rate: 0.0, batch, units: &self.args, groups: &[] };
         let (device, memory) = (&self.device, &mut self.memory);
         device.run(&self.load, variant, memory, Some(examples), &args)?;
         self.passes.iter().map(|plan| device.run(plan, variant, memory, None, &args)).collect()

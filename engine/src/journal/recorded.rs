@@ -14,7 +14,7 @@ use crate::{
 /// The form in which events are written. To be raised whenever what an older Esper wrote would be misread.
 ///
 /// 1 had no number; 2 says it in `run_started`.
-pub const EVENTS_FORMAT: u32 = 2;
+pub const EVENTS_FORMAT: u32 = 3;
 
 /// A fact that can be a line of the journal: it serialises to an object with named fields.
 pub trait Recorded: Serialize {

@@ -85,6 +85,12 @@ impl HostConfig {
         }
     }
 
+    /// Steps from which on the host is averaged for the choice of its final model; past the end where it is not.
+    pub fn last_window_from_step(&self) -> u64 {
+        let n_steps = (self.train.average_share * self.total_steps as f64).round() as u64;
+        if n_steps == 0 { u64::MAX } else { self.total_steps.saturating_sub(n_steps) }
+    }
+
     /// This, on the random streams `stream`.
     pub(super) fn with_stream(self: Arc<Self>, stream: u64) -> Arc<Self> {
         if self.stream == stream { self } else { Arc::new(Self { stream, ..(*self).clone() }) }

@@ -83,6 +83,7 @@ impl HostRuntime {
             indices.clear();
             indices.extend(start as u32..(start + rows) as u32);
             let args = StepArgs {
+                average_rate: 0.0,
                 step: self.state.step,
                 batch: examples.batch(&indices, draw),
                 units: &self.args.units,

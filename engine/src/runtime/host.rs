@@ -18,7 +18,7 @@ use esper_nn::{
 use super::{
     config::HostConfig,
     module::BoundModule,
-    progress::{GroupSchedule, ParamGroup, Progress},
+    progress::{Averaging, GroupSchedule, ParamGroup, Progress},
     schedule::{learning_rate, seed_learning_rate},
     training::{DataView, TrainPlan},
 };
@@ -38,6 +38,7 @@ pub struct HostRuntime {
     pub(super) memory: StepMemory,
     pub(super) order: Order,
     pub(super) args: ArgsRoom,
+    pub(super) averaging: Option<Averaging>,
 }
 
 /// Why a step did not update anything.
@@ -120,6 +121,7 @@ impl HostRuntime {
             memory,
             order,
             args: ArgsRoom::default(),
+            averaging: None,
         })
     }
 
@@ -167,6 +169,10 @@ impl HostRuntime {
     pub fn advance(&mut self, steps_max: u64) -> Advanced {
         let mut advanced = Advanced::default();
         while advanced.n_steps < steps_max && !self.is_done() && advanced.error.is_none() {
+            if let Err(error) = self.begin_last_averages() {
+                advanced.error = Some(error.into());
+                break;
+            }
             match self.step() {
                 Ok(()) => advanced.n_steps += 1,
                 Err(error) => advanced.error = Some(error),
@@ -200,6 +206,7 @@ impl HostRuntime {
             is_training: true,
         };
         let args = StepArgs {
+            average_rate: self.average_rate(),
             step: self.state.step,
             batch: self.config.data.train.batch(self.order.last(rows), draw),
             units: &self.args.units,
@@ -217,7 +224,10 @@ impl HostRuntime {
         }
         self.state.flops.host += flops.host(rows);
         self.state.flops.seeds += flops.modules(rows);
-        self.state.flops.evaluation += flops.averages_per_step;
+        match self.averaging {
+            Some(Averaging::Verdict) => self.state.flops.evaluation += flops.averages_per_step,
+            _ => self.state.flops.host += flops.averages_per_step,
+        }
         for group in self.state.groups.iter_mut().filter(|group| group.is_trainable) {
             group.n_updates += 1;
         }

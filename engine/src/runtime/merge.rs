@@ -30,6 +30,8 @@ impl HostRuntime {
         graph: Arc<NetworkGraph>,
         program: Arc<Program>,
     ) -> Result<(), DeviceError> {
+        // Of a network that is no more; in the last window the next step begins anew.
+        self.end_averages();
         let device = self.config.device.clone();
         let (module, module_program, module_state) =
             self.take_module(seed).expect("the seed is bound");

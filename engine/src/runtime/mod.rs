@@ -28,7 +28,7 @@ pub use flops::Flops;
 pub use fork::{HostSnapshot, ModuleSnapshot};
 pub use host::{Advanced, HostRuntime, StepError};
 pub use module::{BoundModule, NewModule, last_fossil, module_prefix};
-pub use progress::{Evaluation, GroupSchedule, ParamGroup, Progress};
+pub use progress::{Averaging, Evaluation, GroupSchedule, ParamGroup, Progress};
 pub use saved::{LoadHostError, SavedHost, TensorMap};
 pub use schedule::{Ramp, learning_rate, seed_learning_rate};
 pub use training::{DataView, TrainPlan};

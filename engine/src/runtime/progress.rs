@@ -87,6 +87,18 @@ impl Progress {
     }
 }
 
+/// What a host is averaged for.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Averaging {
+    /// A verdict: `average <- 0.98 average + 0.02 w` in every step.
+    Verdict,
+    /// The choice of the final model: the mean of what every step since has left.
+    LastWindow {
+        /// Steps that the host had taken when the average began.
+        since_step: u64,
+    },
+}
+
 /// What an evaluation found.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evaluation {

@@ -18,7 +18,7 @@ use super::{
     fork::{HostSnapshot, ModuleSnapshot},
     host::HostRuntime,
     module::ModuleRecord,
-    progress::Progress,
+    progress::{Averaging, Progress},
     training::{TrainPlan, order_at},
 };
 use crate::ids::SeedId;
@@ -38,8 +38,8 @@ pub struct SavedHost {
     n_examples: usize,
     /// Whether second moments were saved.
     has_second_moment: bool,
-    /// Whether averages were saved, of the host and of what is blended in.
-    is_averaged: bool,
+    /// What the averages that were saved are for, of the host and of what is blended in.
+    averaging: Option<Averaging>,
     sampled_sites: u64,
     site_samples: Vec<Option<SiteSample>>,
 }
@@ -202,8 +202,8 @@ impl TensorMap {
 /// Suffixes of the moments, as `torch.optim.Adam` calls them.
 const FIRST: &str = ".exp_avg";
 const SECOND: &str = ".exp_avg_sq";
-/// Suffix of what a verdict is measured on.
-const AVERAGE: &str = ".verdict_average";
+/// Suffix of averages.
+const AVERAGE: &str = ".average";
 
 impl HostRuntime {
     /// The host as plain data; its tensors go into `tensors` under `owner`.
@@ -226,7 +226,7 @@ impl HostRuntime {
             graph: (*self.graph).clone(),
             n_examples: self.order.n_examples(),
             has_second_moment: self.numbers().has_second_moment(),
-            is_averaged: self.is_averaged(),
+            averaging: self.averaging,
             sampled_sites: self.plan.sampled_sites(),
             site_samples: self.memory.site_samples.clone(),
         }
@@ -260,15 +260,20 @@ impl HostRuntime {
         }
         host.plan.set_sampled_sites(saved.sampled_sites);
         host.memory.site_samples = saved.site_samples;
-        if saved.is_averaged {
-            host.load_averages(owner, tensors)?;
+        if let Some(averaging) = saved.averaging {
+            host.load_averages(averaging, owner, tensors)?;
         }
         Ok(host)
     }
 }
 
 impl HostRuntime {
-    fn load_averages(&mut self, owner: &str, tensors: &TensorMap) -> Result<(), LoadHostError> {
+    fn load_averages(
+        &mut self,
+        averaging: Averaging,
+        owner: &str,
+        tensors: &TensorMap,
+    ) -> Result<(), LoadHostError> {
         let device = self.config.device.clone();
         for unit in self.averaged_units() {
             let program = &self.plan.units()[unit].program;
@@ -281,6 +286,7 @@ impl HostRuntime {
             };
             self.memory.units[unit].average = Some(average);
         }
+        self.averaging = Some(averaging);
         self.plan.set_averages(true);
         Ok(device.prepare(&self.plan)?)
     }
@@ -304,7 +310,7 @@ impl HostSnapshot {
             graph: (*self.graph).clone(),
             n_examples: self.order.n_examples(),
             has_second_moment: self.numbers.has_second_moment(),
-            is_averaged: false,
+            averaging: None,
             sampled_sites: self.sampled_sites,
             site_samples: self.site_samples.clone(),
         }

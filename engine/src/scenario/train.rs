@@ -25,6 +25,7 @@ impl Section for Train {
     fn keys(&mut self, keys: &mut impl Keys) {
         keys.key("optimizer", &mut self.optimizer, ());
         keys.key("schedule", &mut self.schedule, ());
+        keys.key("average_share", &mut self.average_share, Interval::from(0.0).to(1.0));
         keys.key("clip_norm", &mut self.clip_norm, Interval::above(0.0).to(1e6));
     }
 

@@ -67,6 +67,13 @@ impl Replicas {
     }
 }
 
+/// What a host ended as.
+#[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FinalModel {
+    /// Whether it is the average over the last window; what the last step left, if not.
+    pub is_average: bool,
+}
+
 /// How many verdicts were begun on a host.
 #[derive(Component, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VerdictsBegun(pub u64);

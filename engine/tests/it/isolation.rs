@@ -112,8 +112,8 @@ fn a_snapshot_gives_back_every_bit() {
 /// The host with its seed, trained by another rule.
 fn retrained(host: &HostRuntime, optimizer: Optimizer) -> HostRuntime {
     let mut copy = host.duplicate().unwrap();
-    let Train { schedule, clip_norm, .. } = copy.train_plan().0.clone();
-    copy.set_train_plan(&TrainPlan(Train { optimizer, schedule, clip_norm })).unwrap();
+    let train = copy.train_plan().0.clone();
+    copy.set_train_plan(&TrainPlan(Train { optimizer, ..train })).unwrap();
     copy
 }
 

@@ -80,6 +80,9 @@ pub struct HostSummary {
     pub seeds: SeedTally,
     /// What it cost.
     pub flops: Flops,
+    /// Whether it ended as the average over its last window, which validation found better than what its last step left.
+    #[serde(default)]
+    pub is_average: bool,
     /// Digest of its parameters.
     pub weights_digest: Digest,
 }
@@ -139,6 +142,9 @@ pub struct Summary {
     pub wall_s: f64,
     /// Ticks that had to wait for a worker.
     pub n_late: u64,
+    /// Hosts that ended as the average over their last window, which validation found better than what the last step left.
+    #[serde(default)]
+    pub n_averaged: u64,
     /// Digest of the parameters: the host's own, or with several hosts the BLAKE3 of their digests' bytes in the order of
     /// hosts.
     pub weights_digest: Digest,
@@ -193,6 +199,7 @@ impl Summary {
             innovation_flops,
             wall_s,
             n_late,
+            n_averaged: hosts.iter().filter(|host| host.is_average).count() as u64,
             weights_digest: Self::weights_digest(hosts.iter().map(|host| host.weights_digest)),
             audit_head,
             library_digest: None,
@@ -261,6 +268,7 @@ mod tests {
 
     fn host(n: u64) -> HostSummary {
         HostSummary {
+            is_average: n == 1,
             host: HostId(n),
             steps: 10 + n,
             scores: Scores {

@@ -82,6 +82,20 @@ pub struct HostReport {
     pub can_judge: bool,
 }
 
+/// A host that has taken its steps became the better of its last step and of the average over its last window. Tolaria
+/// writes it in `Transform`, sorted by host.
+#[derive(Message, Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
+pub struct FinalModelChosen {
+    /// The host.
+    pub host: HostId,
+    /// Whether it is the average.
+    pub is_average: bool,
+    /// Validation loss of what the last step left.
+    pub last_loss: f64,
+    /// Validation loss of the average.
+    pub average_loss: f64,
+}
+
 /// A host ended an epoch and was validated. Tolaria writes it in `Sense`, sorted by host.
 #[derive(Message, Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
 pub struct EpochEnded {

@@ -12,9 +12,10 @@ mod messages;
 mod recorded;
 
 pub use messages::{
-    BlueprintDesigned, CommandRefused, EpochEnded, FaultReported, GateJudged, HostReport,
-    HostRolledBack, HostSwapped, JobAdmitted, KernelJudged, ProgramChangeRequested, ProgramReady,
-    Refusal, RollbackTo, SeedAction, SeedCommand, SeedPlanted, SeedReport, StageChanged, Transfer,
+    BlueprintDesigned, CommandRefused, EpochEnded, FaultReported, FinalModelChosen, GateJudged,
+    HostReport, HostRolledBack, HostSwapped, JobAdmitted, KernelJudged, ProgramChangeRequested,
+    ProgramReady, Refusal, RollbackTo, SeedAction, SeedCommand, SeedPlanted, SeedReport,
+    StageChanged, Transfer,
 };
 
 pub use esper_engine::world::gate::{Gate, GateEvidence, GateState, GateVerdict, TwinEvidence};

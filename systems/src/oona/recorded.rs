@@ -8,8 +8,8 @@ use esper_engine::{
 };
 
 use super::{
-    BlueprintDesigned, CommandRefused, EpochEnded, FaultReported, GateJudged, HostRolledBack,
-    HostSwapped, JobAdmitted, KernelJudged, SeedPlanted, StageChanged,
+    BlueprintDesigned, CommandRefused, EpochEnded, FaultReported, FinalModelChosen, GateJudged,
+    HostRolledBack, HostSwapped, JobAdmitted, KernelJudged, SeedPlanted, StageChanged,
 };
 
 /// Registers every event, in the order in which a tick's events are recorded.
@@ -25,7 +25,8 @@ pub(super) fn register(engine: &mut Engine) {
         .add_event::<StageChanged>()
         .add_event::<HostSwapped>()
         .add_event::<SeedPlanted>()
-        .add_event::<BlueprintDesigned>();
+        .add_event::<BlueprintDesigned>()
+        .add_event::<FinalModelChosen>();
 }
 
 macro_rules! kinds {
@@ -48,6 +49,7 @@ kinds! {
     HostSwapped => "host_swapped",
     SeedPlanted => "seed_planted",
     BlueprintDesigned => "blueprint_designed",
+    FinalModelChosen => "final_model_chosen",
 }
 
 impl RecordedMessage for JobAdmitted {
@@ -89,6 +91,14 @@ impl RecordedMessage for FaultReported {
 
 /// People are told of epochs as means over hosts, which no one event has.
 impl RecordedMessage for EpochEnded {
+    type Key = HostId;
+
+    fn key(&self) -> HostId {
+        self.host
+    }
+}
+
+impl RecordedMessage for FinalModelChosen {
     type Key = HostId;
 
     fn key(&self) -> HostId {

@@ -49,7 +49,7 @@ pub struct CheckpointPlan {
 /// The form in which checkpoints are written. To be raised whenever what an older Esper wrote would be misread.
 ///
 /// 1 had no number and knew its components by heart; 2 has what was registered, under names.
-pub const CHECKPOINT_FORMAT: u32 = 2;
+pub const CHECKPOINT_FORMAT: u32 = 3;
 
 /// What `checkpoint.json` says.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]

@@ -4,7 +4,7 @@ use bevy_ecs::{prelude::*, system::SystemState};
 use esper_engine::{
     ids::{HostId, Index},
     runtime::{Evaluation, Flops, FlopsAccount, Split},
-    world::hosts::HostsMut,
+    world::{components::FinalModel, hosts::HostsMut},
 };
 use esper_nn::digest::Digest;
 
@@ -27,6 +27,8 @@ pub struct HostEnd {
     pub params_elems: u64,
     /// Where its arithmetic went.
     pub flops: Flops,
+    /// Whether it is the average over its last window.
+    pub is_average: bool,
     /// BLAKE3 of its parameters.
     pub weights_digest: Digest,
 }
@@ -34,8 +36,8 @@ pub struct HostEnd {
 /// Every host as it stands, sorted by [`HostId`]; validated and tested if the run `is_over`. Call it once.
 pub fn end_state(world: &mut World, is_over: bool) -> Vec<HostEnd> {
     let hosts: Vec<(HostId, Entity)> = world.resource::<Index<HostId>>().iter().collect();
-    let mut state = SystemState::<HostsMut>::new(world);
-    let mut runtimes = state.get_mut(world).expect("the engine has hosts");
+    let mut state = SystemState::<(HostsMut, Query<&FinalModel>)>::new(world);
+    let (mut runtimes, models) = state.get_mut(world).expect("the engine has hosts");
     hosts
         .into_iter()
         .map(|(host, entity)| {
@@ -56,6 +58,7 @@ pub fn end_state(world: &mut World, is_over: bool) -> Vec<HostEnd> {
                 test,
                 params_elems: runtime.program().params_elems(),
                 flops: state.flops,
+                is_average: models.get(entity).is_ok_and(|model| model.is_average),
                 weights_digest: runtime.weights_digest(),
             }
         })

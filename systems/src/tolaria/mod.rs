@@ -84,7 +84,12 @@ impl Plugin for TolariaPlugin {
                 governor::restore_hosts
                     .in_set(TransformSystems::Restore)
                     .run_if(any_with_component::<Faulted>),
-                snapshots::take_snapshots.in_set(TransformSystems::Snapshot),
+                (
+                    snapshots::take_snapshots,
+                    systems::choose_final_models.run_if(systems::is_any_model_to_be_chosen),
+                )
+                    .chain()
+                    .in_set(TransformSystems::Snapshot),
                 (systems::end_run, checkpoint::save.run_if(checkpoint::is_checkpoint_due))
                     .chain()
                     .in_set(TickSystems::Persist),

@@ -9,7 +9,9 @@ use esper_engine::{
     ids::{HostId, Index},
     runtime::{DataView, HostRuntime, LoadHostError, Runtimes, SavedHost, TensorMap, TrainPlan},
     world::{
-        components::{Pinned, Principal, Recompiling, ReplicaOf, Rollbacks, Runtime, TwinOf},
+        components::{
+            FinalModel, Pinned, Principal, Recompiling, ReplicaOf, Rollbacks, Runtime, TwinOf,
+        },
         hosts::{HostSites, Hosts, HostsMut},
         plugin::{Clock, Engine, RunSeed, RunStatus},
         save::{LoadError, LoadFailure, SavedAs, SavedWorld},
@@ -36,6 +38,7 @@ pub(super) fn register(engine: &mut Engine) {
         .add_saved_component::<HostId, Rollbacks>("host.rollbacks")
         .add_saved_component::<HostId, TrainPlan>("host.train_plan")
         .add_saved_component::<HostId, DataView>("host.data_view")
+        .add_saved_component::<HostId, FinalModel>("host.final_model")
         .add_saved_component::<HostId, Recompiling>("host.is_recompiling")
         .add_saved_as::<HostNumbers>(NUMBERS)
         .add_saved_as::<SnapshotRings>("host.snapshots");

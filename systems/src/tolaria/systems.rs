@@ -4,19 +4,20 @@ use bevy_ecs::{prelude::*, system::SystemParam};
 use esper_engine::{
     ids::{HostId, SeedId},
     runtime::{
-        Advanced, DataView, Evaluation, FlopsAccount, HostRuntime, Split, StepError, TrainPlan,
-        learning_rate,
+        Advanced, Averaging, DataView, Evaluation, FlopsAccount, HostRuntime, Runtimes, Split,
+        StepError, TrainPlan, learning_rate,
     },
     world::{
-        components::{Active, Faulted, Pinned, Runtime, SeedOf, StepsInTick},
+        components::{Active, Faulted, FinalModel, Pinned, Runtime, SeedOf, StepsInTick},
         hosts::{Hosts, HostsMut},
         plugin::RunStatus,
     },
 };
+use esper_nn::device::DeviceError;
 use rayon::prelude::*;
 
 use super::config::TolariaConfig;
-use crate::oona::{EpochEnded, FaultReported};
+use crate::oona::{EpochEnded, FaultReported, FinalModelChosen};
 
 /// The threads that share the hosts.
 #[derive(Resource)]
@@ -188,6 +189,65 @@ fn epoch_report(
         params_elems: runtime.program().params_elems(),
         n_active_seeds,
     }
+}
+
+/// Whether a host has taken its steps and is averaged still: its final model is to be chosen.
+pub(super) fn is_any_model_to_be_chosen(runtimes: Res<Runtimes>) -> bool {
+    runtimes.iter().any(|it| it.is_done() && it.averaging().is_some())
+}
+
+/// Chooses the final model of every host that has taken its steps: the average of the last window where validation finds it
+/// better than what the last step left, which it is said of either way.
+///
+/// A host whose seeds have not all ended or whose program is on its way waits.
+pub(super) fn choose_final_models(
+    principals: Query<(Entity, &HostId), Without<Faulted>>,
+    active: Query<&SeedOf, With<Active>>,
+    mut hosts: HostsMut,
+    mut chosen: MessageWriter<FinalModelChosen>,
+    mut status: ResMut<RunStatus>,
+    mut commands: Commands,
+) {
+    let is_over = |host: Entity| {
+        let runtime = hosts.runtime(host);
+        let is_averaged = matches!(runtime.averaging(), Some(Averaging::LastWindow { .. }));
+        runtime.is_done()
+            && is_averaged
+            && !hosts.is_recompiling(host)
+            && active.iter().all(|of| of.0 != host)
+    };
+    let mut over: Vec<(HostId, Entity)> = principals
+        .iter()
+        .map(|(host, id)| (*id, host))
+        .filter(|(_, host)| is_over(*host))
+        .collect();
+    over.sort_unstable();
+    for (host, entity) in over {
+        match choose_final_model(hosts.runtime_mut(entity)) {
+            Ok((last_loss, average_loss)) => {
+                let is_average = average_loss < last_loss;
+                commands.entity(entity).insert(FinalModel { is_average });
+                _ = chosen.write(FinalModelChosen { host, is_average, last_loss, average_loss });
+            }
+            Err(error) => status.fail(error.to_string()),
+        }
+    }
+}
+
+/// Makes the better of the two what the host is; their validation losses, that of the average second.
+fn choose_final_model(runtime: &mut HostRuntime) -> Result<(f64, f64), DeviceError> {
+    let loss = |runtime: &mut HostRuntime| {
+        let account = FlopsAccount::Validation;
+        runtime.evaluate(Split::Validation, account, None, None).map(|found| found.loss)
+    };
+    let last = loss(runtime)?;
+    let average = runtime.on_averages(loss)?;
+    if average < last {
+        runtime.adopt_averages();
+    } else {
+        runtime.end_averages();
+    }
+    Ok((last, average))
 }
 
 /// Ends the run once every host has taken its steps, every seed has ended and no program is on its way.

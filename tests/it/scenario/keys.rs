@@ -38,6 +38,7 @@ pub(super) const ROWS: &[Row] = &[
     ("host.init", "", &["\"host.safetensors\""], &["\"\"", "1"]),
     ("train.optimizer", "{ kind = \"adamw\", lr = 0.001, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.01 }", &["{kind=\"adam\"}", "{kind=\"sgd\",lr=0.1}"], &["{kind=\"lion\"}", "adamw", "3"]),
     ("train.schedule", "{ kind = \"constant\", warmup_epochs = 0.0 }", &["{kind=\"cosine\"}", "{kind=\"step\",step_epochs=3}"], &["{kind=\"step\"}", "{kind=\"linear\"}", "cosine"]),
+    ("train.average_share", "0.1", &["0", "1"], &["-0.1", "1.1"]),
     ("train.clip_norm", "", &["1e-9", "1000000"], &["0", "-1", "1000001"]),
     ("governor.enabled", "true", &["false"], &["0"]),
     ("governor.window_checks", "100", &["8", "100000"], &["7", "100001"]),

@@ -14,8 +14,8 @@ use crate::{
     module::Composition,
     optim::Optimizer,
     plan::{
-        AVERAGE_RATE, Fault, GroupArgs, HOST, PlannedUnit, Space, StepArgs, StepInstr, StepOutcome,
-        StepPlan, UnitIndex, Variant,
+        Fault, GroupArgs, HOST, PlannedUnit, Space, StepArgs, StepInstr, StepOutcome, StepPlan,
+        UnitIndex, Variant,
     },
     program::{GradMask, Program, TensorId},
 };
@@ -418,10 +418,11 @@ impl<'a> PlanRun<'a> {
     }
 
     fn average<K: KernelSet>(&mut self, unit: UnitIndex) {
+        let rate = self.args.average_rate;
         let UnitMemory { state, average, .. } = &mut self.memory.units[usize::from(unit)];
         let Some(UnitAverage { params, buffers }) = average else { return };
-        K::blend_assign(params.f32_mut(), state.params.f32(), AVERAGE_RATE);
-        K::blend_assign(buffers.f32_mut(), state.buffers.f32(), AVERAGE_RATE);
+        K::blend_assign(params.f32_mut(), state.params.f32(), rate);
+        K::blend_assign(buffers.f32_mut(), state.buffers.f32(), rate);
     }
 
     fn update<K: KernelSet>(&mut self, unit: UnitIndex, group: u16) {

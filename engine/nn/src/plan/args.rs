@@ -7,6 +7,8 @@ use super::monitor::Fault;
 pub struct StepArgs<'a> {
     /// Optimizer steps taken before this one: what the streams of dropout are at.
     pub step: u64,
+    /// Share of the numbers that averages take up, where there are any.
+    pub average_rate: f32,
     /// Which examples.
     pub batch: BatchArgs<'a>,
     /// One a network of the plan.

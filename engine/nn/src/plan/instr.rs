@@ -158,7 +158,7 @@ pub enum StepInstr {
         unit: UnitIndex,
     },
     /// Moves a network's average towards what its update has left: `average <- (1 - r) average + r w` for parameters and
-    /// running statistics, with [`AVERAGE_RATE`](super::AVERAGE_RATE) for `r`.
+    /// running statistics, with [`StepArgs::average_rate`](super::StepArgs::average_rate) for `r`.
     Average {
         /// The network.
         unit: UnitIndex,

@@ -40,10 +40,6 @@ pub type UnitIndex = u16;
 /// The host's place in a plan.
 pub const HOST: UnitIndex = 0;
 
-/// Share of a network's numbers that its average takes up in a step. Over 50 steps of it the drift between two trainings
-/// that were once equal averages out: a fifth is left in a small convolutional network (`examples/verdicts.rs`).
-pub const AVERAGE_RATE: f32 = 0.02;
-
 /// Which of a plan's lists is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Variant {

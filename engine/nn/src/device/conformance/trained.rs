@@ -180,7 +180,8 @@ impl Trained {
             shift: usize::from(is_training) * (self.step as usize % CONTEXT),
             augment: is_training.then_some((9, self.step)),
         };
-        let args = StepArgs { step: self.step, batch, units: &units, groups: &groups };
+        let args =
+            StepArgs { step: self.step, average_rate: 0.02, batch, units: &units, groups: &groups };
         let (memory, examples) = (&mut self.memory, Some(&*self.examples));
         let outcome = self.device.run(&self.plan, variant, memory, examples, &args);
         outcome.expect("the device runs it")
