@@ -2,13 +2,13 @@
 
 use std::{num::NonZeroUsize, ops::Range};
 
-use esper_data::{Draw, Targets};
+use esper_data::{Dataset, Draw, Targets};
 use esper_nn::{
-    device::DeviceError,
-    plan::{StepArgs, UnitIndex, Variant},
+    device::{DeviceError, Examples as OnDevice, StepMemory},
+    plan::{StepArgs, StepOutcome, UnitIndex, Variant},
 };
 
-use super::{host::HostRuntime, progress::Evaluation};
+use super::{config::HostConfig, host::HostRuntime, progress::Evaluation};
 use crate::ids::SeedId;
 
 /// Which examples.
@@ -98,6 +98,17 @@ pub enum FlopsAccount {
     Evaluation,
 }
 
+/// What a host would lose with other modules in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ranking {
+    /// Mean loss of the host as it is.
+    pub loss: f64,
+    /// Mean loss by module and scale, in the order in which they were asked for.
+    pub tried: Vec<Vec<f64>>,
+    /// How many examples that is over.
+    pub n_examples: usize,
+}
+
 impl HostRuntime {
     /// Evaluates the host as it stands, its blended modules included.
     ///
@@ -118,13 +129,8 @@ impl HostRuntime {
         tried: Option<(SeedId, f32)>,
         mut losses: Option<&mut Vec<f32>>,
     ) -> Result<Evaluation, DeviceError> {
-        let config = self.config.clone();
         let which = which.into();
-        let (examples, on_device) = match which.split {
-            Split::Train => (&config.data.train, &config.on_device.train),
-            Split::Validation => (&config.data.validation, &config.on_device.validation),
-            Split::Test => (&config.data.test, &config.on_device.test),
-        };
+        let config = self.config.clone();
         if let Some(losses) = losses.as_deref_mut() {
             losses.clear();
         }
@@ -140,19 +146,88 @@ impl HostRuntime {
                 Variant::Trial
             }
         };
+        let (mut loss_sum, mut n_correct) = (0.0, 0);
+        let n_examples = self.pass_over(which, variant, account, |memory, outcome, rows| {
+            loss_sum += outcome.loss_sum;
+            n_correct += outcome.n_correct;
+            if let Some(losses) = losses.as_deref_mut() {
+                losses.resize(rows.end, 0.0);
+                config.device.download_f32(memory.losses(), 0, &mut losses[rows.start..]);
+            }
+        })?;
+        let (examples, _) = part_of(&config, which.split);
+        let accuracy = match examples.targets {
+            Targets::Classes { .. } | Targets::NextTokens(_) => {
+                Some(n_correct as f64 / (n_examples * examples.labels_per_example()) as f64)
+            }
+            Targets::Values { .. } => None,
+        };
+        Ok(Evaluation { loss: loss_sum / n_examples as f64, accuracy, n_examples })
+    }
+
+    /// What the host would lose with each of `seeds`' modules in it as if it were grafted, at each of `scales`.
+    ///
+    /// The host's pass up to a site is one for all modules there, and so is the pass that says what it loses as it is: it
+    /// costs less than to [`evaluate`](Self::evaluate) each. Modules that are blended in at a site come before those that
+    /// are tried there.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the device does.
+    ///
+    /// # Panics
+    ///
+    /// If one of the modules is not bound.
+    pub fn rank(
+        &mut self,
+        which: Examples,
+        account: FlopsAccount,
+        seeds: &[SeedId],
+        scales: &[f32],
+    ) -> Result<Ranking, DeviceError> {
+        let device = self.config.device.clone();
+        let place = |seed: &SeedId| self.place_of(*seed).expect("a module that is tried is bound");
+        let units: Vec<UnitIndex> = seeds.iter().map(|seed| place(seed) as UnitIndex + 1).collect();
+        self.fill_args(self.state.step.saturating_sub(1));
+        self.plan.rebuild_ranking(&units, scales);
+        device.prepare(&self.plan)?;
+        self.memory.make_ranking_room(&*device, seeds.len() * scales.len())?;
+        let mut loss = 0.0;
+        let mut sums = vec![0.0; seeds.len() * scales.len()];
+        let n_examples = self.pass_over(which, Variant::Rank, account, |memory, outcome, _| {
+            loss += outcome.loss_sum;
+            for (sum, kept) in sums.iter_mut().zip(&memory.kept_losses) {
+                *sum += kept;
+            }
+        })?;
+        let mean = |sum: &f64| sum / n_examples as f64;
+        let tried = sums.chunks(scales.len()).map(|it| it.iter().map(mean).collect()).collect();
+        Ok(Ranking { loss: mean(&loss), tried, n_examples })
+    }
+
+    /// Runs `variant` over the examples, batch by batch, and says how many they were. `each` is shown what a batch came
+    /// to, and which of them it was.
+    fn pass_over(
+        &mut self,
+        which: Examples,
+        variant: Variant,
+        account: FlopsAccount,
+        mut each: impl FnMut(&StepMemory, StepOutcome, Range<usize>),
+    ) -> Result<usize, DeviceError> {
+        let config = self.config.clone();
+        let (examples, on_device) = part_of(&config, which.split);
         let draw = Draw {
             run_seed: config.run_seed,
             stream: config.stream,
             epoch: self.state.epoch,
             is_training: false,
         };
-        let (mut loss_sum, mut n_correct) = (0.0, 0);
         let n_examples = which.len_of(examples.len());
         let mut indices = std::mem::take(&mut self.args.indices);
         for start in (0..n_examples).step_by(config.batch) {
-            let rows = config.batch.min(n_examples - start);
+            let rows = start..n_examples.min(start + config.batch);
             indices.clear();
-            indices.extend(which.indices(examples.len(), start..start + rows));
+            indices.extend(which.indices(examples.len(), rows.clone()));
             let args = StepArgs {
                 step: self.state.step,
                 batch: examples.batch(&indices, draw),
@@ -161,12 +236,7 @@ impl HostRuntime {
             };
             let memory = &mut self.memory;
             let outcome = config.device.run(&self.plan, variant, memory, Some(on_device), &args)?;
-            loss_sum += outcome.loss_sum;
-            n_correct += outcome.n_correct;
-            if let Some(losses) = losses.as_deref_mut() {
-                losses.resize(start + rows, 0.0);
-                config.device.download_f32(self.memory.losses(), 0, &mut losses[start..]);
-            }
+            each(memory, outcome, rows);
         }
         self.args.indices = indices;
         let flops = self.plan.list(variant).flops.total(n_examples);
@@ -174,14 +244,16 @@ impl HostRuntime {
             FlopsAccount::Validation => self.state.flops.validation += flops,
             FlopsAccount::Evaluation => self.state.flops.evaluation += flops,
         }
-        let accuracy = match examples.targets {
-            Targets::Classes { .. } | Targets::NextTokens(_) => {
-                Some(n_correct as f64 / (n_examples * examples.labels_per_example()) as f64)
-            }
-            Targets::Values { .. } => None,
-        };
-        let loss = loss_sum / n_examples as f64;
-        Ok(Evaluation { loss, accuracy, n_examples })
+        Ok(n_examples)
+    }
+}
+
+/// A split in the processor's memory and on the device.
+fn part_of(config: &HostConfig, split: Split) -> (&Dataset, &OnDevice) {
+    match split {
+        Split::Train => (&config.data.train, &config.on_device.train),
+        Split::Validation => (&config.data.validation, &config.on_device.validation),
+        Split::Test => (&config.data.test, &config.on_device.test),
     }
 }
 
