@@ -211,6 +211,28 @@ fn print_levels(n: u64) {
     }
 }
 
+/// What useful modules add, look by look.
+fn print_gains(n: u64) {
+    println!("| host | seed | look | gain, of the loss | drift | sampling | t | needed |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
+    for arena in Arena::ALL {
+        for seed in 0..n {
+            for it in judge(arena.run(Graft::Useful, seed)).looks {
+                let share = |value: f64| format!("{:.4}", value / it.twin_loss);
+                println!(
+                    "| {arena:?} | {seed} | {} | {} | {} | {} | {:.2} | {:.2} |",
+                    it.look,
+                    share(it.gain),
+                    share(it.drift_sd),
+                    share(it.sample_error),
+                    it.t.unwrap_or(f64::NAN),
+                    it.t_needed
+                );
+            }
+        }
+    }
+}
+
 /// The upper end of the two-sided 95 % interval of a share (Clopper and Pearson 1934), by bisection.
 fn binomial_upper(k: u64, n: u64) -> f64 {
     let at_most_k = |p: f64| {
@@ -314,8 +336,9 @@ fn main() -> ExitCode {
     match (what.as_deref(), n) {
         (Some("prior"), Ok(n)) => print_prior(n),
         (Some("level"), Ok(n)) => print_levels(n),
+        (Some("gains"), Ok(n)) => print_gains(n),
         _ => {
-            eprintln!("usage: verdicts prior|level [RUNS]");
+            eprintln!("usage: verdicts prior|level|gains [RUNS]");
             return ExitCode::from(2);
         }
     }

@@ -74,10 +74,13 @@ impl Device for Distant {
             site_samples: memory.site_samples.clone(),
             labels: near(&memory.labels),
             values: near(&memory.values),
+            kept: near(&memory.kept),
+            kept_losses: memory.kept_losses.clone(),
         };
         let examples = examples.map(near_examples);
         let outcome = Cpu.run(plan, variant, &mut near, examples.as_ref(), args)?;
         (memory.monitor, memory.site_samples) = (near.monitor, near.site_samples);
+        memory.kept_losses = near.kept_losses;
         for (unit, near) in memory.units.iter_mut().zip(near.units) {
             (unit.is_finite, unit.sample, unit.sampling) =
                 (near.is_finite, near.sample, near.sampling);

@@ -51,6 +51,12 @@ impl HostRuntime {
         self.plan.units()[1..].iter().map(|unit| unit.program.params_elems()).sum()
     }
 
+    /// Parameters of modules that are blended in, in elements.
+    pub fn blended_params_elems(&self) -> u64 {
+        let programs = self.blended().filter_map(|seed| self.module_program(seed));
+        programs.map(|program| program.params_elems()).sum()
+    }
+
     /// Parameters of a seed's module at birth, from the seed's own stream: `f32[params_len_elems]`.
     pub fn draw_module_params(&self, seed: SeedId, program: &Program) -> Vec<f32> {
         program.draw_params(self.config.run_seed, Purpose::SeedInit, seed.0)

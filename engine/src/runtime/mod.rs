@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use ablation::{Ablated, AblationError, JoinedHost, MODULES_MAX, TOGETHER_MAX, Variation};
 pub use config::HostConfig;
-pub use evaluate::{FlopsAccount, Split};
+pub use evaluate::{Examples, FlopsAccount, Ranking, Split, Subset};
 pub use exchange::{ExchangeError, Mismatch, StateDict, StateTensor, Unfit, WEIGHTS_LEN_MAX_BYTES};
 pub use flops::Flops;
 pub use fork::{HostSnapshot, ModuleSnapshot};

@@ -39,10 +39,11 @@ impl TrialHistory {
         self.0.insert(place, Trial { stage, gain });
     }
 
-    /// Whether that blueprint was tried at that site and taken away again: it is not tried there twice.
+    /// Whether that blueprint was tried at that site and taken away again: it is not tried there twice. One that was
+    /// withdrawn before it touched the host was judged by nobody, and may be.
     pub fn was_removed(&self, host: HostId, site: SiteId, blueprint: BlueprintId) -> bool {
         self.at(host, site, blueprint)
-            .is_some_and(|it| it.stage.is_terminal() && it.stage != Stage::Fossilized)
+            .is_some_and(|it| matches!(it.stage, Stage::Culled | Stage::RolledBack))
     }
 
     /// How that blueprint fared at that site, if it was tried there in this run.
@@ -73,6 +74,9 @@ mod tests {
         let kept = Trial { stage: Stage::Fossilized, gain: Some(0.5) };
         assert_eq!(history.at(host, site, blueprint), Some(kept));
         assert!(!history.was_removed(host, site, blueprint), "what was kept may be tried again");
+        history.observe(host, site, blueprint, Stage::Training, None);
+        history.observe(host, site, blueprint, Stage::Cancelled, None);
+        assert!(!history.was_removed(host, site, blueprint), "nobody judged it");
         history.observe(host, site, blueprint, Stage::Training, None);
         let again = Trial { stage: Stage::Training, gain: None };
         assert_eq!(history.of(blueprint).collect::<Vec<_>>(), [again]);

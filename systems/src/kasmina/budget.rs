@@ -3,7 +3,10 @@
 use esper_engine::runtime::HostRuntime;
 use esper_nn::plan::Variant;
 
-use super::config::{Counterfactual, Kasmina, KasminaConfig};
+use super::{
+    config::{Counterfactual, Kasmina, KasminaConfig},
+    gates::twin::JUDGING,
+};
 
 /// The share of a run's arithmetic that evaluation would have taken by the end of one more verdict, at most.
 ///
@@ -33,7 +36,7 @@ fn verdict_flops(runtime: &HostRuntime, config: &Kasmina) -> f64 {
     let n_training =
         if config.counterfactual == Counterfactual::Gate { 0 } else { 2 * n_pairs - 1 };
     let n_passes = config.n_looks() * (2 * n_pairs + 1);
-    let n_examples = runtime.config.data.validation.len() as f64;
+    let n_examples = JUDGING.len_of(runtime.config.data.validation.len()) as f64;
     let pass = runtime.program().flops_forward() as f64 * n_examples;
     step_flops(runtime) * (n_steps * n_training) as f64 + pass * n_passes as f64
 }

@@ -22,6 +22,7 @@ use super::{
     gates::incubation,
     graft,
     lifecycle::{Lifecycle, Seed, SeedData},
+    plant::Nursery,
 };
 use crate::oona::{CommandRefused, Refusal, SeedAction, SeedCommand};
 
@@ -39,6 +40,7 @@ pub(super) struct Access<'w, 's> {
     fits: Query<'w, 's, (&'static ModuleContract, &'static BlueprintStatus)>,
     refusals: MessageWriter<'w, CommandRefused>,
     programs: HostPrograms<'w>,
+    nursery: Nursery<'w>,
     lifecycle: Lifecycle<'w, 's>,
 }
 
@@ -72,7 +74,15 @@ impl Access<'_, '_> {
             return Err(Refusal::IllegalTransition { from, to });
         }
         match action {
-            SeedAction::Germinate { blueprint } => self.germinate(seed, blueprint)?,
+            SeedAction::Germinate { blueprint } => {
+                self.must_be_free(seed, blueprint)?;
+                self.germinate(seed, blueprint);
+            }
+            SeedAction::GerminateBeside { blueprint } => {
+                self.must_be_free(seed, blueprint)?;
+                let mut beside = self.plant_beside(seed)?;
+                self.germinate(&mut beside, blueprint);
+            }
             SeedAction::Graft => self.graft(seed)?,
             SeedAction::FineTune => self.fine_tune(seed)?,
             SeedAction::Fossilize => {
@@ -92,8 +102,9 @@ impl Access<'_, '_> {
         Ok(())
     }
 
-    fn germinate(&mut self, seed: &mut Seed, blueprint: BlueprintId) -> Result<(), Refusal> {
-        let lifecycle = &mut self.lifecycle;
+    /// Refuses where the seed's site rests, or the blueprint may not be tried there.
+    fn must_be_free(&self, seed: &Seed, blueprint: BlueprintId) -> Result<(), Refusal> {
+        let lifecycle = &self.lifecycle;
         if let Some(Embargo { until_step }) = seed.embargo
             && lifecycle.step(seed) < until_step
         {
@@ -110,11 +121,24 @@ impl Access<'_, '_> {
         if !fits || lifecycle.trials.was_removed(host, seed.site, blueprint) {
             return Err(Refusal::UnfitBlueprint);
         }
+        Ok(())
+    }
+
+    fn plant_beside(&mut self, seed: &Seed) -> Result<Seed, Refusal> {
+        let Lifecycle { hosts, commands, config, .. } = &mut self.lifecycle;
+        let planted = self.nursery.plant(config, hosts, commands, (seed.host, seed.site));
+        let allowed = config.limits.seeds_max as u64;
+        let limit =
+            || Refusal::Limit { limit: "seeds_max".to_owned(), found: allowed + 1, allowed };
+        planted.ok_or_else(limit)
+    }
+
+    fn germinate(&mut self, seed: &mut Seed, blueprint: BlueprintId) {
+        let lifecycle = &mut self.lifecycle;
         let module = SeedModule { blueprint, kernel: None };
         (seed.module, seed.embargo) = (Some(module), None);
         lifecycle.commands.entity(seed.entity).insert(module).remove::<Embargo>();
         lifecycle.enter(seed, Stage::Germinated, BY_COMMAND);
-        Ok(())
     }
 
     fn graft(&mut self, seed: &mut Seed) -> Result<(), Refusal> {
@@ -133,6 +157,11 @@ impl Access<'_, '_> {
         }
         if lifecycle.hosts.is_recompiling(seed.host) {
             return Err(Refusal::HostBusy);
+        }
+        // Those that incubate exclude each other: only what is grafted is held to the limit together.
+        let (found, allowed) = params_with(lifecycle, seed);
+        if found > allowed {
+            return Err(Refusal::Limit { limit: "params_max".to_owned(), found, allowed });
         }
         if lifecycle.config.kasmina.incubation == Incubation::None {
             incubation::waive(lifecycle, seed);
@@ -158,13 +187,21 @@ impl Access<'_, '_> {
 
 const fn target(action: SeedAction) -> Stage {
     match action {
-        SeedAction::Germinate { .. } => Stage::Germinated,
+        SeedAction::Germinate { .. } | SeedAction::GerminateBeside { .. } => Stage::Germinated,
         SeedAction::Graft => Stage::Grafting,
         SeedAction::FineTune => Stage::FineTuning,
         SeedAction::Fossilize => Stage::Fossilized,
         SeedAction::Cull => Stage::Culled,
         SeedAction::Cancel => Stage::Cancelled,
     }
+}
+
+/// Parameters of the seed's host with its module in it, and how many there may be.
+fn params_with(lifecycle: &Lifecycle, seed: &Seed) -> (u64, u64) {
+    let runtime = lifecycle.hosts.runtime(seed.host);
+    let module = runtime.module_program(seed.id).map_or(0, |program| program.params_elems());
+    let found = runtime.program().params_elems() + runtime.blended_params_elems() + module;
+    (found, lifecycle.config.limits.params_max)
 }
 
 fn must_have_passed(seed: &Seed, gate: Gate) -> Result<(), Refusal> {

@@ -75,10 +75,10 @@ pub struct Kasmina {
     /// A seed's learning rate as a factor of the host's base rate, above 0 and at most 100.
     /// Default 1.
     pub seed_lr_scale: f64,
-    /// Shortest TRAINING, 1 to 10,000,000 steps. Default 200.
+    /// Shortest TRAINING, 1 to 10,000,000 steps. Default 100.
     pub train_min_steps: u64,
     /// Longest TRAINING, by which G2 passes or the seed is culled, 1 to 10,000,000 steps.
-    /// Default 400.
+    /// Default 200.
     pub train_max_steps: u64,
     /// Steps in which alpha rises, 1 to 10,000,000. Default 50.
     pub graft_steps: u64,
@@ -94,9 +94,9 @@ pub struct Kasmina {
     /// Default 340.
     pub verdict_max_steps: u64,
     /// Steps in which seed and host train together before the seed is fossilised, 0 to
-    /// 10,000,000. Default 100.
+    /// 10,000,000. Default 0.
     pub fine_tune_steps: u64,
-    /// Epochs a site rests after a seed is gone, 0 to 1,000,000. Default 1.5.
+    /// Epochs a site rests after a module was taken from it, 0 to 1,000,000. Default 1.
     pub embargo_epochs: f64,
     /// What a grafted host is measured against. Default `twin`.
     pub counterfactual: Counterfactual,
@@ -272,15 +272,15 @@ impl Default for Kasmina {
             curve: Curve::Linear,
             alpha_target: 1.0,
             seed_lr_scale: 1.0,
-            train_min_steps: 200,
-            train_max_steps: 400,
+            train_min_steps: 100,
+            train_max_steps: 200,
             graft_steps: 50,
             stabilize_steps: 25,
             verdict_after_steps: 140,
             verdict_extend_steps: 100,
             verdict_max_steps: 340,
-            fine_tune_steps: 100,
-            embargo_epochs: 1.5,
+            fine_tune_steps: 0,
+            embargo_epochs: 1.0,
             counterfactual: Counterfactual::Twin,
             pairs: 0,
             prior: Prior::Shipped,

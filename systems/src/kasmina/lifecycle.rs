@@ -31,7 +31,7 @@ pub(super) struct SeedData {
     entity: Entity,
     id: &'static SeedId,
     site: &'static SiteId,
-    of: &'static SeedOf,
+    pub of: &'static SeedOf,
     pub stage: &'static Stage,
     clock: Option<&'static StageClock>,
     gate_state: Option<&'static GateState>,
@@ -79,6 +79,24 @@ impl From<SeedDataItem<'_, '_>> for Seed {
 }
 
 impl Seed {
+    /// A seed that was planted just now.
+    pub fn planted(entity: Entity, id: SeedId, host: Entity, site: SiteId) -> Self {
+        Self {
+            entity,
+            id,
+            host,
+            site,
+            stage: Stage::Dormant,
+            clock: StageClock::default(),
+            gate_state: GateState::default(),
+            module: None,
+            blend: None,
+            embargo: None,
+            withdrawing: None,
+            is_finite: true,
+        }
+    }
+
     /// The step at which the graft began.
     pub fn grafted_step(&self) -> u64 {
         self.clock.grafted_step.expect("a grafted seed knows when that began")

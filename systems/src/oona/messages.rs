@@ -165,6 +165,12 @@ pub enum SeedAction {
         /// What it should grow into.
         blueprint: BlueprintId,
     },
+    /// The seed stays DORMANT, and one that is planted beside it goes to GERMINATED with that blueprint: what several
+    /// blueprints do at one site at the same time.
+    GerminateBeside {
+        /// What it should grow into.
+        blueprint: BlueprintId,
+    },
     /// TRAINING to GRAFTING.
     Graft,
     /// EVALUATING to FINE_TUNING.

@@ -34,6 +34,10 @@ pub struct TamiyoConfig {
     pub is_direct: bool,
     /// Whether a seed trains on with the host once it is judged.
     pub fine_tunes: bool,
+    /// The shortest incubation, in steps.
+    pub train_min_steps: u64,
+    /// Steps from germination to the last look of the verdict: a seed for which a run is too short is never judged.
+    pub life_steps: u64,
     /// Parameters of one host, grafts included.
     pub params_max: u64,
     /// Every host's sites by name, in the order of its program.
@@ -51,6 +55,8 @@ impl TamiyoConfig {
             tamiyo: scenario.or_default(),
             is_direct: incubation == Some(Incubation::None),
             fine_tunes: fine_tune_steps.is_some_and(|steps| 0 < steps),
+            train_min_steps: scenario.value("kasmina.train_min_steps").unwrap_or_default(),
+            life_steps: life_steps(scenario),
             params_max: scenario.value("limits.params_max").unwrap_or(u64::MAX),
             sites,
             run_seed: scenario.value("run.seed").unwrap_or_default(),
@@ -58,12 +64,24 @@ impl TamiyoConfig {
     }
 }
 
+/// Steps from a seed's germination to the last look of its verdict, where nothing has to be waited for.
+pub fn life_steps(scenario: &Scenario) -> u64 {
+    let steps = |key: &str| scenario.value::<u64>(key).unwrap_or_default();
+    let is_direct = scenario.value("kasmina.incubation") == Some(Incubation::None);
+    let incubation = if is_direct { 0 } else { steps("kasmina.train_min_steps") };
+    let (first, max) = (steps("kasmina.verdict_after_steps"), steps("kasmina.verdict_max_steps"));
+    let pause = steps("kasmina.verdict_extend_steps").max(1);
+    // A tick each to germinate, to be bound and to be grafted.
+    let ticks = 3 * steps("run.steps_per_tick");
+    incubation + first + max.saturating_sub(first) / pause * pause + ticks
+}
+
 /// Who decides what grows where, and when.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tamiyo {
     /// Who decides: the name of a policy that is registered, one of Esper's or of your own. Default `heuristic`.
     pub policy: String,
-    /// Share of the run's steps after which seeds germinate, 0 to 1. Default 0.1. A plateau
+    /// Share of the run's steps after which seeds germinate, 0 to 1. Default 0.03. A plateau
     /// germinates them sooner.
     pub germinate_share: f64,
     /// Share of the run's steps after which no seed germinates any more, `germinate_share` to 1.
@@ -75,7 +93,7 @@ pub struct Tamiyo {
     /// Relative improvement over `plateau_epochs` below which a loss stands still, above 0 and
     /// below 1. Default 0.05.
     pub plateau_relative: f64,
-    /// Seeds of one host that incubate at once, 1 to 1024. Default 4.
+    /// Seeds of one host that incubate at once, 1 to 1024: the candidates of a race. Default 32.
     pub incubate_max: usize,
     /// Probability of an action a tick and host under `random`, above 0 and at most 1.
     /// Default 0.05.
@@ -204,11 +222,11 @@ impl Default for Tamiyo {
     fn default() -> Self {
         Self {
             policy: HEURISTIC.to_owned(),
-            germinate_share: 0.1,
+            germinate_share: 0.03,
             germinate_until_share: 1.0 / 3.0,
             plateau_epochs: 2.0,
             plateau_relative: 0.05,
-            incubate_max: 4,
+            incubate_max: 32,
             action_rate: 0.05,
             timetable: Vec::new(),
         }

@@ -1,30 +1,34 @@
-//! `heuristic`: germinate when the host stalls, try several modules at once, keep what the twin proves.
+//! `heuristic`: candidates race at a site, the best is grafted, and what the twin proves is kept.
 
 use std::collections::BTreeMap;
 
-use esper_engine::{
-    ids::{BlueprintId, HostId, SiteId},
-    stage::Stage,
-    world::gate::Gate,
-};
+use esper_engine::{ids::HostId, stage::Stage, world::gate::Gate};
 use serde::{Deserialize, Serialize};
 
 use super::{
     config::TamiyoConfig,
     host_progress::progress,
-    observation::{Candidate, DormantSeed, Observation},
+    observation::{DormantSeed, Observation},
     policy::Policy,
+    race::Races,
+    standings::Standings,
 };
 use crate::oona::{HostReport, SeedAction, SeedCommand, SeedReport};
 
-/// Plateau detection, past verdicts, the G2 ranking, and the twin.
+/// Races, one at a time a host, each followed by the graft of its best.
 ///
-/// - Germinates at `germinate_share` of the run, or at a plateau if that is sooner: validation loss lower by less
-///   than `plateau_relative` over `plateau_epochs`. Never after `germinate_until_share`.
-/// - Fills the incubator up to `incubate_max` seeds a host, sites with the larger relative gradient first, blueprints
-///   by how they fared elsewhere in the run, then by how many incubate already, then by size.
-/// - Grafts the seed with the largest counterfactual once every incubating seed has been judged.
-/// - Keeps or culls by the twin; what passes is fine-tuned and judged once more.
+/// - **When**: from `germinate_share` of the run on, or from a plateau if that is sooner (validation loss lower by less
+///   than `plateau_relative` over `plateau_epochs`), until `germinate_until_share`; never when what is left of the run
+///   could not hold incubation, graft and every look of the verdict, nor where a verdict would pass the limit on
+///   evaluation; never while a seed of the host incubates or is grafted.
+/// - **Where**: the site with the fewest races so far, of those the one that is asked to change most for its size. A site
+///   is left alone once [`LOST_MAX`](super::race::LOST_MAX) races in a row kept nothing there.
+/// - **Who**: every blueprint that is ready, fits, keeps `limits.params_max` and was not taken from that site before, one
+///   seed each, up to `incubate_max`; a family that keeps losing enters fewer races ([`Standings`]).
+/// - **How**: by the loss that G2 finds each would save. While there are more than
+///   [`UNHALVED_MAX`](super::race::UNHALVED_MAX), the worse half is cancelled at a quarter and at a half of
+///   `train_min_steps`. At its end the best is grafted if it saves anything, and the others are cancelled.
+/// - **Then** the twin decides; what passes is fine-tuned where that is asked for, and kept.
 pub struct Heuristic {
     config: TamiyoConfig,
     state: State,
@@ -34,6 +38,10 @@ pub struct Heuristic {
 struct State {
     /// Validation losses of each host, an epoch each.
     losses: BTreeMap<HostId, Vec<f64>>,
+    /// Races of each host.
+    races: BTreeMap<HostId, Races>,
+    /// How families fared in the races of all hosts.
+    standings: Standings,
 }
 
 impl Heuristic {
@@ -58,88 +66,31 @@ impl Heuristic {
         now > before * (1.0 - tamiyo.plateau_relative)
     }
 
-    fn germinate(
-        &self,
-        view: &Observation<'_>,
-        host: &HostReport,
-        commands: &mut Vec<SeedCommand>,
-    ) {
-        let growing =
-            |seed: &&SeedReport| matches!(seed.stage, Stage::Germinated | Stage::Training);
-        let n_growing = view.seeds_of(host.host).filter(growing).count();
-        let Some(n_free) = self.config.tamiyo.incubate_max.checked_sub(n_growing) else { return };
-        if n_free == 0 || !self.is_time_to_germinate(host) {
-            return;
-        }
-        let mut params = host.params_elems + host.seed_params_elems;
-        let mut chosen: Vec<(SiteId, BlueprintId)> = view
-            .seeds_of(host.host)
-            .filter_map(|seed| Some((seed.site, seed.blueprint?)))
-            .collect();
-        let mut dormant: Vec<&DormantSeed> =
-            view.dormant().iter().filter(|seed| seed.host == host.host).collect();
-        dormant.sort_by(|a, b| urgency(b).total_cmp(&urgency(a)).then(a.seed.cmp(&b.seed)));
-        for seed in dormant.into_iter().take(n_free) {
-            let Some(candidate) = self.choose(view, seed, &chosen, params) else { continue };
-            params += candidate.params_elems;
-            chosen.push((seed.site, candidate.blueprint));
-            let action = SeedAction::Germinate { blueprint: candidate.blueprint };
-            commands.push(SeedCommand { seed: seed.seed, action });
-        }
+    /// Whether what is left of the run can hold a seed's life up to the last look of its verdict, and a verdict is within
+    /// the limit on evaluation.
+    fn can_be_judged(&self, host: &HostReport) -> bool {
+        host.can_judge && host.step + self.config.life_steps <= host.total_steps
     }
 
-    /// The blueprint to try at a site: never one tried there, nor one that is growing there now.
-    fn choose<'v>(
-        &self,
-        view: &'v Observation<'_>,
-        seed: &DormantSeed,
-        chosen: &[(SiteId, BlueprintId)],
-        params: u64,
-    ) -> Option<&'v Candidate> {
-        let rank = |candidate: &&Candidate| {
-            let (kept, culled) =
-                view.past_anywhere(candidate.blueprint).fold((0, 0), |(k, c), it| match it.stage {
-                    Stage::Fossilized => (k + 1, c),
-                    Stage::Culled | Stage::RolledBack => (k, c + 1),
-                    _ => (k, c),
-                });
-            let n_growing = chosen.iter().filter(|(_, of)| *of == candidate.blueprint).count();
-            // Larger modules first: at equal record an under-sized host is short of parameters.
-            (
-                culled - kept,
-                n_growing,
-                std::cmp::Reverse(candidate.params_elems),
-                candidate.blueprint,
-            )
-        };
-        view.candidates()
-            .iter()
-            .filter(|candidate| {
-                candidate.is_ready
-                    && candidate.contract == seed.contract
-                    && params + candidate.params_elems <= self.config.params_max
-                    && !chosen.contains(&(seed.site, candidate.blueprint))
-                    && view.past(seed.host, seed.site, candidate.blueprint).is_none()
-            })
-            .min_by_key(rank)
-    }
-
-    fn graft(&self, view: &Observation<'_>, host: &HostReport, commands: &mut Vec<SeedCommand>) {
-        if !host.can_judge || view.seeds_of(host.host).any(|seed| seed.stage.is_grafted()) {
-            return;
+    /// Begins, goes on with or ends the host's race.
+    fn race(&mut self, view: &Observation<'_>, host: &HostReport, commands: &mut Vec<SeedCommand>) {
+        let is_time = self.is_time_to_germinate(host) && self.can_be_judged(host);
+        let State { races, standings, .. } = &mut self.state;
+        let races = races.entry(host.host).or_default();
+        if view.seeds_of(host.host).next().is_none() {
+            races.conclude(view, host.host, standings);
+            if is_time {
+                races.begin(view, host, &self.config, standings, commands);
+            }
+        } else if view.seeds_of(host.host).all(|seed| !seed.stage.is_grafted()) {
+            match self.config.is_direct {
+                true => {
+                    let mut training = in_training(view, host.host);
+                    commands.extend(training.next().map(|seed| command(seed, SeedAction::Graft)));
+                }
+                false => races.go_on(view, host.host, &self.config, commands),
+            }
         }
-        let training = || view.seeds_of(host.host).filter(|seed| seed.stage == Stage::Training);
-        if self.config.is_direct {
-            commands.extend(training().next().map(graft));
-            return;
-        }
-        if training().any(|seed| seed.gate_state.last.is_none()) {
-            return; // Ranking waits for the last of those that incubate at once.
-        }
-        let passed = training().filter(|seed| seed.gate_state.has_passed(Gate::G2));
-        let gain = |seed: &SeedReport| seed.telemetry.counterfactual_gain.unwrap_or(f32::MIN);
-        let best = passed.max_by(|a, b| gain(a).total_cmp(&gain(b)).then(b.seed.cmp(&a.seed)));
-        commands.extend(best.map(graft));
     }
 
     fn judge(&self, seed: &SeedReport) -> Option<SeedCommand> {
@@ -151,16 +102,25 @@ impl Heuristic {
             Stage::Evaluating | Stage::FineTuning => SeedAction::Fossilize,
             _ => return None,
         };
-        Some(SeedCommand { seed: seed.seed, action })
+        Some(command(seed, action))
     }
 }
 
-fn graft(seed: &SeedReport) -> SeedCommand {
-    SeedCommand { seed: seed.seed, action: SeedAction::Graft }
+/// What a policy asks of a living seed.
+pub(super) fn command(seed: &SeedReport, action: SeedAction) -> SeedCommand {
+    SeedCommand { seed: seed.seed, action }
+}
+
+/// The seeds of a host that incubate.
+pub(super) fn in_training<'a>(
+    view: &'a Observation<'_>,
+    host: HostId,
+) -> impl Iterator<Item = &'a SeedReport> {
+    view.seeds_of(host).filter(|seed| seed.stage == Stage::Training)
 }
 
 /// How much a site is asked to change for its size; a site not sampled yet comes last.
-fn urgency(seed: &DormantSeed) -> f32 {
+pub(super) fn urgency(seed: &DormantSeed) -> f32 {
     match (seed.x_rms, seed.gradient_rms) {
         (Some(x), Some(gradient)) if x > 0.0 => gradient / x,
         _ => f32::MIN,
@@ -176,8 +136,7 @@ impl Policy for Heuristic {
             losses.push(epoch.val_loss);
         }
         for host in view.hosts {
-            self.graft(view, host, commands);
-            self.germinate(view, host, commands);
+            self.race(view, host, commands);
         }
         commands.extend(view.seeds.iter().filter_map(|seed| self.judge(seed)));
     }

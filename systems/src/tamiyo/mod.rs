@@ -14,10 +14,13 @@ mod heuristic;
 mod host_progress;
 mod observation;
 mod policy;
+mod race;
 mod random;
+mod standings;
 
 pub use config::{
     Action, BUILT_IN, FIXED, HEURISTIC, OFF, RANDOM, ScheduledAction, TAMIYO, Tamiyo, TamiyoConfig,
+    life_steps,
 };
 pub use fixed::Fixed;
 pub use heuristic::Heuristic;

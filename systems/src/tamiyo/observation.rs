@@ -72,6 +72,11 @@ impl Observation<'_> {
         self.candidates.get_or_init(self.find_candidates)
     }
 
+    /// That blueprint, if it could be tried.
+    pub fn candidate(&self, blueprint: BlueprintId) -> Option<&Candidate> {
+        self.candidates().iter().find(|it| it.blueprint == blueprint)
+    }
+
     /// How that blueprint fared at that site, if it was tried there in this run.
     pub fn past(&self, host: HostId, site: SiteId, blueprint: BlueprintId) -> Option<Trial> {
         self.trials.at(host, site, blueprint)

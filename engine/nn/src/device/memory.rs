@@ -100,6 +100,10 @@ pub struct StepMemory {
     pub labels: Buffer,
     /// Values to predict: `f32[batch_max, width]`.
     pub values: Buffer,
+    /// What [`StepInstr::Keep`](crate::plan::StepInstr::Keep) keeps of the host's workspace; empty until there is room.
+    pub kept: Buffer,
+    /// What [`StepInstr::KeepLoss`](crate::plan::StepInstr::KeepLoss) keeps.
+    pub kept_losses: Vec<f64>,
 }
 
 impl UnitState {
@@ -327,6 +331,8 @@ impl StepMemory {
             site_samples: vec![None; host.program.sites.len()],
             labels: device.alloc(DType::U32, settings.batch_max * labels_per_example)?,
             values: device.alloc(DType::F32, settings.batch_max * values_per_example)?,
+            kept: device.alloc(DType::F32, 0)?,
+            kept_losses: Vec::new(),
         })
     }
 
@@ -346,6 +352,26 @@ impl StepMemory {
         if work.shadow.len_elems() != len_elems {
             work.shadow = device.alloc(DType::F32, len_elems)?;
         }
+        Ok(())
+    }
+
+    /// Makes room for a list of [`Variant::Rank`](crate::plan::Variant::Rank): the host's workspace once more, and
+    /// `n_losses` losses.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the device has no room.
+    pub fn make_ranking_room(
+        &mut self,
+        device: &dyn Device,
+        n_losses: usize,
+    ) -> Result<(), DeviceError> {
+        let len_elems = self.units[0].work.workspace.len_elems();
+        if self.kept.len_elems() != len_elems {
+            self.kept = device.alloc(DType::F32, len_elems)?;
+        }
+        self.kept_losses.clear();
+        self.kept_losses.resize(n_losses, 0.0);
         Ok(())
     }
 

@@ -75,7 +75,30 @@ impl<'a> PlanRun<'a> {
                 module.work.workspace.f32_mut()[input].copy_from_slice(x);
             }
             StepInstr::Compose { unit, space, x, composition } => {
-                self.compose::<K>(unit, space, x, composition);
+                self.compose::<K>(unit, space, x, composition, self.alpha(unit));
+            }
+            StepInstr::Keep { site } => {
+                let StepMemory { units, kept, .. } = &mut *self.memory;
+                copy_live(
+                    self.plan,
+                    site,
+                    self.rows,
+                    units[0].work.workspace.f32(),
+                    kept.f32_mut(),
+                );
+            }
+            StepInstr::PutBack { site } => {
+                let StepMemory { units, kept, .. } = &mut *self.memory;
+                let workspace = units[0].work.workspace.f32_mut();
+                copy_live(self.plan, site, self.rows, kept.f32(), workspace);
+            }
+            StepInstr::Try { unit, x, composition, alpha } => {
+                self.compose::<K>(unit, Space::Host, x, composition, alpha);
+            }
+            StepInstr::KeepLoss { place } => {
+                self.memory.kept_losses[place as usize] = self.loss_sum();
+                // What one pass said right is not the next one's.
+                self.outcome.n_correct = 0;
             }
             StepInstr::KeepForShadow { unit, site } => self.keep_for_shadow(unit, site),
             StepInstr::SampleSite { site, x, gradient } => {
@@ -302,8 +325,9 @@ impl<'a> PlanRun<'a> {
         space: Space,
         x: TensorId,
         composition: Composition,
+        alpha: f32,
     ) {
-        let (alpha, output) = (self.alpha(unit), self.program(unit).output);
+        let output = self.program(unit).output;
         let (x, module, output) = self.host_and_module(space, unit, x, output);
         let UnitWork { workspace, joined, .. } = &mut module.work;
         let f = &workspace.f32()[output];
@@ -322,15 +346,10 @@ impl<'a> PlanRun<'a> {
     }
 
     fn keep_for_shadow(&mut self, unit: UnitIndex, site: u16) {
-        let (rows, batch_max) = (self.rows, self.batch_max());
         let pair = self.memory.units.get_disjoint_mut([0, usize::from(unit)]);
         let [host, module] = pair.expect("a shadow is a module's");
         let (from, to) = (host.work.workspace.f32(), module.work.shadow.f32_mut());
-        for region in self.plan.live_at(site) {
-            let start = region.offset * batch_max;
-            let range = start..start + region.elems * rows;
-            to[range.clone()].copy_from_slice(&from[range]);
-        }
+        copy_live(self.plan, site, self.rows, from, to);
     }
 
     /// Keeps what this step sampled of modules.
@@ -456,6 +475,15 @@ impl<'a> PlanRun<'a> {
             };
             apply_rule::<K>(&settings.optimizer, args, scale, numbers);
         }
+    }
+}
+
+/// Copies what a pass of the host from the site on reads of the pass before it, from one workspace to another.
+fn copy_live(plan: &StepPlan, site: u16, rows: usize, from: &[f32], to: &mut [f32]) {
+    for region in plan.live_at(site) {
+        let start = region.offset * plan.settings.batch_max;
+        let range = start..start + region.elems * rows;
+        to[range.clone()].copy_from_slice(&from[range]);
     }
 }
 

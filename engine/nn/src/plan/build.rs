@@ -1,5 +1,7 @@
 //! How the lists of a plan are made: the host's program cut at its sites, and what modules do there.
 
+use std::{collections::BTreeSet, ops::Range};
+
 use super::{
     Binding, BindingMode, HOST, InstrList, PlannedUnit, Space, StepInstr, StepPlan, UnitIndex,
     Variant,
@@ -14,27 +16,35 @@ impl StepPlan {
     /// Makes every list anew. In the steady state nothing is allocated: lists keep their room.
     pub(super) fn rebuild(&mut self) {
         for variant in Variant::ALL {
-            if variant != Variant::Trial {
-                self.rebuild_list(variant, None);
+            if !matches!(variant, Variant::Trial | Variant::Rank) {
+                self.rebuild_list(variant, None, Ranked::default());
             }
         }
         self.list_mut(Variant::Trial).instrs.clear();
+        self.list_mut(Variant::Rank).instrs.clear();
     }
 
     /// Makes the list of [`Variant::Trial`] anew, in which module `unit` acts whether it is blended in or not.
     pub fn rebuild_trial(&mut self, unit: UnitIndex) {
-        self.rebuild_list(Variant::Trial, Some(unit));
+        self.rebuild_list(Variant::Trial, Some(unit), Ranked::default());
+    }
+
+    /// Makes the list of [`Variant::Rank`] anew. The host comes by each site once, and each module runs once; from its
+    /// site on there is a pass for each scale. The loss of module `i` at scale `j` is kept at `i * scales.len() + j`, and
+    /// the outcome's is that of the host as it is.
+    pub fn rebuild_ranking(&mut self, units: &[UnitIndex], scales: &[f32]) {
+        self.rebuild_list(Variant::Rank, None, Ranked { units, scales });
     }
 
     fn list_mut(&mut self, variant: Variant) -> &mut InstrList {
         &mut self.lists[variant as usize]
     }
 
-    fn rebuild_list(&mut self, variant: Variant, tried: Option<UnitIndex>) {
+    fn rebuild_list(&mut self, variant: Variant, tried: Option<UnitIndex>, ranked: Ranked<'_>) {
         let mut list = std::mem::take(self.list_mut(variant));
         list.instrs.clear();
         list.flops = Default::default();
-        let mut builder = Builder { plan: self, variant, tried, list };
+        let mut builder = Builder { plan: self, variant, tried, ranked, list };
         builder.build();
         let list = builder.list;
         *self.list_mut(variant) = list;
@@ -55,11 +65,19 @@ const AVERAGE_FLOPS: u64 = 4;
 
 const PARAMS: GradMask = GradMask { params: true, sites: 0 };
 
+/// Modules that are compared, and the scales at which they are.
+#[derive(Clone, Copy, Default)]
+struct Ranked<'a> {
+    units: &'a [UnitIndex],
+    scales: &'a [f32],
+}
+
 struct Builder<'a> {
     plan: &'a StepPlan,
     variant: Variant,
     /// The module that acts beside those that are blended in.
     tried: Option<UnitIndex>,
+    ranked: Ranked<'a>,
     list: InstrList,
 }
 
@@ -68,12 +86,16 @@ impl<'a> Builder<'a> {
         match self.variant {
             Variant::Train | Variant::TrainSampled => {
                 self.push(StepInstr::LoadBatch);
-                self.forward(Space::Host, 0);
+                self.forward(Space::Host, 0..self.host().forward.len());
                 self.train();
             }
             Variant::Evaluate | Variant::Trial => {
                 self.push(StepInstr::LoadBatch);
-                self.forward(Space::Host, 0);
+                self.forward(Space::Host, 0..self.host().forward.len());
+            }
+            Variant::Rank => {
+                self.push(StepInstr::LoadBatch);
+                self.rank();
             }
             Variant::Infer | Variant::Forward => {
                 let host = self.host();
@@ -168,15 +190,45 @@ impl<'a> Builder<'a> {
         self.host().elems(self.site(site).x) as u64
     }
 
-    /// The host's forward pass from instruction `from` on, and what modules do when it comes by their sites.
-    fn forward(&mut self, space: Space, from: usize) {
+    /// The host's forward pass, and on the way those of the modules that are ranked.
+    fn rank(&mut self) {
+        let Ranked { units, scales } = self.ranked;
+        let end_of = |unit: &UnitIndex| self.site(self.binding(*unit).write).forward_step + 1;
+        let ends: BTreeSet<usize> = units.iter().map(end_of).collect();
+        let n_instrs = self.host().forward.len();
+        let mut from = 0;
+        for end in ends {
+            self.forward(Space::Host, from..end);
+            from = end;
+            for (place, unit) in units.iter().enumerate() {
+                let site = self.binding(*unit).write;
+                if self.site(site).forward_step + 1 != end {
+                    continue;
+                }
+                self.push(StepInstr::Keep { site });
+                self.run_module(Space::Host, *unit);
+                for (n, alpha) in scales.iter().enumerate() {
+                    let (x, composition) = (self.site(site).x, self.plan.settings.composition);
+                    self.push(StepInstr::Try { unit: *unit, x, composition, alpha: *alpha });
+                    self.list.flops.modules_per_example += 2 * self.n_elems(site);
+                    self.forward(Space::Host, end..n_instrs);
+                    self.push(StepInstr::KeepLoss { place: (place * scales.len() + n) as u32 });
+                    self.push(StepInstr::PutBack { site });
+                }
+            }
+        }
+        self.forward(Space::Host, from..n_instrs);
+    }
+
+    /// Instructions `range` of the host's forward pass, and what modules do when it comes by their sites.
+    fn forward(&mut self, space: Space, range: Range<usize>) {
         let plan = self.plan;
         let host = &plan.units[HOST as usize].program;
-        let mut start = from;
+        let mut start = range.start;
         // Sites come in the order of the forward pass.
         for (place, site) in host.sites.iter().enumerate() {
             let (place, end) = (place as u16, site.forward_step + 1);
-            if end <= from {
+            if end <= range.start || range.end < end {
                 continue;
             }
             let is_busy = |unit| self.acts(unit) || (space == Space::Host && self.incubates(unit));
@@ -200,15 +252,15 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        self.push_forward(HOST, space, start..host.forward.len());
-        let flops: u64 = host.forward[from..].iter().map(|instr| instr.flops).sum();
+        self.push_forward(HOST, space, start..range.end);
+        let flops: u64 = host.forward[range].iter().map(|instr| instr.flops).sum();
         match space {
             Space::Host => self.list.flops.host_per_example += flops,
             Space::Shadow(_) => self.list.flops.modules_per_example += flops,
         }
     }
 
-    fn push_forward(&mut self, unit: UnitIndex, space: Space, range: std::ops::Range<usize>) {
+    fn push_forward(&mut self, unit: UnitIndex, space: Space, range: Range<usize>) {
         if !range.is_empty() {
             let range = range.start as u32..range.end as u32;
             self.push(StepInstr::Forward { unit, space, range });
@@ -283,7 +335,7 @@ impl<'a> Builder<'a> {
         &mut self,
         unit: UnitIndex,
         space: Space,
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
         wanted: GradMask,
     ) {
         if !range.is_empty() {
@@ -338,7 +390,7 @@ impl<'a> Builder<'a> {
         let SiteInfo { x, gradient, forward_step, backward_step, .. } = *self.site(site);
         let space = Space::Shadow(unit);
         self.push(StepInstr::ComposeShadow { unit, x });
-        self.forward(space, forward_step + 1);
+        self.forward(space, forward_step + 1..self.host().forward.len());
         let wanted = GradMask { params: false, sites: 1 << site };
         self.backward(space, wanted, backward_step);
         let tail = self.host().backward[..backward_step].iter();

@@ -64,6 +64,32 @@ pub enum StepInstr {
         /// How.
         composition: Composition,
     },
+    /// Keeps what the host's pass from this site on reads, for [`PutBack`](Self::PutBack).
+    Keep {
+        /// The site's place in the host's program.
+        site: u16,
+    },
+    /// Puts back what was kept at this site, so that the host's pass can go on from there once more.
+    PutBack {
+        /// The site's place in the host's program.
+        site: u16,
+    },
+    /// Joins the module's output to the host as [`Compose`](Self::Compose) does, at a scale of its own.
+    Try {
+        /// The module.
+        unit: UnitIndex,
+        /// The activation at the write port.
+        x: TensorId,
+        /// How.
+        composition: Composition,
+        /// How far.
+        alpha: f32,
+    },
+    /// Keeps the sum of the losses of the batch's examples.
+    KeepLoss {
+        /// Its place among [`StepMemory::kept_losses`](crate::device::StepMemory::kept_losses).
+        place: u32,
+    },
     /// Keeps what the host's pass from this site on reads: the beginning of the module's shadow pass.
     KeepForShadow {
         /// The module.

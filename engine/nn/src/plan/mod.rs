@@ -51,6 +51,8 @@ pub enum Variant {
     Evaluate,
     /// A forward pass that changes nothing, in which one more module acts.
     Trial,
+    /// A forward pass that changes nothing, and from the sites on a pass for each of some modules at each of some scales.
+    Rank,
     /// The host's forward pass alone, over what lies in its input, as in evaluation.
     Infer,
     /// The host's forward pass alone, over what lies in its input, as in training.
@@ -62,11 +64,12 @@ pub enum Variant {
 
 impl Variant {
     /// Every variant.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Train,
         Self::TrainSampled,
         Self::Evaluate,
         Self::Trial,
+        Self::Rank,
         Self::Infer,
         Self::Forward,
         Self::Backward,

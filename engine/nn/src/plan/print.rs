@@ -66,6 +66,12 @@ impl fmt::Display for StepInstr {
             Self::Compose { unit, space, x, composition } => {
                 write!(f, "compose {composition:?} t{} <- module {unit}{space}", x.0)
             }
+            Self::Keep { site } => write!(f, "keep what follows site {site} reads"),
+            Self::PutBack { site } => write!(f, "put back what was kept at site {site}"),
+            Self::Try { unit, x, composition, alpha } => {
+                write!(f, "try {composition:?} t{} <- {alpha} module {unit}", x.0)
+            }
+            Self::KeepLoss { place } => write!(f, "keep loss {place}"),
             Self::KeepForShadow { unit, site } => {
                 write!(f, "keep for shadow of module {unit} at site {site}")
             }

@@ -53,8 +53,9 @@ pub(in crate::kasmina) fn check_module(
         return Err(GateFailure::g0(reason));
     }
     let allowed = lifecycle.config.limits.params_max;
-    let bound = runtime.module_params_elems();
-    let found = runtime.program().params_elems() + bound + program.params_elems();
+    // Those that incubate exclude each other: each is held to the limit as if it alone were grafted.
+    let grafted = runtime.blended_params_elems();
+    let found = runtime.program().params_elems() + grafted + program.params_elems();
     if found > allowed {
         let reason = format!("limits.params_max: {found} of at most {allowed} parameters");
         return Err(GateFailure::g1(reason));

@@ -19,7 +19,7 @@ pub use interval::{Interval, paired_interval};
 pub use prior::shipped_prior;
 pub use verdict::{Drift, Gain, look_level, spent_rate};
 
-use bevy_ecs::prelude::*;
+use bevy_ecs::{entity::EntityHashMap, prelude::*};
 use esper_engine::{
     stage::Stage,
     world::{
@@ -30,27 +30,44 @@ use esper_engine::{
 
 use super::lifecycle::{Lifecycle, Seed, SeedData};
 
+/// Why a seed that is judged has telemetry.
+const HAS: &str = "a living seed has telemetry";
+
 /// Measures G2 and G5 for every seed whose time has come.
 pub(super) fn judge_seeds(
     seeds: Query<SeedData, (With<Active>, Without<Withdrawing>)>,
     mut telemetry: Query<&mut Telemetry>,
     mut lifecycle: Lifecycle,
 ) {
-    let mut due: Vec<Seed> =
-        seeds.iter().map(Seed::from).filter(|seed| is_due(seed, &lifecycle)).collect();
-    due.sort_unstable_by_key(|seed| seed.id);
-    for mut seed in due {
-        let mut telemetry = telemetry.get_mut(seed.entity).expect("a living seed has telemetry");
-        match seed.stage {
-            Stage::Training => incubation::judge(&mut lifecycle, &mut seed, &mut telemetry),
-            // What has passed is looked at no more.
-            Stage::FineTuning => lifecycle.waive(&mut seed, Gate::G5),
-            _ => twin::judge(&mut lifecycle, &mut seed, &mut telemetry),
+    let mut training: EntityHashMap<usize> = EntityHashMap::default();
+    for seed in seeds.iter().filter(|seed| *seed.stage == Stage::Training) {
+        *training.entry(seed.of.0).or_default() += 1;
+    }
+    let n_beside = |seed: &Seed| training.get(&seed.host).copied().unwrap_or_default();
+    let due = seeds.iter().map(Seed::from).filter(|it| is_due(it, n_beside(it), &lifecycle));
+    let mut due: Vec<Seed> = due.collect();
+    due.sort_unstable_by_key(|seed| (lifecycle.hosts.id(seed.host), seed.id));
+    for of_host in due.chunk_by_mut(|a, b| a.host == b.host) {
+        let (incubating, grafted): (Vec<_>, Vec<_>) =
+            of_host.iter_mut().partition(|seed| seed.stage == Stage::Training);
+        for seed in grafted {
+            let mut telemetry = telemetry.get_mut(seed.entity).expect(HAS);
+            match seed.stage {
+                // What has passed is looked at no more.
+                Stage::FineTuning => lifecycle.waive(seed, Gate::G5),
+                _ => twin::judge(&mut lifecycle, seed, &mut telemetry),
+            }
+        }
+        let found = incubation::measure(&mut lifecycle, &incubating);
+        for (seed, found) in incubating.into_iter().zip(found) {
+            let mut telemetry = telemetry.get_mut(seed.entity).expect(HAS);
+            incubation::judge(&mut lifecycle, seed, found, &mut telemetry);
         }
     }
 }
 
-fn is_due(seed: &Seed, lifecycle: &Lifecycle) -> bool {
+/// Whether a seed, one of so many that incubate in its host, is to be judged now.
+fn is_due(seed: &Seed, n_incubating: usize, lifecycle: &Lifecycle) -> bool {
     // The numbers of a failed step are nobody's evidence.
     if lifecycle.hosts.fault(seed.host).is_some() {
         return false;
@@ -58,7 +75,8 @@ fn is_due(seed: &Seed, lifecycle: &Lifecycle) -> bool {
     let step = lifecycle.step(seed);
     match seed.stage {
         Stage::Training => {
-            let youngest = seed.clock.entered_step + lifecycle.config.kasmina.train_min_steps;
+            let min_steps = lifecycle.config.kasmina.train_min_steps;
+            let youngest = seed.clock.entered_step + incubation::first_age(min_steps, n_incubating);
             seed.gate_state.next_step.max(youngest) <= step || !seed.is_finite
         }
         Stage::Evaluating | Stage::FineTuning => seed.gate_state.next_step <= step,

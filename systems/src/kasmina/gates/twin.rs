@@ -1,8 +1,10 @@
 //! G5: the host against its twin on the same validation examples, in every pair of the verdict.
 
+use std::num::NonZeroUsize;
+
 use esper_data::Targets;
 use esper_engine::{
-    runtime::{FlopsAccount, HostRuntime, Split},
+    runtime::{Examples, FlopsAccount, HostRuntime, Split, Subset},
     world::{
         components::Telemetry,
         gate::{GateEvidence, GateVerdict, TwinEvidence},
@@ -17,6 +19,15 @@ use super::{
 use crate::kasmina::{
     config::{Counterfactual, Level, Prior},
     lifecycle::{Lifecycle, Seed},
+};
+
+/// The validation examples that no race has ranked by, and no more of them than tell a gain: paired losses of host and twin
+/// differ by about a third of the loss an example, so that over 4,000 the error is 0.5 % of the loss, no more than what two
+/// trainings drift apart.
+pub(in crate::kasmina) const JUDGING: Examples = Examples {
+    split: Split::Validation,
+    subset: Subset::Judging,
+    examples_max: NonZeroUsize::new(4000),
 };
 
 /// Windows of a text that count as one example: losses of neighbours go together, and windows this far apart hardly do.
@@ -128,7 +139,7 @@ fn losses(
     let mut losses = Vec::new();
     runtime.on_averages(|runtime| {
         let account = FlopsAccount::Evaluation;
-        runtime.evaluate(Split::Validation, account, tried, Some(&mut losses))
+        runtime.evaluate(JUDGING, account, tried, Some(&mut losses))
     })?;
     Ok(losses)
 }
