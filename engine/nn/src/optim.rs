@@ -15,6 +15,9 @@ pub struct Train {
     pub schedule: Schedule,
     /// Gradients of a larger L2 norm are scaled down to it, above 0 and at most 10^6. Default: no clipping.
     pub clip_norm: Option<f64>,
+    /// Patterns over the names of the host's parameters that never train (see [`crate::glob`]), those of fossilised
+    /// modules among them. It holds from birth on: no later plan of training changes it. Default: every parameter trains.
+    pub freeze: Vec<String>,
 }
 
 /// An update rule and its constants.

@@ -213,7 +213,9 @@ impl HostRuntime {
         owner: &str,
         tensors: &TensorMap,
     ) -> Result<Self, LoadHostError> {
-        let program = Arc::new(Program::compile(&saved.graph, CompileOptions::HOST)?);
+        let freeze = &config.train.freeze;
+        let program = Program::compile_frozen(&saved.graph, CompileOptions::HOST, freeze)?;
+        let program = Arc::new(program);
         let (device, has_second) = (config.device.clone(), saved.has_second_moment);
         let take =
             |program: &Program, owner: &str| tensors.take_all(program, owner, &*device, has_second);

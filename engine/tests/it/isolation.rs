@@ -16,7 +16,7 @@ use esper_nn::{
 
 use crate::support::{Family, Settings, bind};
 
-fn graft(host: &mut HostRuntime, id: u64, n_steps: u64) {
+pub fn graft(host: &mut HostRuntime, id: u64, n_steps: u64) {
     let start_step = host.state.step;
     let ramp = Ramp { start_step, n_steps, from: 0.0, to: 1.0, curve: Curve::Linear };
     assert!(host.set_blend(SeedId(id), ramp, true));
@@ -112,8 +112,8 @@ fn a_snapshot_gives_back_every_bit() {
 /// The host with its seed, trained by another rule.
 fn retrained(host: &HostRuntime, optimizer: Optimizer) -> HostRuntime {
     let mut copy = host.duplicate().unwrap();
-    let Train { schedule, clip_norm, .. } = copy.train_plan().0.clone();
-    copy.set_train_plan(&TrainPlan(Train { optimizer, schedule, clip_norm })).unwrap();
+    let Train { schedule, clip_norm, freeze, .. } = copy.train_plan().0.clone();
+    copy.set_train_plan(&TrainPlan(Train { optimizer, schedule, clip_norm, freeze })).unwrap();
     copy
 }
 
