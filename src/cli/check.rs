@@ -48,6 +48,7 @@ struct Answer<'a> {
     layers: &'a [esper::Layer],
     sites: Vec<Site<'a>>,
     params: u64,
+    params_frozen: u64,
     flops_per_example: u64,
     flops_per_step: u64,
     steps_per_epoch: u64,
@@ -87,6 +88,7 @@ impl<'a> Answer<'a> {
             layers: &host.layers,
             sites: host.sites.iter().map(Site::new).collect(),
             params: host.params_elems,
+            params_frozen: host.n_frozen,
             flops_per_example: host.flops_per_example,
             flops_per_step: host.flops_per_step,
             steps_per_epoch: host.steps_per_epoch,
@@ -128,7 +130,12 @@ fn table(plan: &Plan) -> String {
     };
     rows("layers", layer_lines(host));
     rows("sites", site_lines(host));
-    row("params", format!("{} of at most {}", host.params_elems, scenario[LIMITS].params_max));
+    let frozen = match host.n_frozen {
+        0 => String::new(),
+        n => format!("; {n} of them are frozen"),
+    };
+    let limit = scenario[LIMITS].params_max;
+    row("params", format!("{} of at most {limit}{frozen}", host.params_elems));
     row(
         "work",
         format!(

@@ -11,6 +11,7 @@ use std::{ops::Range, path::Path, sync::Arc};
 use esper_data::SplitData;
 use esper_engine::runtime::StateDict;
 use esper_nn::{
+    glob,
     graph::{CnnConfig, GraphError, NetworkGraph},
     program::{CompileOptions, Program},
     suggest,
@@ -24,8 +25,8 @@ use crate::{
     RunError,
     scenario::RUN,
     scenario::{
-        Cnn, DATA, HOST, KASMINA, LIMITS, Limits, Mlp, Network, Scenario, TAMIYO, Transformer,
-        TransformerForm,
+        Cnn, DATA, HOST, KASMINA, LIMITS, Limits, Mlp, Network, Scenario, TAMIYO, TRAIN,
+        Transformer, TransformerForm,
     },
 };
 
@@ -104,9 +105,12 @@ fn build(
         Network::Graph(_) => "host.file",
         _ => "host.sites",
     };
-    let program = Program::compile(&graph, CompileOptions::HOST).map_err(|error| {
-        unfit(key, error.to_string(), "place sites elsewhere, or leave them out")
-    })?;
+    let freeze = &scenario[TRAIN].freeze;
+    let program =
+        Program::compile_frozen(&graph, CompileOptions::HOST, freeze).map_err(|error| {
+            unfit(key, error.to_string(), "place sites elsewhere, or leave them out")
+        })?;
+    check_patterns("train.freeze", freeze, &program)?;
     if let (Network::Graph(_), false) = (&scenario[HOST].network, is_given) {
         check_sites(scenario, &program)?;
     }
@@ -297,6 +301,28 @@ fn check_sites(scenario: &Scenario, program: &Program) -> Result<(), RunError> {
     }
     Ok(())
 }
+
+/// Refuses a pattern of `key` that stands for no parameter of `program`. What grows has no names yet: a pattern for it is
+/// let through.
+fn check_patterns(key: &str, patterns: &[String], program: &Program) -> Result<(), RunError> {
+    let own: Vec<String> = patterns.iter().filter(|it| !it.starts_with(GROWN)).cloned().collect();
+    let names = program.params.iter().map(|param| param.spec.name.as_str());
+    let Some(place) = glob::unmatched(&own, names.clone()) else { return Ok(()) };
+    let pattern = &own[place];
+    let place = patterns.iter().position(|it| it == pattern).unwrap_or_default();
+    let message = format!("\"{}\" stands for no parameter of the host", suggest::clip(pattern));
+    let names: Vec<&str> = names.collect();
+    let n_more = names.len().saturating_sub(NAMES_MAX);
+    let more = if n_more == 0 { String::new() } else { format!(" and {n_more} more") };
+    let listed = names[..names.len().min(NAMES_MAX)].join(", ");
+    let nearest = suggest::before_list(suggest::nearest(pattern, names.iter().copied()));
+    Err(unfit(&format!("{key}[{place}]"), message, format!("{nearest}parameters: {listed}{more}")))
+}
+
+/// What the names of modules that have grown begin with.
+const GROWN: &str = "grown.";
+/// Names of parameters in a message; a network may have thousands.
+const NAMES_MAX: usize = 40;
 
 fn check_limits(scenario: &Scenario, program: &Program) -> Result<(), RunError> {
     let limits = &scenario[LIMITS];

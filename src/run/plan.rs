@@ -6,6 +6,7 @@ use esper_data::SplitData;
 use esper_engine::{ids::HostId, runtime::HostConfig, world::plugin::BuildError};
 use esper_nn::{
     contract::Contract,
+    glob,
     graph::{NetworkGraph, Node, Op, Shape},
     plan::update_flops_per_param,
     program::GradMask,
@@ -52,6 +53,8 @@ pub struct HostPlan {
     pub sites: Vec<(String, Contract)>,
     /// Parameters of a host, in elements.
     pub params_elems: u64,
+    /// Those of them that `train.freeze` keeps from training.
+    pub n_frozen: u64,
     /// Arithmetic of a host's forward and backward pass over one example; a multiply-add counts two.
     pub flops_per_example: u64,
     /// The same over one batch.
@@ -123,6 +126,10 @@ impl HostPlan {
     fn new(group: &HostGroup, config: &HostConfig) -> Self {
         let HostGroup { graph, program, .. } = group;
         let wanted = GradMask { params: true, sites: 0 };
+        let freeze = &config.train.freeze;
+        let trained = program.params.iter().map(|param| &param.spec);
+        let trained = trained.filter(|spec| !glob::is_any_match(freeze, &spec.name));
+        let n_trained: u64 = trained.map(|spec| spec.len_elems() as u64).sum();
         let flops_per_example = program.flops_forward() + program.flops_backward(wanted);
         Self {
             n_hosts: group.ids.end - group.ids.start,
@@ -135,8 +142,8 @@ impl HostPlan {
             flops_per_example,
             flops_per_step: flops_per_example * config.batch as u64,
             flops_forward_per_example: program.flops_forward(),
-            flops_per_update: graph.params_elems()
-                * update_flops_per_param(&config.train.optimizer),
+            flops_per_update: n_trained * update_flops_per_param(&config.train.optimizer),
+            n_frozen: graph.params_elems() - n_trained,
             steps_per_epoch: config.steps_per_epoch,
             total_steps: config.total_steps,
         }

@@ -486,6 +486,20 @@ pub enum DataFault {
         /// Which part is empty.
         part: &'static str,
     },
+    /// `data.classes` names a class that the data has not.
+    #[error("there is no class {class}: the {n_classes} classes are numbered from 0")]
+    UnknownClass {
+        /// The class.
+        class: u64,
+        /// How many there are.
+        n_classes: usize,
+    },
+    /// `data.classes` for data without classes.
+    #[error("`data.classes` is for classification, and these targets are values")]
+    NoClasses,
+    /// A part has no example of the classes.
+    #[error("no example of `data.classes` is left in a part of the data")]
+    NoneOfClasses,
 }
 
 impl DataFault {

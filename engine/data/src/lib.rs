@@ -50,6 +50,7 @@ mod testing;
 mod tests;
 mod text;
 mod upload;
+mod vary;
 mod windows;
 
 use std::path::Path;
@@ -57,6 +58,7 @@ use std::path::Path;
 use esper_nn::words;
 
 use shuffle::shuffle_positions;
+use vary::vary;
 
 pub use array::f16_to_f64;
 pub use augment::Augment;
@@ -135,6 +137,15 @@ pub struct DataConfig {
     /// Permutes the positions of every example in one way, which this chooses: what was known of neighbours is lost, and
     /// what a perceptron can learn is not. Default: positions stay. Text has no such key.
     pub shuffle_positions: Option<u64>,
+    /// Classes whose examples are kept, in every part, after the split and the scaling of the whole; they keep their
+    /// numbers. Default: all. Text and regression have none.
+    pub classes: Vec<u64>,
+    /// Positions by which every example is moved along its last axis, what leaves coming in again, 0 to 1,000,000.
+    /// Default 0. Text has no such key.
+    pub shift: usize,
+    /// Standard deviation of the normal noise that is added to every value after it was scaled, once and for all, 0 to
+    /// 1000; `split_seed` chooses it. Default 0. Text has no such key.
+    pub noise: f64,
     /// How training images are varied.
     pub augment: Augment,
     /// Text: what a token is. Other sources have none.
@@ -162,6 +173,9 @@ impl DataConfig {
             split_seed: 0,
             standardize: Standardize::default(),
             shuffle_positions: None,
+            classes: Vec::new(),
+            shift: 0,
+            noise: 0.0,
             augment: Augment::default(),
             tokens: Tokens::default(),
             context: 128,
@@ -243,17 +257,18 @@ pub fn prepare(
     let scaling = train.features.dense().map_or_else(Scaling::identity, |features| {
         Scaling::measure(config.standardize, features, &train.example_shape)
     });
-    let scaled = |part: Dataset| {
+    let scaled = |part: Dataset, number: u64| {
         let part = scaling.apply_to(part).map_err(in_source)?;
+        let part = vary(part, config, number).map_err(in_source)?;
         Ok(match config.shuffle_positions {
             Some(seed) => shuffle_positions(part, seed),
             None => part,
         })
     };
     Ok(SplitData {
-        train: scaled(train)?,
-        validation: scaled(validation)?,
-        test: scaled(test)?,
+        train: scaled(train, 0)?,
+        validation: scaled(validation, 1)?,
+        test: scaled(test, 2)?,
         names,
         augment: config.augment,
         digest,

@@ -6,7 +6,7 @@
 //! Modules look in one direction only; each names none but those to its left or above it:
 //!
 //! ```text
-//! digest, rng, suggest, contract, schedule, tensor, word
+//! digest, rng, suggest, glob, contract, schedule, tensor, word
 //! error, settings <- op <- graph <- program
 //! module, optim, program <- plan <- device <- session, side_by_side
 //! ```
@@ -22,6 +22,7 @@ pub mod contract;
 pub mod device;
 pub mod digest;
 pub mod error;
+pub mod glob;
 pub mod graph;
 pub mod module;
 pub mod op;

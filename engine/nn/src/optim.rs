@@ -18,6 +18,9 @@ pub struct Train {
     /// Share of the run's steps, at its end, over which parameters are averaged, 0 to 1: the mean is the final model where
     /// validation finds it better than what the last step left (Izmailov et al. 2018). Default 0.1.
     pub average_share: f64,
+    /// Patterns over the names of the host's parameters that never train (see [`crate::glob`]), those of fossilised
+    /// modules among them. It holds from birth on: no later plan of training changes it. Default: every parameter trains.
+    pub freeze: Vec<String>,
 }
 
 /// An update rule and its constants.
@@ -197,7 +200,7 @@ words! {
 impl Default for Train {
     fn default() -> Self {
         let (optimizer, schedule) = (Optimizer::default(), Schedule::default());
-        Self { optimizer, schedule, clip_norm: None, average_share: 0.1 }
+        Self { optimizer, schedule, clip_norm: None, average_share: 0.1, freeze: Vec::new() }
     }
 }
 

@@ -32,6 +32,8 @@ pub enum Purpose {
     ShufflePositions = 10,
     /// Draws of statistics: resampled pairs, flipped signs, orders of players.
     Resample = 11,
+    /// Noise added to examples.
+    Noise = 12,
 }
 
 /// The key of the stream (`run_seed`, `purpose`, `id`).

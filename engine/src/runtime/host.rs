@@ -6,6 +6,7 @@ use esper_data::{Draw, Order};
 use esper_nn::{
     device::{DeviceError, SiteSample, StepMemory, UnitState},
     digest::Digest,
+    glob,
     graph::NetworkGraph,
     plan::{
         Fault, GroupArgs, HOST, PlannedGroup, PlannedUnit, StepArgs, StepPlan, StepSettings,
@@ -308,7 +309,7 @@ fn group_rate(
 }
 
 /// The host's place in a plan: which stretch of its block belongs to which group. Fossilised modules carry their
-/// group's prefix.
+/// group's prefix; what is frozen belongs to none.
 pub(super) fn planned_host(
     config: &HostConfig,
     program: Arc<Program>,
@@ -321,6 +322,9 @@ pub(super) fn planned_host(
     let mut planned: Vec<PlannedGroup> = groups.iter().map(plan_group).collect();
     for param in &program.params {
         let name = &param.spec.name;
+        if glob::is_any_match(&config.train.freeze, name) {
+            continue;
+        }
         let place = groups[1..].iter().position(|group| name.starts_with(&group.prefix));
         let group = &mut planned[place.map_or(0, |place| place + 1)];
         group.params.push(param.range());

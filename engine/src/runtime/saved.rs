@@ -244,7 +244,9 @@ impl HostRuntime {
         owner: &str,
         tensors: &TensorMap,
     ) -> Result<Self, LoadHostError> {
-        let program = Arc::new(Program::compile(&saved.graph, CompileOptions::HOST)?);
+        let freeze = &config.train.freeze;
+        let program = Program::compile_frozen(&saved.graph, CompileOptions::HOST, freeze)?;
+        let program = Arc::new(program);
         let (device, has_second) = (config.device.clone(), saved.has_second_moment);
         let config = config.with_stream(saved.stream);
         let take =

@@ -6,7 +6,7 @@ use super::{
     keys::{Given, Keys, Table},
     rules::Rules,
     section::{Key, Section},
-    value::{Interval, PATH, SEED_MAX, Text},
+    value::{Interval, List, PATH, SEED_MAX, Text},
 };
 
 /// The key of `[data]`.
@@ -38,6 +38,10 @@ impl Section for DataConfig {
             keys.key("split_seed", &mut self.split_seed, 0..=SEED_MAX);
             keys.key("standardize", &mut self.standardize, ());
             keys.key("shuffle_positions", &mut self.shuffle_positions, 0..=SEED_MAX);
+            let classes = List { len: 0..=65_536, item: 0..=65_535, is_distinct: true };
+            keys.key("classes", &mut self.classes, classes);
+            keys.key("shift", &mut self.shift, 0..=1_000_000);
+            keys.key("noise", &mut self.noise, Interval::from(0.0).to(1000.0));
             keys.key("augment", &mut self.augment, ());
         }
     }

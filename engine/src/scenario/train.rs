@@ -6,7 +6,7 @@ use super::{
     keys::{Keys, Table},
     rules::Rules,
     section::{Key, Section},
-    value::Interval,
+    value::{Interval, List, Text},
 };
 
 /// Learning rates.
@@ -15,6 +15,18 @@ const LR: Interval = Interval::above(0.0).to(1000.0);
 const DECAY: Interval = Interval::from(0.0).to(100.0);
 /// Shares that are kept from step to step.
 const KEPT: Interval = Interval::from(0.0).below(1.0);
+
+/// Patterns over the names of parameters; which there are is known when the network is.
+pub const NAMES: List<Text> = List {
+    len: 0..=256,
+    item: Text {
+        form: "a pattern of 1 to 256 characters, in which `*` stands for any and `?` for one",
+        example: "blocks.*",
+        is_one: |text| (1..=256).contains(&text.len()) && !text.contains(char::is_control),
+        all: &[],
+    },
+    is_distinct: true,
+};
 
 /// The key of `[train]`.
 pub const TRAIN: Key<Train> = Key::new();
@@ -27,6 +39,7 @@ impl Section for Train {
         keys.key("schedule", &mut self.schedule, ());
         keys.key("average_share", &mut self.average_share, Interval::from(0.0).to(1.0));
         keys.key("clip_norm", &mut self.clip_norm, Interval::above(0.0).to(1e6));
+        keys.key("freeze", &mut self.freeze, NAMES);
     }
 
     fn check(&self, rules: &mut Rules<'_, '_>) {

@@ -16,7 +16,7 @@ use esper_nn::{
 
 use crate::support::{Family, Settings, bind};
 
-fn graft(host: &mut HostRuntime, id: u64, n_steps: u64) {
+pub fn graft(host: &mut HostRuntime, id: u64, n_steps: u64) {
     let start_step = host.state.step;
     let ramp = Ramp { start_step, n_steps, from: 0.0, to: 1.0, curve: Curve::Linear };
     assert!(host.set_blend(SeedId(id), ramp, true));

@@ -1,5 +1,6 @@
 //! The engine's own promises: one binary, one module a promise.
 
+mod frozen;
 mod gradients;
 mod isolation;
 mod support;

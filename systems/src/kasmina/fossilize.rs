@@ -45,6 +45,7 @@ pub(super) fn fossilize(
     lifecycle.set_training(seed, true);
     drop_twin(lifecycle, seed);
     programs.requests.write(ProgramChangeRequested {
+        freeze: lifecycle.hosts.runtime(seed.host).config.train.freeze.clone(),
         host: lifecycle.hosts.id(seed.host),
         graph: Arc::new(grown_graph(lifecycle, seed)),
         transfer: Transfer::Fossilize { seed: seed.id },
@@ -84,7 +85,7 @@ pub(super) fn swap_programs(
     mut commands: Commands,
 ) {
     for ProgramReady { request, program } in ready.read() {
-        let ProgramChangeRequested { host: id, graph, transfer } = request;
+        let ProgramChangeRequested { host: id, graph, transfer, .. } = request;
         let Transfer::Fossilize { seed } = *transfer;
         let program = match program {
             Ok(program) => program.clone(),

@@ -347,6 +347,8 @@ impl fmt::Display for RollbackTo {
 /// A host needs the program of another network. Kasmina writes it in `Transform`; Tezzeret compiles it.
 #[derive(Message, Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct ProgramChangeRequested {
+    /// Patterns of its parameters that never train.
+    pub freeze: Vec<String>,
     /// The host.
     pub host: HostId,
     /// Its network to be.

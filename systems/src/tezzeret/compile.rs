@@ -83,6 +83,7 @@ impl Job for HostCompileJob {
     type Output = Result<Arc<Program>, GraphError>;
 
     fn run(self) -> Self::Output {
-        Program::compile(&self.0.graph, CompileOptions::HOST).map(Arc::new)
+        let ProgramChangeRequested { graph, freeze, .. } = &self.0;
+        Program::compile_frozen(graph, CompileOptions::HOST, freeze).map(Arc::new)
     }
 }

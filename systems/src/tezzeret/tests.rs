@@ -147,7 +147,8 @@ fn a_changed_host_comes_back_compiled_and_a_full_queue_loses_none() {
     let transfer = Transfer::Fossilize { seed: SeedId(5) };
     for host in 0..5 {
         let host = HostId(host);
-        let request = ProgramChangeRequested { host, graph: graph.clone(), transfer };
+        let request =
+            ProgramChangeRequested { host, graph: graph.clone(), freeze: Vec::new(), transfer };
         engine.world_mut().write_message(request);
     }
     engine.tick();

@@ -153,7 +153,8 @@ pub struct Governor {
     /// Standard deviations above the mean at which a loss diverges, above 0 and at most 10^6.
     /// Default 6.
     pub divergence_sd: f64,
-    /// Times the mean a loss must also reach to diverge, above 1 and at most 10^6. Default 3.
+    /// Times the mean a loss must also reach to diverge, a twentieth of the loss of guessing added to both, above 1 and at
+    /// most 10^6. Default 3.
     pub divergence_ratio: f64,
     /// Divergent checks in a row that are harm, 1 to 10,000. Default 3.
     pub divergence_checks: usize,

@@ -421,8 +421,11 @@ impl<'a> PlanRun<'a> {
     }
 
     fn check_gradients<K: KernelSet>(&mut self, unit: UnitIndex) {
+        let segments = self.unit(unit).groups.iter().flat_map(|group| &group.segments);
         let network = &mut self.memory.units[usize::from(unit)];
-        if K::sum_squares(network.work.gradients.f32()).is_finite() {
+        let gradients = network.work.gradients.f32();
+        // What is frozen is in no segment.
+        if segments.into_iter().all(|it| K::sum_squares(&gradients[it.clone()]).is_finite()) {
             // No fault can follow.
             if unit == HOST && self.variant == Variant::TrainSampled {
                 self.keep_samples();

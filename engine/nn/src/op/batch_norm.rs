@@ -151,7 +151,7 @@ impl Differentiable for BatchNormForward {
         tape.from(y, |tape, dy| {
             let rectified = rectify.then_some(y);
             let flops = (12 + usize::from(rectify)) * tape.elems(y);
-            tape.push_both(x, flops, |dx, accumulate| BatchNormGrad {
+            tape.push_both(&[weight, bias], x, flops, |dx, accumulate| BatchNormGrad {
                 shape,
                 dy,
                 x,

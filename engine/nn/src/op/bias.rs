@@ -9,7 +9,6 @@ use super::{
 };
 use crate::{
     error::GraphError,
-    schedule::GradMask,
     tensor::{Init, Param, ParamSpec, Shape, TensorId},
 };
 
@@ -59,7 +58,7 @@ impl Differentiable for BiasForward {
         let Self { shape, x, bias, y } = *self;
         tape.from(y, |tape, dy| {
             let flops = tape.elems(y);
-            tape.push(BiasGrad { shape, dy, bias }, GradMask::PARAMS, flops);
+            tape.push_param(bias, BiasGrad { shape, dy, bias }, flops);
             tape.pass(x, dy, true);
         })
     }

@@ -12,7 +12,6 @@ use super::{
 };
 use crate::{
     error::GraphError,
-    schedule::GradMask,
     settings::Keys,
     tensor::{Init, Param, ParamSpec, Shape, TensorId},
 };
@@ -166,9 +165,9 @@ impl Differentiable for Conv2dForward {
             }
             if let Some(bias) = bias {
                 let shape = output_channels(shape, elems);
-                tape.push(BiasGrad { shape, dy, bias }, GradMask::PARAMS, elems);
+                tape.push_param(bias, BiasGrad { shape, dy, bias }, elems);
             }
-            tape.push(Conv2dGradWeight { shape, dy, x, weight }, GradMask::PARAMS, flops);
+            tape.push_param(weight, Conv2dGradWeight { shape, dy, x, weight }, flops);
             tape.push_input(x, flops, |dx, accumulate| Conv2dGradInput {
                 shape,
                 dy,

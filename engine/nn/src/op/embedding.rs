@@ -9,7 +9,6 @@ use super::{
 };
 use crate::{
     error::GraphError,
-    schedule::GradMask,
     settings::Keys,
     tensor::{Init, Param, ParamSpec, Shape, TensorId},
 };
@@ -88,7 +87,7 @@ impl Differentiable for EmbeddingForward {
         tape.from(y, |tape, dy| {
             let (accumulate, flops) = (tape.is_written(weight), tape.elems(y));
             let grad = EmbeddingGrad { width, dy, x, weight, accumulate };
-            tape.push(grad, GradMask::PARAMS, flops);
+            tape.push_param(weight, grad, flops);
         })
     }
 }

@@ -59,7 +59,7 @@ impl Differentiable for GateForward {
         let Self { shape, x, weight, y } = *self;
         tape.from(y, |tape, dy| {
             let flops = 3 * tape.elems(y);
-            tape.push_both(x, flops, |dx, accumulate| GateGrad {
+            tape.push_both(&[weight], x, flops, |dx, accumulate| GateGrad {
                 shape,
                 dy,
                 x,

@@ -104,7 +104,7 @@ impl Differentiable for GroupNormForward {
         let Self { shape, groups, x, weight, bias, mean, rstd, y, .. } = *self;
         tape.from(y, |tape, dy| {
             let flops = 14 * tape.elems(y);
-            tape.push_both(x, flops, |dx, accumulate| GroupNormGrad {
+            tape.push_both(&[weight, bias], x, flops, |dx, accumulate| GroupNormGrad {
                 shape,
                 groups,
                 dy,

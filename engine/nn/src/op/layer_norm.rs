@@ -93,7 +93,7 @@ impl Differentiable for LayerNormForward {
         let Self { shape, x, weight, bias, mean, rstd, y, .. } = *self;
         tape.from(y, |tape, dy| {
             let flops = 14 * tape.elems(y);
-            tape.push_both(x, flops, |dx, accumulate| LayerNormGrad {
+            tape.push_both(&[weight, bias], x, flops, |dx, accumulate| LayerNormGrad {
                 shape,
                 dy,
                 x,

@@ -67,7 +67,7 @@ impl Differentiable for LayerScaleForward {
         let Self { shape, x, weight, y } = *self;
         tape.from(y, |tape, dy| {
             let flops = 3 * tape.elems(y);
-            tape.push_both(x, flops, |dx, accumulate| LayerScaleGrad {
+            tape.push_both(&[weight], x, flops, |dx, accumulate| LayerScaleGrad {
                 shape,
                 dy,
                 x,

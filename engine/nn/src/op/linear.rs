@@ -12,7 +12,6 @@ use super::{
 };
 use crate::{
     error::GraphError,
-    schedule::GradMask,
     settings::Keys,
     tensor::{Init, Param, ParamSpec, Shape, TensorId, channel_shape},
 };
@@ -143,7 +142,7 @@ impl Differentiable for LinearForward {
             self.reverse_folded(tape, dy);
             let accumulate = tape.is_written(weight);
             let grad = LinearGradWeight { shape, dy, x, weight, accumulate };
-            tape.push(grad, GradMask::PARAMS, flops);
+            tape.push_param(weight, grad, flops);
             tape.push_input(x, flops, |dx, accumulate| LinearGradInput {
                 shape,
                 dy,
@@ -161,7 +160,8 @@ impl LinearForward {
         let (elems, mask) = (tape.elems(self.y), tape.mask(self.y));
         let saved = self.pre.unwrap_or(self.y);
         let shape = ChannelShape { batch: self.shape.rows, channels: self.shape.outputs, len: 1 };
-        match (self.activation, self.bias) {
+        let bias = self.bias.filter(|bias| tape.lowering.trains(*bias));
+        match (self.activation, bias) {
             (Some(kind), Some(bias)) => {
                 let grad = ActivationBiasGrad { kind, shape, saved, dy, bias };
                 tape.push(grad, mask, (kind.grad_flops_per_elem() as usize + 1) * elems);
@@ -171,7 +171,7 @@ impl LinearForward {
                 tape.push(ActivationGrad { kind, saved, dy }, mask, flops);
             }
             (None, Some(bias)) => {
-                tape.push(BiasGrad { shape, dy, bias }, GradMask::PARAMS, elems);
+                tape.push_param(bias, BiasGrad { shape, dy, bias }, elems);
             }
             (None, None) => {}
         }

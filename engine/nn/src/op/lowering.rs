@@ -1,5 +1,7 @@
 //! The forward pass of a program in the making, as ops write it.
 
+use std::collections::BTreeSet;
+
 use esper_kernels::cpu::{Activation, ChannelShape};
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +71,8 @@ pub struct Lowering {
     pub tensors: Vec<TensorInfo>,
     /// Where parameters lie.
     pub params: ParamBlock,
+    /// Where those lie that never change: nobody wants their gradients.
+    pub frozen: BTreeSet<usize>,
     /// Where buffers lie.
     pub buffers: ParamBlock,
     /// The instructions.
@@ -100,6 +104,11 @@ impl Lowering {
     /// What is known of a tensor.
     pub fn info(&self, id: TensorId) -> TensorInfo {
         self.tensors[id.0 as usize]
+    }
+
+    /// Whether the parameter's gradient is ever wanted.
+    pub fn trains(&self, param: Param) -> bool {
+        !self.frozen.contains(&param.offset)
     }
 
     /// Appends an instruction that costs `flops` an example.

@@ -86,7 +86,7 @@ impl Differentiable for RmsNormForward {
         let Self { shape, x, weight, rstd, y, .. } = *self;
         tape.from(y, |tape, dy| {
             let flops = 9 * tape.elems(y);
-            tape.push_both(x, flops, |dx, accumulate| RmsNormGrad {
+            tape.push_both(&[weight], x, flops, |dx, accumulate| RmsNormGrad {
                 shape,
                 dy,
                 x,

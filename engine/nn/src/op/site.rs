@@ -78,8 +78,7 @@ impl Differentiable for SiteForward {
         let place = tape.backward.len();
         let info = &mut tape.lowering.sites[site];
         (info.gradient, info.backward_step) = (gradient, place);
-        let mask = GradMask { params: true, sites: tape.mask(x).sites };
-        tape.push(SiteGrad { site, x, gradient }, mask, 0);
+        tape.push(SiteGrad { site, x, gradient }, tape.mask(x), 0);
         Ok(())
     }
 }

@@ -88,6 +88,13 @@ impl<'a> Tape<'a> {
         self.backward.push(Scheduled { instr: instr.into(), mask, flops: flops as u64 });
     }
 
+    /// Appends an instruction that computes nothing but the gradient of `param`; if that ever trains.
+    pub fn push_param(&mut self, param: Param, instr: impl Into<Backward>, flops: usize) {
+        if self.lowering.trains(param) {
+            self.push(instr, GradMask::PARAMS, flops);
+        }
+    }
+
     /// Appends what `instr` makes of the place for the gradient of `x`, and of whether something is there to add to; if
     /// anybody wants it.
     pub fn push_input<I: Into<Backward>>(
@@ -102,19 +109,24 @@ impl<'a> Tape<'a> {
         }
     }
 
-    /// As [`Self::push_input`], for kernels that write parameters' and input's gradients together: there is always a
-    /// place for the latter.
+    /// As [`Self::push_input`], for kernels that write the gradients of `params` and of the input together: there is
+    /// always a place for the latter. What they write of parameters that never train is read by nobody.
     pub fn push_both<I: Into<Backward>>(
         &mut self,
+        params: &[Param],
         x: TensorId,
         flops: usize,
         instr: impl FnOnce(TensorId, bool) -> I,
     ) {
+        let params = params.iter().any(|param| self.lowering.trains(*param));
+        if !params && !self.is_wanted(x) {
+            return;
+        }
         let (dx, accumulate) = match self.target(x) {
             Some(target) => target,
             None => (self.new_gradient(x), false),
         };
-        let mask = self.mask(x).or(GradMask::PARAMS);
+        let mask = self.mask(x).or(GradMask { params, sites: 0 });
         self.push(instr(dx, accumulate), mask, flops);
     }
 

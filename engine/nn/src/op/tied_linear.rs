@@ -56,7 +56,8 @@ impl OpRule for TiedLinear {
         let shape = LinearShape { rows, inputs, outputs: node.elems() / rows };
         let weight = lowering.params.find(&format!("{}.weight", self.embedding));
         let weight = weight.expect("a tied head's embedding is alive: it feeds it");
-        let node = Lowered { mask: node.mask.or(GradMask::PARAMS), ..*node };
+        let own = GradMask { params: lowering.trains(weight), sites: 0 };
+        let node = Lowered { mask: node.mask.or(own), ..*node };
         lower_linear(&node, lowering, shape, node.inputs[0], weight, None)
     }
 

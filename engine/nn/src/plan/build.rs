@@ -324,7 +324,7 @@ impl<'a> Builder<'a> {
             }
             for unit in self.modules().rev() {
                 if self.binding(unit).write == place && self.acts(unit) {
-                    self.part(space, unit);
+                    self.part(space, unit, wanted);
                 }
             }
         }
@@ -368,7 +368,7 @@ impl<'a> Builder<'a> {
     }
 
     /// A module that is blended in parts from the host on the way back.
-    fn part(&mut self, space: Space, unit: UnitIndex) {
+    fn part(&mut self, space: Space, unit: UnitIndex, host_wanted: GradMask) {
         let Binding { write, read, trains, .. } = self.binding(unit);
         let SiteInfo { x, gradient, .. } = *self.site(write);
         let composition = self.plan.settings.composition;
@@ -376,12 +376,28 @@ impl<'a> Builder<'a> {
         if self.is_sampled() && space == Space::Host {
             self.push(StepInstr::SampleModule { unit, x, gradient });
         }
-        self.push(StepInstr::SplitGradient { unit, space, gradient, composition });
         let params = trains && space == Space::Host;
-        self.run_module_backward(space, unit, GradMask { params, sites: INPUT_GRADIENT });
-        let gradient = self.site(read).gradient;
-        self.push(StepInstr::AddInputGradient { unit, space, gradient });
-        self.list.flops.modules_per_example += 2 * self.n_elems(write);
+        let is_needed = self.is_gradient_needed(unit, host_wanted);
+        if params || is_needed {
+            self.push(StepInstr::SplitGradient { unit, space, gradient, composition });
+            let sites = if is_needed { INPUT_GRADIENT } else { 0 };
+            self.run_module_backward(space, unit, GradMask { params, sites });
+            self.list.flops.modules_per_example += self.n_elems(write);
+        }
+        if is_needed {
+            let gradient = self.site(read).gradient;
+            self.push(StepInstr::AddInputGradient { unit, space, gradient });
+            self.list.flops.modules_per_example += self.n_elems(write);
+        }
+    }
+
+    /// Whether anything before blended module `unit` wants the gradient of what the module reads: the host where it
+    /// trains or is wanted `wanted`, or another module at the site.
+    fn is_gradient_needed(&self, unit: UnitIndex, wanted: GradMask) -> bool {
+        let site = self.binding(unit).read;
+        let before = &self.host().backward[self.site(site).backward_step + 1..];
+        before.iter().any(|instr| instr.mask.is_met_by(wanted))
+            || self.modules_at(site).any(|other| other < unit && self.acts(other))
     }
 
     /// The second pass of the host from a module's site on, with the module in it: its true gradient.
@@ -404,7 +420,7 @@ impl<'a> Builder<'a> {
         let per_param = update_flops_per_param(&self.plan.settings.optimizer);
         self.push(StepInstr::CheckGradients { unit: HOST });
         for (group, planned) in self.unit(HOST).groups.iter().enumerate() {
-            if planned.is_trainable {
+            if planned.is_trainable && !planned.segments.is_empty() {
                 let n_params: usize = planned.segments.iter().map(ExactSizeIterator::len).sum();
                 self.list.flops.host_per_step += n_params as u64 * per_param;
                 self.list.instrs.push(StepInstr::Update { unit: HOST, group: group as u16 });

@@ -14,7 +14,21 @@ impl Program {
     /// Fails when the graph is empty, has no input or several, has more sites than a program can carry or one that no
     /// gradient reaches, or reads tokens as numbers.
     pub fn compile(graph: &NetworkGraph, options: CompileOptions) -> Result<Self, GraphError> {
-        let mut walk = Walk::new(graph, options)?;
+        Self::compile_frozen(graph, options, &[])
+    }
+
+    /// Compiles `graph` so that parameters whose names one of the patterns in `freeze` stands for (see [`crate::glob`])
+    /// never train: the backward pass has no instruction that only they need.
+    ///
+    /// # Errors
+    ///
+    /// As [`Program::compile`].
+    pub fn compile_frozen(
+        graph: &NetworkGraph,
+        options: CompileOptions,
+        freeze: &[String],
+    ) -> Result<Self, GraphError> {
+        let mut walk = Walk::new(graph, options, freeze)?;
         walk.lower();
         walk.finish()
     }

@@ -3,15 +3,18 @@
 use super::{CompileOptions, Program, SITES_MAX, plan};
 use crate::{
     error::GraphError,
+    glob,
     graph::{NetworkGraph, NodeIndex},
     op::{Lowered, Lowering, Op, Tape},
     schedule::GradMask,
-    tensor::{Param, TensorId},
+    tensor::{Param, ParamSpec, TensorId},
 };
 
 /// A graph on its way to a program.
 pub(super) struct Walk<'a> {
     graph: &'a NetworkGraph,
+    /// Patterns of parameters that never train.
+    freeze: &'a [String],
     live: Vec<bool>,
     /// Live nodes that read each node, once for each of their inputs.
     readers: Vec<Vec<NodeIndex>>,
@@ -25,6 +28,7 @@ impl<'a> Walk<'a> {
     pub(super) fn new(
         graph: &'a NetworkGraph,
         options: CompileOptions,
+        freeze: &'a [String],
     ) -> Result<Self, GraphError> {
         let live = graph.live_nodes()?;
         let nodes = || graph.nodes().filter(|(index, _)| live[index.index()]);
@@ -44,7 +48,7 @@ impl<'a> Walk<'a> {
         }
         let lowering = Lowering::new(options.fuse, options.input_gradient);
         let tensors = vec![None; live.len()];
-        Ok(Self { graph, live, readers, tensors, lowering, input: None })
+        Ok(Self { graph, freeze, live, readers, tensors, lowering, input: None })
     }
 
     /// Lowers every live node.
@@ -65,12 +69,11 @@ impl<'a> Walk<'a> {
             .iter()
             .map(|input| self.tensors[input.index()].expect("inputs are lowered first"))
             .collect();
-        let params: Vec<Param> =
-            self.lowering.params.place(node.op.params(&node.name, &input_shapes));
+        let params = self.place_params(node.op.params(&node.name, &input_shapes));
         let buffers = self.lowering.buffers.place(node.op.buffers(&node.name, &input_shapes));
         let upstream = inputs.iter().map(|input| self.lowering.info(*input).mask);
         let mut mask = upstream.fold(GradMask::NONE, GradMask::or);
-        mask.params |= !params.is_empty();
+        mask.params |= params.iter().any(|param| self.lowering.trains(*param));
         let foldable = match self.readers[index.index()].as_slice() {
             [reader] if self.lowering.fuse => match graph.node(*reader).op {
                 Op::Activation(kind) => Some((*reader, kind)),
@@ -98,6 +101,16 @@ impl<'a> Walk<'a> {
         if let Op::Input(_) = node.op {
             self.input = Some((output, node.shape.clone()));
         }
+    }
+
+    /// Places `specs`, and notes which of them never train.
+    fn place_params(&mut self, specs: Vec<ParamSpec>) -> Vec<Param> {
+        let trains = |spec: &ParamSpec| !glob::is_any_match(self.freeze, &spec.name);
+        let trains: Vec<bool> = specs.iter().map(trains).collect();
+        let params = self.lowering.params.place(specs);
+        let frozen = params.iter().zip(trains).filter(|(_, trains)| !trains);
+        self.lowering.frozen.extend(frozen.map(|(param, _)| param.offset));
+        params
     }
 
     /// Whether nothing but `index` reads the memory of its first input; a view shares its input's memory.
