@@ -23,7 +23,7 @@ use esper::{
 };
 use rayon::prelude::*;
 
-/// A small host and its data, in which modules are judged at the first site.
+/// A small host and its data, in which modules are judged at one site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arena {
     /// A perceptron with 12 hidden units on MNIST-1D.
@@ -88,13 +88,16 @@ impl Arena {
             }
         };
         scenario[HOST] = host;
-        let sites: &[&str] = match self {
-            Self::Mlp => &["input"],
-            Self::Cnn => &["stage1.out"],
-            Self::Transformer => &["block0.attn"],
-        };
-        scenario[HOST].sites = sites.iter().map(|site| (*site).to_owned()).collect();
+        scenario[HOST].sites = vec![self.site().to_owned()];
         scenario
+    }
+
+    const fn site(self) -> &'static str {
+        match self {
+            Self::Mlp => "input",
+            Self::Cnn => "stage2.out",
+            Self::Transformer => "block1.out",
+        }
     }
 
     const fn useful(self) -> &'static str {

@@ -81,7 +81,7 @@ pub fn life_steps(scenario: &Scenario) -> u64 {
 pub struct Tamiyo {
     /// Who decides: the name of a policy that is registered, one of Esper's or of your own. Default `heuristic`.
     pub policy: String,
-    /// Share of the run's steps after which seeds germinate, 0 to 1. Default 0.03. A plateau
+    /// Share of the run's steps after which seeds germinate, 0 to 1. Default 0.1. A plateau
     /// germinates them sooner.
     pub germinate_share: f64,
     /// Share of the run's steps after which no seed germinates any more, `germinate_share` to 1.
@@ -93,7 +93,7 @@ pub struct Tamiyo {
     /// Relative improvement over `plateau_epochs` below which a loss stands still, above 0 and
     /// below 1. Default 0.05.
     pub plateau_relative: f64,
-    /// Seeds of one host that incubate at once, 1 to 1024: the candidates of a race. Default 32.
+    /// Seeds of one host that incubate at once, 1 to 1024: the candidates of a race. Default 64.
     pub incubate_max: usize,
     /// Probability of an action a tick and host under `random`, above 0 and at most 1.
     /// Default 0.05.
@@ -222,11 +222,11 @@ impl Default for Tamiyo {
     fn default() -> Self {
         Self {
             policy: HEURISTIC.to_owned(),
-            germinate_share: 0.03,
+            germinate_share: 0.1,
             germinate_until_share: 1.0 / 3.0,
             plateau_epochs: 2.0,
             plateau_relative: 0.05,
-            incubate_max: 32,
+            incubate_max: 64,
             action_rate: 0.05,
             timetable: Vec::new(),
         }

@@ -21,8 +21,10 @@ use crate::oona::{HostReport, SeedAction, SeedCommand, SeedReport};
 ///   than `plateau_relative` over `plateau_epochs`), until `germinate_until_share`; never when what is left of the run
 ///   could not hold incubation, graft and every look of the verdict, nor where a verdict would pass the limit on
 ///   evaluation; never while a seed of the host incubates or is grafted.
-/// - **Where**: the site with the fewest races so far, of those the one that is asked to change most for its size. A site
-///   is left alone once [`LOST_MAX`](super::race::LOST_MAX) races in a row kept nothing there.
+/// - **Where**: at every site at once, since what a module would save at one site can be held against what another would
+///   at another. Taking sites in turn costs a fifth less and finds less: of 10 seeds each, 79 against 82 % on MNIST-1D, 91.3
+///   against 92.2 % with a convolutional host on digits. A site is left alone once
+///   [`LOST_MAX`](super::race::LOST_MAX) races in a row kept nothing.
 /// - **Who**: every blueprint that is ready, fits, keeps `limits.params_max` and was not taken from that site before, one
 ///   seed each, up to `incubate_max`; a family that keeps losing enters fewer races ([`Standings`]).
 /// - **How**: by the loss that G2 finds each would save. While there are more than
@@ -79,8 +81,10 @@ impl Heuristic {
         let races = races.entry(host.host).or_default();
         if view.seeds_of(host.host).next().is_none() {
             races.conclude(view, host.host, standings);
-            if is_time {
-                races.begin(view, host, &self.config, standings, commands);
+            match self.config.is_direct {
+                _ if !is_time => {}
+                true => races.insert(view, host, &self.config, standings, commands),
+                false => races.begin(view, host, &self.config, standings, commands),
             }
         } else if view.seeds_of(host.host).all(|seed| !seed.stage.is_grafted()) {
             match self.config.is_direct {

@@ -1,6 +1,9 @@
-//! Races: candidates incubate side by side at one site, and the best is grafted.
+//! Races: candidates incubate side by side at every site that is open, and the best is grafted.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use esper_engine::{
     ids::{BlueprintId, HostId, SiteId},
@@ -34,44 +37,60 @@ pub(super) struct Races {
 /// What came of the races at a site.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq)]
 struct SiteRaces {
-    n_races: u32,
     lost_in_row: u32,
 }
 
 /// A race, from germination to the verdict on the one that was grafted.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 struct Race {
-    site: SiteId,
-    kind: Kind,
-    /// Families that entered.
-    families: Vec<String>,
+    /// What entered, and where.
+    entrants: Vec<Entrant>,
     n_halvings: u32,
     /// What is grafted, once that is known.
-    best: Option<(BlueprintId, String)>,
+    best: Option<(BlueprintId, Entrant)>,
 }
 
-impl Race {
-    fn of(seed: &SeedReport) -> Self {
-        let kind = Kind::of(seed.contract);
-        Self { site: seed.site, kind, families: Vec::new(), n_halvings: 0, best: None }
+/// A family at a site.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+struct Entrant {
+    site: SiteId,
+    kind: Kind,
+    family: String,
+}
+
+impl Entrant {
+    fn new(site: SiteId, candidate: &Candidate) -> Self {
+        Self { site, kind: Kind::of(candidate.contract), family: candidate.family.clone() }
+    }
+
+    fn named(&self) -> (Kind, &str) {
+        (self.kind, &self.family)
     }
 }
 
 impl Races {
     /// Takes in how the last race ended: none of the host's seeds lives.
     pub fn conclude(&mut self, view: &Observation<'_>, host: HostId, standings: &mut Standings) {
-        let Some(Race { site, kind, families, best, .. }) = self.current.take() else { return };
-        let kept = best.filter(|(blueprint, _)| {
-            let past = view.past(host, site, *blueprint);
+        let Some(Race { entrants, best, .. }) = self.current.take() else { return };
+        let kept = best.filter(|(blueprint, of)| {
+            let past = view.past(host, of.site, *blueprint);
             past.is_some_and(|trial| trial.stage == Stage::Fossilized)
         });
-        let at_site = self.sites.entry(site).or_default();
-        at_site.n_races += 1;
-        at_site.lost_in_row = if kept.is_some() { 0 } else { at_site.lost_in_row + 1 };
-        standings.observe(kind, &families, kept.as_ref().map(|(_, family)| family.as_str()));
+        let kept = kept.map(|(_, entrant)| entrant);
+        for site in entrants.iter().map(|it| it.site).collect::<BTreeSet<_>>() {
+            let at_site = self.sites.entry(site).or_default();
+            match &kept {
+                None => at_site.lost_in_row += 1,
+                Some(kept) if kept.site == site => at_site.lost_in_row = 0,
+                // Another site had more to offer: that says nothing of this one.
+                Some(_) => {}
+            }
+        }
+        let entered = entrants.iter().map(Entrant::named).collect();
+        standings.observe(&entered, kept.as_ref().map(Entrant::named));
     }
 
-    /// Begins a race at the site whose turn it is, if anything can race there.
+    /// Begins a race at every site where something can race.
     pub fn begin(
         &mut self,
         view: &Observation<'_>,
@@ -80,46 +99,51 @@ impl Races {
         standings: &Standings,
         commands: &mut Vec<SeedCommand>,
     ) {
-        for dormant in self.sites_in_turn(view, host.host) {
-            let entrants = entrants(view, host, &dormant, config, standings);
-            if entrants.is_empty() {
-                continue;
-            }
-            let germinate = |candidate: &&Candidate| {
+        let mut race = Race::default();
+        for dormant in self.open_sites(view, host.host) {
+            let n_left = config.tamiyo.incubate_max.saturating_sub(race.entrants.len());
+            let here = entrants(view, host, &dormant, config, standings);
+            for candidate in here.into_iter().take(n_left) {
                 let blueprint = candidate.blueprint;
-                let action = match config.is_direct {
-                    true => SeedAction::Germinate { blueprint },
-                    false => SeedAction::GerminateBeside { blueprint },
-                };
-                SeedCommand { seed: dormant.seed, action }
-            };
-            commands.extend(entrants.iter().map(germinate));
-            let first = config.is_direct.then(|| entrants[0]);
-            self.current = Some(Race {
-                site: dormant.site,
-                kind: Kind::of(dormant.contract),
-                families: entrants.iter().map(|it| it.family.clone()).collect(),
-                n_halvings: 0,
-                best: first.map(|it| (it.blueprint, it.family.clone())),
-            });
+                race.entrants.push(Entrant::new(dormant.site, candidate));
+                let (seed, germinate) = (dormant.seed, SeedAction::GerminateBeside { blueprint });
+                commands.push(SeedCommand { seed, action: germinate });
+            }
+        }
+        self.current = (!race.entrants.is_empty()).then_some(race);
+    }
+
+    /// Inserts the module whose turn it is, as it is, at the first site where one may be.
+    pub fn insert(
+        &mut self,
+        view: &Observation<'_>,
+        host: &HostReport,
+        config: &TamiyoConfig,
+        standings: &Standings,
+        commands: &mut Vec<SeedCommand>,
+    ) {
+        for dormant in self.open_sites(view, host.host) {
+            let here = entrants(view, host, &dormant, config, standings);
+            let Some(candidate) = here.first() else { continue };
+            let (blueprint, entrant) = (candidate.blueprint, Entrant::new(dormant.site, candidate));
+            let best = Some((blueprint, entrant.clone()));
+            self.current = Some(Race { entrants: vec![entrant], n_halvings: 0, best });
+            let action = SeedAction::Germinate { blueprint };
+            commands.push(SeedCommand { seed: dormant.seed, action });
             return;
         }
     }
 
-    /// A dormant seed of each site that is worth a race, sites in turn.
-    fn sites_in_turn(&self, view: &Observation<'_>, host: HostId) -> Vec<DormantSeed> {
-        let of = |site| self.sites.get(&site).copied().unwrap_or_default();
+    /// A dormant seed of each site that is worth a race; those come first that are asked to change most for their size.
+    fn open_sites(&self, view: &Observation<'_>, host: HostId) -> Vec<DormantSeed> {
         let mut sites: BTreeMap<SiteId, DormantSeed> = BTreeMap::new();
         for seed in view.dormant().iter().filter(|seed| seed.host == host) {
-            if of(seed.site).lost_in_row < LOST_MAX {
+            if self.sites.get(&seed.site).is_none_or(|it| it.lost_in_row < LOST_MAX) {
                 sites.entry(seed.site).or_insert(*seed);
             }
         }
         let mut sites: Vec<DormantSeed> = sites.into_values().collect();
-        sites.sort_by(|a, b| {
-            let turn = of(a.site).n_races.cmp(&of(b.site).n_races);
-            turn.then(urgency(b).total_cmp(&urgency(a))).then(a.site.cmp(&b.site))
-        });
+        sites.sort_by(|a, b| urgency(b).total_cmp(&urgency(a)).then(a.site.cmp(&b.site)));
         sites
     }
 
@@ -138,7 +162,7 @@ impl Races {
             return;
         }
         // What somebody else had germinate races as well.
-        let race = self.current.get_or_insert_with(|| Race::of(racing[0]));
+        let race = self.current.get_or_insert_default();
         racing.sort_by(|a, b| gain(b).total_cmp(&gain(a)).then(a.seed.cmp(&b.seed)));
         let cancel = |seed: &&SeedReport| command(seed, SeedAction::Cancel);
         if config.train_min_steps <= age {
@@ -150,7 +174,7 @@ impl Races {
             if let Some(best) = best {
                 commands.push(command(best, SeedAction::Graft));
                 let of = best.blueprint.and_then(|it| view.candidate(it));
-                race.best = of.map(|it| (it.blueprint, it.family.clone()));
+                race.best = of.map(|it| (it.blueprint, Entrant::new(best.site, it)));
             }
             return;
         }
@@ -198,6 +222,5 @@ fn entrants<'v>(
     entrants.sort_by_key(|it| {
         (standings.lost_in_row(kind, &it.family), Reverse(it.params_elems), it.blueprint)
     });
-    entrants.truncate(if config.is_direct { 1 } else { config.tamiyo.incubate_max });
     entrants
 }

@@ -1,6 +1,6 @@
 //! How families fared in races, at each kind of site: who keeps losing is raced later and cheaper.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use esper_nn::contract::Contract;
 use serde::{Deserialize, Serialize};
@@ -48,12 +48,15 @@ impl Standings {
         self.n_races.get(&kind).copied().unwrap_or_default() % every == 0
     }
 
-    /// Takes in a race that has ended, in which `families` were, and one was `kept` or none.
-    pub fn observe(&mut self, kind: Kind, families: &[String], kept: Option<&str>) {
-        *self.n_races.entry(kind).or_default() += 1;
-        for family in families {
-            let lost = self.lost_in_row.entry((kind, family.clone())).or_default();
-            *lost = if kept == Some(family) { 0 } else { *lost + 1 };
+    /// Takes in a race that has ended, in which `entrants` were, and one was `kept` or none. A family that entered at several
+    /// sites of a kind counts once.
+    pub fn observe(&mut self, entrants: &BTreeSet<(Kind, &str)>, kept: Option<(Kind, &str)>) {
+        for kind in entrants.iter().map(|(kind, _)| *kind).collect::<BTreeSet<_>>() {
+            *self.n_races.entry(kind).or_default() += 1;
+        }
+        for (kind, family) in entrants {
+            let lost = self.lost_in_row.entry((*kind, (*family).to_owned())).or_default();
+            *lost = if kept == Some((*kind, *family)) { 0 } else { *lost + 1 };
         }
     }
 }
@@ -75,12 +78,14 @@ mod tests {
             if here.contains(&families[0]) {
                 entered.push(race);
             }
-            standings.observe(kind, &here, Some("winner"));
+            let here = here.iter().map(|it| (kind, it.as_str())).collect();
+            standings.observe(&here, Some((kind, "winner")));
         }
         assert_eq!(entered, [0, 1, 2, 4, 8]);
         let image = Kind { n_axes: 3, is_causal: false };
         assert_eq!(standings.lost_in_row(image, "loser"), 0, "another kind of site");
-        standings.observe(kind, &families, Some("loser"));
+        let both = families.iter().map(|it| (kind, it.as_str())).collect();
+        standings.observe(&both, Some((kind, "loser")));
         assert!(standings.enters(kind, "loser"));
     }
 }
