@@ -78,6 +78,10 @@ impl SweepSpec {
             let what = format!("arm `{arm}` needs a host of another width, and `{name}` has none");
             return unfit(what, "leave the arm out for this task");
         }
+        if arm == Arm::Adapters && scenario[HOST].init.is_none() {
+            let what = format!("arm `adapters` is for a given host, and `{name}` has none");
+            return unfit(what, "write `host.init`, or leave the arm out");
+        }
         if arm == Arm::Fixed && scenario[TAMIYO].timetable.is_empty() {
             let what = format!("arm `fixed` needs a timetable, and `{name}` has none");
             return unfit(what, "write `tamiyo.timetable`, or leave the arm out");
