@@ -65,8 +65,13 @@ impl SweepSpec {
             oracle: self.oracle(&task.name),
             growth: None,
         };
-        let options = RunOptions::new(source.prepare(arm)?.scenario).base_dir(&task.base_dir);
-        Plan::new(options.data(data)).map(|_| ())
+        let prepared = source.prepare(arm)?;
+        let options = RunOptions::new(prepared.scenario).base_dir(&task.base_dir).data(data);
+        let options = match prepared.graph {
+            Some(graph) => options.host(graph),
+            None => options,
+        };
+        Plan::new(options).map(|_| ())
     }
 
     fn check_arm(&self, task: &Task, settings: &Settings, arm: Arm) -> Result<(), SweepError> {
