@@ -39,7 +39,7 @@ pub use error::RunError;
 pub use hosts::HostSpec;
 pub use run::{
     Command, CommandReceived, Event, HostPlan, Layer, Plan, Replay, Resumed, Run, RunFolder,
-    RunHandle, RunOptions, RunState, read_scenario_text, seal_library,
+    RunHandle, RunOptions, RunState, evaluate, read_scenario_text, seal_library,
 };
 
 pub use bevy_ecs;

@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 use esper::{
     HostPlan, Plan,
     data::{Dataset, Targets},
-    scenario::{DATA, HOST, LIMITS, RUN, TAMIYO},
+    scenario::{DATA, HOST, Host, LIMITS, RUN, TAMIYO},
 };
 use esper_nn::contract::Contract;
 use serde::Serialize;
@@ -45,6 +45,7 @@ struct Answer<'a> {
     n_outputs: usize,
     vocabulary: Option<usize>,
     host: String,
+    init: Option<&'a str>,
     layers: &'a [esper::Layer],
     sites: Vec<Site<'a>>,
     params: u64,
@@ -85,6 +86,7 @@ impl<'a> Answer<'a> {
             n_outputs: data.train.targets.n_outputs(),
             vocabulary: data.train.vocabulary(),
             host: scenario[HOST].kind().to_string(),
+            init: scenario[HOST].init.as_deref(),
             layers: &host.layers,
             sites: host.sites.iter().map(Site::new).collect(),
             params: host.params_elems,
@@ -128,6 +130,7 @@ fn table(plan: &Plan) -> String {
             row(if index == 0 { name } else { "" }, line);
         }
     };
+    rows("init", vec![init_text(&scenario[HOST])]);
     rows("layers", layer_lines(host));
     rows("sites", site_lines(host));
     let frozen = match host.n_frozen {
@@ -198,6 +201,15 @@ fn data_text(source: &str, train: &Dataset, n_validation: usize, n_test: usize) 
         "{source}: {} examples to train on, {n_validation} to validate, {n_test} to test; {example}, {targets}",
         train.len(),
     )
+}
+
+/// Where the first weights come from.
+fn init_text(host: &Host) -> String {
+    match (&host.init, &host.init_skip[..]) {
+        (None, _) => "drawn at random".to_owned(),
+        (Some(file), []) => format!("from {file}"),
+        (Some(file), skip) => format!("from {file}, but for {}, drawn at random", skip.join(", ")),
+    }
 }
 
 fn shape_text(shape: &[usize]) -> String {

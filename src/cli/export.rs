@@ -4,12 +4,17 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, ValueEnum};
 use esper::{
+    RunError,
     engine::run_dir::{RunDir, write_atomic},
-    systems::tolaria::{self, CheckpointError, Exported},
+    scenario::{self, GraphFile, HOST, Host, Network, Scenario, TAMIYO, TRAIN},
+    systems::{
+        tamiyo::OFF,
+        tolaria::{self, CheckpointError, Exported},
+    },
 };
 use serde::Serialize;
 
-use super::{failure::Failure, output::Output};
+use super::{failure::Failure, output::Output, source::open_folder};
 
 /// Arguments of `esper export`.
 #[derive(ClapArgs)]
@@ -36,6 +41,8 @@ enum Format {
     Safetensors,
     /// The network with what has grown in it, for `[host] kind = "graph"`.
     Graph,
+    /// The same and a scenario beside it that trains the network from scratch, as the run was trained.
+    Scenario,
 }
 
 impl Format {
@@ -43,6 +50,7 @@ impl Format {
         match self {
             Self::Safetensors => "safetensors",
             Self::Graph => "toml",
+            Self::Scenario => "scenario.toml",
         }
     }
 }
@@ -75,6 +83,12 @@ pub fn execute(args: &Args, output: Output) -> Result<(), Failure> {
     let bytes = match args.format {
         Format::Safetensors => exported.weights.to_bytes(),
         Format::Graph => exported.graph.to_file_text().into_bytes(),
+        Format::Scenario => {
+            let graph = file.with_extension("graph.toml");
+            let text = from_scratch(&args.dir, &graph)?;
+            write_new(&graph, exported.graph.to_file_text().as_bytes())?;
+            text.into_bytes()
+        }
     };
     write_new(&file, &bytes)?;
     let written = Written::new(&exported, file);
@@ -82,8 +96,21 @@ pub fn execute(args: &Args, output: Output) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The run's scenario for the network in the file `graph`: from scratch, without growth, all of it training.
+fn from_scratch(root: &Path, graph: &Path) -> Result<String, Failure> {
+    let file = open_folder(root)?.file;
+    let resolved = file.resolve(&scenario::sections()).map_err(RunError::from)?;
+    let mut scenario = Scenario::clone(&resolved);
+    scenario[TAMIYO].policy = OFF.to_owned();
+    scenario[TAMIYO].timetable.clear();
+    scenario[TRAIN].freeze.clear();
+    let name = graph.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    scenario[HOST] = Host::new(Network::Graph(GraphFile { file: name }));
+    Ok(scenario.resolve().map_err(RunError::from)?.to_toml())
+}
+
 /// The host numbered `wanted`.
-fn pick(hosts: Vec<Exported>, wanted: u64) -> Result<Exported, Failure> {
+pub(super) fn pick(hosts: Vec<Exported>, wanted: u64) -> Result<Exported, Failure> {
     let n_hosts = hosts.len();
     let found = hosts.into_iter().find(|it| it.host.0 == wanted);
     found.ok_or_else(|| {
@@ -128,6 +155,7 @@ impl Written {
         let what = match format {
             Format::Safetensors => format!("{n_tensors} tensors, {n_values} values"),
             Format::Graph => format!("{n_nodes} nodes"),
+            Format::Scenario => format!("{n_nodes} nodes to train from scratch"),
         };
         let left_out = match self.n_seeds_left_out {
             0 => String::new(),

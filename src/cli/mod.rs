@@ -5,6 +5,7 @@
 mod attribute;
 mod check;
 mod compare;
+mod evaluate;
 mod excerpt;
 mod export;
 mod failure;
@@ -54,6 +55,8 @@ enum Command {
     Report(report::Args),
     /// Say what each module of a run is worth, and what two are worth together.
     Attribute(attribute::Args),
+    /// Say how well a run's network does on the test data of any scenario.
+    Evaluate(evaluate::Args),
     /// Check that a run's files are what was written.
     Verify(verify::Args),
     /// Write the weights of a run for PyTorch.
@@ -92,6 +95,7 @@ impl Command {
             Self::Compare(args) => Output::new(args.json),
             Self::Report(args) => Output::new(args.json),
             Self::Attribute(args) => Output::new(args.json),
+            Self::Evaluate(args) => Output::new(args.json),
             Self::Verify(args) => Output::new(args.json),
             Self::Export(args) => Output::new(args.json),
             Self::Sweep(args) => args.output.output(),
@@ -109,6 +113,7 @@ impl Command {
             Self::Compare(args) => compare::execute(&args, output),
             Self::Report(args) => report::execute(&args, output),
             Self::Attribute(args) => attribute::execute(&args, output),
+            Self::Evaluate(args) => evaluate::execute(&args, output),
             Self::Verify(args) => verify::execute(&args, output),
             Self::Export(args) => export::execute(&args, output),
             Self::Sweep(args) => sweep::execute(&args, output),

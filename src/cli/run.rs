@@ -33,7 +33,7 @@ pub struct Args {
 
 /// Runs a scenario.
 pub fn execute(args: &Args, output: Output) -> Result<(), Failure> {
-    let Source { file, options } = args.scenario.load()?;
+    let Source { file, options, .. } = args.scenario.load()?;
     let options = match &args.out {
         Some(root) => options.folder(root),
         None => options.folder_in(RUNS),

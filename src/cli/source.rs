@@ -8,7 +8,7 @@ use std::{
 use clap::Args;
 use esper::{
     Plan, RunError, RunFolder, RunOptions, read_scenario_text,
-    scenario::{self, Override, ScenarioFile},
+    scenario::{self, Override, Resolved, ScenarioFile},
 };
 use esper_nn::suggest::nearest;
 
@@ -34,6 +34,8 @@ pub struct ScenarioArgs {
 pub struct Source {
     /// The file with its overrides: where things are written.
     pub file: ScenarioFile,
+    /// What they come to.
+    pub scenario: Resolved,
     /// The run it describes.
     pub options: RunOptions,
 }
@@ -50,12 +52,13 @@ impl ScenarioArgs {
         }
         let scenario = file.resolve(&scenario::sections()).map_err(refuse)?;
         let base_dir = self.scenario.parent().unwrap_or(Path::new(""));
-        Ok(Source { file, options: RunOptions::new(scenario).base_dir(base_dir) })
+        let options = RunOptions::new(scenario.clone()).base_dir(base_dir);
+        Ok(Source { file, scenario, options })
     }
 
     /// What a run of the scenario would be.
     pub fn plan(&self) -> Result<Plan, Failure> {
-        let Source { file, options } = self.load()?;
+        let Source { file, options, .. } = self.load()?;
         Plan::new(options).map_err(|error| Failure::run(error, &file))
     }
 

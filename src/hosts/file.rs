@@ -7,7 +7,7 @@ use std::{
 };
 
 use esper_engine::{
-    run_dir::FileError,
+    run_dir::{FileError, RunDir},
     runtime::{ExchangeError, StateDict},
 };
 use esper_nn::{
@@ -15,6 +15,8 @@ use esper_nn::{
     op::{Attention, Embedding, Input},
     suggest::nearest,
 };
+
+use esper_systems::tolaria;
 
 use super::examples::Examples;
 use crate::RunError;
@@ -38,15 +40,33 @@ pub(super) fn read_graph(name: &str, base_dir: &Path) -> Result<NetworkGraph, Ru
 /// Reads the weights that `host.init` names.
 pub(super) fn read_init(name: &str, base_dir: &Path) -> Result<StateDict, RunError> {
     let path = base_dir.join(name);
+    if path.is_dir() {
+        return read_run(name, &path);
+    }
     StateDict::read(&path).map_err(|error| match error {
         ExchangeError::File(FileError { source, .. }) => {
             unreadable("host.init", name, &path, &source)
         }
         error => {
-            let help = "name a .safetensors file of a `state_dict`";
+            let help = "name a .safetensors file of a `state_dict`, or the folder of a run";
             unfit("host.init", format!("`{name}`: {error}"), help)
         }
     })
+}
+
+/// The weights of the first host of the run in the folder `path`, as its newest checkpoint has them.
+fn read_run(name: &str, path: &Path) -> Result<StateDict, RunError> {
+    let refuse = |error: String| {
+        let help =
+            "name the folder of a run, in which `manifest.json` lies, or a .safetensors file";
+        unfit("host.init", format!("`{name}`: {error}"), help)
+    };
+    let dir = RunDir::open(path).map_err(|error| refuse(error.to_string()))?;
+    let newest = tolaria::latest_checkpoint(&dir.checkpoints());
+    let (checkpoint, _) = newest.map_err(|error| refuse(error.to_string()))?;
+    let hosts = tolaria::read_weights(&checkpoint).map_err(|error| refuse(error.to_string()))?;
+    let first = hosts.into_iter().next();
+    first.map(|it| it.weights).ok_or_else(|| refuse("the run has no host".to_owned()))
 }
 
 /// Refuses a graph, which the scenario's `key` names, that can not be fed `examples` or says something else of them.

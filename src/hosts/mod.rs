@@ -130,8 +130,18 @@ fn find_init(
         (None, Some(name)) => (format!("`{name}`"), read_init(name, base_dir)?),
         (None, None) => return Ok(None),
     };
-    weights.check(graph, program).map_err(|mismatch| {
+    let skip = &scenario[HOST].init_skip;
+    let names: Vec<&str> = weights.iter().map(|(name, _)| name).collect();
+    let own = program.params.iter().map(|param| param.spec.name.as_str());
+    if let Some(place) = glob::unmatched(skip, names.into_iter().chain(own)) {
+        let message = format!("\"{}\" stands for no tensor of the host or of {name}", skip[place]);
         let help = "PYTORCH.md has the names and shapes of every host";
+        return Err(unfit(&format!("host.init_skip[{place}]"), message, help));
+    }
+    let weights = weights.without(skip);
+    weights.check_but(graph, program, skip).map_err(|mismatch| {
+        let help =
+            "PYTORCH.md has the names and shapes of every host; `host.init_skip` draws some anew";
         unfit("host.init", format!("{name}: {mismatch}"), help)
     })?;
     Ok(Some(weights))

@@ -30,7 +30,7 @@ use super::{
 use crate::{
     RunError,
     hosts::HostGroup,
-    scenario::{RUN, Scenario, TAMIYO},
+    scenario::{HOST, RUN, Resolved, Scenario, TAMIYO},
 };
 
 /// Where what a run learns about kernels is kept.
@@ -153,13 +153,14 @@ pub(super) fn check_catalogue(scenario: &Scenario, catalogue: &Catalogue) -> Res
 /// Fails when the device has no room for them.
 pub(super) fn spawn_hosts(engine: &mut Engine, groups: &[HostGroup]) -> Result<(), DeviceError> {
     let world = engine.world_mut();
+    let skip = world.resource::<Resolved>()[HOST].init_skip.clone();
     let configs = world.resource::<HostConfigs>().0.clone();
     for group in groups {
         for id in group.ids.clone() {
             let config = configs[&HostId(id)].clone();
             let mut runtime = HostRuntime::new(config, group.graph.clone(), group.program.clone())?;
             if let Some(weights) = &group.init {
-                runtime.load_state_dict(weights).expect("they were checked");
+                runtime.load_state_dict_but(weights, &skip).expect("they were checked");
             }
             spawn_host(world, HostId(id), runtime);
         }

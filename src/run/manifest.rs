@@ -20,7 +20,7 @@ pub(super) fn describe(resolved: &Prepared) -> Manifest {
         scenario: scenario[RUN].name.clone(),
         scenario_digest: Digest(scenario.digest()),
         seed: scenario[RUN].seed,
-        data_digests: digests(resolved),
+        data_digests: digests(resolved).into_iter().chain(init_digest(resolved)).collect(),
         library: scenario[URZA].path.as_ref().map(PathBuf::from),
     }
 }
@@ -33,6 +33,14 @@ pub(super) fn digests(resolved: &Prepared) -> BTreeMap<String, Digest> {
     let own = groups.iter().filter(|group| group.has_own_data);
     let own = own.map(|it| (HostId(it.ids.start).to_string(), Digest(it.data.digest)));
     named.chain(own).chain(graph_digest(scenario)).collect()
+}
+
+/// The digest of the weights that the first host begins with, by the name of their file. A run that goes on has no need of
+/// them, and asks nobody whether they are still there.
+fn init_digest(resolved: &Prepared) -> Option<(String, Digest)> {
+    let name = resolved.scenario[HOST].init.clone()?;
+    let weights = resolved.groups.first()?.init.as_ref()?;
+    Some((name, weights.digest()))
 }
 
 /// The digest of the file that the scenario's graph is read from, by its name.

@@ -3,6 +3,7 @@
 mod adoption;
 mod assemble;
 mod commands;
+mod evaluate;
 mod events;
 mod folder;
 mod manifest;
@@ -14,6 +15,7 @@ mod start;
 mod summary;
 
 pub use commands::{Command, CommandReceived, RunHandle};
+pub use evaluate::evaluate;
 pub use events::Event;
 pub use folder::{RunFolder, read_scenario_text};
 pub use options::RunOptions;

@@ -47,6 +47,8 @@ pub struct HostPlan {
     pub n_hosts: u64,
     /// Their data, split and standardised.
     pub data: Arc<SplitData>,
+    /// A host's network.
+    pub graph: Arc<NetworkGraph>,
     /// A host's layers, from input to output.
     pub layers: Vec<Layer>,
     /// Where seeds are planted, and what their modules keep.
@@ -134,6 +136,7 @@ impl HostPlan {
         Self {
             n_hosts: group.ids.end - group.ids.start,
             data: group.data.clone(),
+            graph: graph.clone(),
             layers: layers(graph),
             sites: (0..program.sites.len())
                 .map(|place| (program.sites[place].name.clone(), program.contract(place)))

@@ -5,7 +5,12 @@ use std::sync::Arc;
 use esper_data::SplitData;
 use esper_engine::runtime::Flops;
 use esper_kernels::random::hash_words;
-use esper_nn::{graph::NetworkGraph, rng::permutation};
+use esper_nn::{
+    graph::{NetworkGraph, Op, fossilize},
+    op::Residual,
+    rng::permutation,
+};
+use esper_systems::karn::{Catalogue, Karn};
 
 use super::{
     arm::{Arm, Basis},
@@ -43,6 +48,11 @@ pub(super) struct Source<'a> {
     pub growth: Option<&'a CellRecord>,
 }
 
+/// What the names of adapters begin with.
+const ADAPTER: &str = "adapter";
+/// Families for adapters where the scenario names none: of features, and of images.
+const BOTTLENECKS: [&str; 2] = ["bottleneck_adapter", "bottleneck_conv"];
+
 /// Steps in a tick of a run without growth: nobody decides between them, and ticks cost time.
 const STEPS_PER_TICK_ALONE: u64 = 100;
 
@@ -60,6 +70,11 @@ impl Source<'_> {
             Arm::Scenario => {}
             Arm::Off => self.leave_alone(),
             Arm::OffLonger => self.train_longer()?,
+            Arm::Adapters => graph = Some(self.with_adapters()?),
+            Arm::Finetune => {
+                self.scenario[TRAIN].freeze.clear();
+                self.train_longer()?;
+            }
             Arm::StaticFinal => graph = Some(self.grown_network()?),
             Arm::Restart => {
                 graph = Some(self.grown_network()?);
@@ -118,6 +133,36 @@ impl Source<'_> {
         Plan::new(options.base_dir(self.base_dir).data(self.data.clone()))
     }
 
+    /// The given host with the scenario's choice of a module, or else a bottleneck, at every site: modules are identities
+    /// at birth and alone train.
+    fn with_adapters(&mut self) -> Result<NetworkGraph, RunError> {
+        self.leave_alone();
+        let plan = self.plan(&self.scenario)?;
+        let host = &plan.hosts[0];
+        let chosen = self.scenario[KARN].catalogue.iter().map(String::as_str);
+        let families: Vec<&str> = chosen.chain(BOTTLENECKS).collect();
+        let mut catalogue = Catalogue::default();
+        let all = Karn { catalogue: vec!["all".to_owned()], ..Karn::default() };
+        catalogue.select(&all).map_err(|error| RunError::Failed(error.to_string()))?;
+        let mut graph = (*host.graph).clone();
+        for (n, (site, contract)) in host.sites.iter().enumerate() {
+            let mut designs = families.iter().filter_map(|name| catalogue.get(name));
+            let design = designs.find_map(|family| family.design(contract).ok().flatten());
+            let module = design.ok_or_else(|| {
+                let message = format!("no adapter fits the site `{site}`");
+                unfit("karn.catalogue", message, "name a family that does, or leave the arm out")
+            })?;
+            let join = Op::Residual(Residual { alpha: 1.0 });
+            let prefix = format!("{ADAPTER}{n}.");
+            graph = fossilize(&graph, site, &module.graph, join, &prefix)
+                .map_err(|error| unfit("host.sites", error.to_string(), "name other sites"))?;
+        }
+        self.scenario[TRAIN].freeze =
+            host.graph.params().into_iter().map(|param| param.name).collect();
+        self.scenario[HOST].init_skip.push(format!("{ADAPTER}*"));
+        Ok(graph)
+    }
+
     /// As many epochs as the growth's FLOPs pay for, and no fewer than the warm-up.
     fn train_longer(&mut self) -> Result<(), RunError> {
         self.leave_alone();
@@ -131,6 +176,7 @@ impl Source<'_> {
 
     fn grown_network(&mut self) -> Result<NetworkGraph, RunError> {
         self.leave_alone();
+        begin_anew(&mut self.scenario);
         let text = self.growth()?.network.as_deref().unwrap_or_default();
         serde_json::from_str(text).map_err(|error| {
             RunError::Failed(format!("the network that grew can not be read: {error}"))
@@ -189,6 +235,13 @@ impl Source<'_> {
         }
         Ok(())
     }
+}
+
+/// A network from scratch is not given, and all of it trains.
+fn begin_anew(scenario: &mut Scenario) {
+    scenario[HOST].init = None;
+    scenario[HOST].init_skip.clear();
+    scenario[TRAIN].freeze.clear();
 }
 
 /// What the growth spent, by account.

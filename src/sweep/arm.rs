@@ -22,6 +22,11 @@ words! {
         BestStatic = "best_static",
         /// As [`Arm::BestStatic`], over every kind of host that fits the data.
         BestStaticAny = "best_static_any",
+        /// The given host with all its weights training and nothing growing, for as many epochs as the growth of the pair
+        /// cost.
+        Finetune = "finetune",
+        /// The given host with a small module at every site from the first step on, which alone trains; nothing is judged.
+        Adapters = "adapters",
         /// Modules inserted as identities, without incubation.
         Direct = "direct",
         /// The scenario's timetable.
@@ -39,7 +44,7 @@ words! {
         /// The policy that the scenario names, whichever it is.
         Scenario = "scenario",
     }
-    later "graph", "aa", "finetune", "adapters"
+    later "graph", "aa"
 }
 
 /// What of the growth of its pair an arm is made from.
@@ -59,6 +64,7 @@ impl Arm {
     pub(super) const fn basis(self) -> Basis {
         match self {
             Self::Off
+            | Self::Adapters
             | Self::Direct
             | Self::Fixed
             | Self::Heuristic
@@ -66,6 +72,7 @@ impl Arm {
             | Self::Oracle
             | Self::Scenario => Basis::None,
             Self::OffLonger
+            | Self::Finetune
             | Self::StaticFlops
             | Self::StaticFlopsDeep
             | Self::BestStatic

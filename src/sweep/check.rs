@@ -65,8 +65,13 @@ impl SweepSpec {
             oracle: self.oracle(&task.name),
             growth: None,
         };
-        let options = RunOptions::new(source.prepare(arm)?.scenario).base_dir(&task.base_dir);
-        Plan::new(options.data(data)).map(|_| ())
+        let prepared = source.prepare(arm)?;
+        let options = RunOptions::new(prepared.scenario).base_dir(&task.base_dir).data(data);
+        let options = match prepared.graph {
+            Some(graph) => options.host(graph),
+            None => options,
+        };
+        Plan::new(options).map(|_| ())
     }
 
     fn check_arm(&self, task: &Task, settings: &Settings, arm: Arm) -> Result<(), SweepError> {
@@ -77,6 +82,10 @@ impl SweepSpec {
         if needs_width(arm) && !has_width(&scenario[HOST].network) {
             let what = format!("arm `{arm}` needs a host of another width, and `{name}` has none");
             return unfit(what, "leave the arm out for this task");
+        }
+        if arm == Arm::Adapters && scenario[HOST].init.is_none() {
+            let what = format!("arm `adapters` is for a given host, and `{name}` has none");
+            return unfit(what, "write `host.init`, or leave the arm out");
         }
         if arm == Arm::Fixed && scenario[TAMIYO].timetable.is_empty() {
             let what = format!("arm `fixed` needs a timetable, and `{name}` has none");

@@ -3,7 +3,8 @@
 use crate::{
     HostPlan, Plan,
     scenario::{
-        Cnn, HOST, Host, LIMITS, Mlp, Network, RUN, Scenario, TAMIYO, Transformer, TransformerForm,
+        Cnn, HOST, Host, LIMITS, Mlp, Network, RUN, Scenario, TAMIYO, TRAIN, Transformer,
+        TransformerForm,
     },
 };
 use esper_nn::graph::ImageNorm;
@@ -51,7 +52,9 @@ pub(super) fn scaled(network: &Network, width: f64, n_more: u64) -> Option<Netwo
 /// Makes `scenario` one of `network` that does not grow. The limit on parameters is one on growth: a static host is held to
 /// what it costs.
 pub(super) fn make_static(scenario: &mut Scenario, network: Network) {
-    scenario[HOST] = Host { init: scenario[HOST].init.clone(), ..Host::new(network) };
+    // Of another size, and so from scratch; nothing of it is frozen.
+    scenario[HOST] = Host::new(network);
+    scenario[TRAIN].freeze.clear();
     scenario[TAMIYO].policy = "off".to_owned();
     scenario[TAMIYO].timetable.clear();
     scenario[LIMITS].params_max = PARAMS_MAX;

@@ -27,7 +27,7 @@ pub use self::{
     registry::{Check, Resolved, Scenario, Sections},
     rules::Rules,
     section::{Key, Section},
-    train::TRAIN,
+    train::{NAMES, TRAIN},
     value::{Interval, LOWERCASE, List, PATH, SEED_MAX, Text, Value},
     word::read_word,
 };

@@ -10,7 +10,7 @@ pub use self::{
     transformer::{Transformer, TransformerForm, TransformerKind},
 };
 use esper_engine::scenario::{
-    Given, Key, Keys, List, PATH, Rules, Scenario, Section, Table, Text, words,
+    Given, Key, Keys, List, NAMES, PATH, Rules, Scenario, Section, Table, Text, words,
 };
 use esper_nn::{
     program::SITES_MAX,
@@ -32,9 +32,12 @@ pub struct Host {
     /// Where seeds are planted: names of [`Network::known_sites`]. Default:
     /// [`Network::default_sites`]. Empty for a [`GraphFile`], whose file has them.
     pub sites: Vec<String>,
-    /// A `.safetensors` file of a `state_dict` that the host begins with; a relative path starts
-    /// at the scenario's folder. Default: parameters are drawn.
+    /// A `.safetensors` file of a `state_dict`, or the folder of a run (its newest checkpoint's first
+    /// host), that the host begins with; a relative path starts at the scenario's folder. Default: parameters are drawn.
     pub init: Option<String>,
+    /// Patterns over the names of tensors that are drawn all the same, whatever `init` has under those names, such as a
+    /// head of another width. Default: none.
+    pub init_skip: Vec<String>,
 }
 
 /// What a host is built from. What the data alone tells (an image's size, the number of classes,
@@ -76,7 +79,7 @@ words! {
 impl Host {
     /// A host of `network` with its default sites, drawn at random.
     pub fn new(network: Network) -> Self {
-        Self { sites: network.default_sites(), network, init: None }
+        Self { sites: network.default_sites(), network, init: None, init_skip: Vec::new() }
     }
 
     /// A multilayer perceptron of these widths, from input to output, with every site it has.
@@ -215,6 +218,7 @@ impl Section for Host {
             }
         }
         keys.key("init", &mut self.init, Text { example: "host.safetensors", ..PATH });
+        keys.key("init_skip", &mut self.init_skip, NAMES);
     }
 
     fn kinds() -> Vec<(&'static str, Self)> {

@@ -20,6 +20,7 @@ use super::host::HostRuntime;
 use crate::run_dir::FileError;
 use esper_nn::{
     digest::Digest,
+    glob,
     graph::{NetworkGraph, Op, ParamSpec},
     op::TiedLinear,
     program::{PlacedParam, Program},
@@ -144,6 +145,13 @@ impl StateDict {
         self.0.get(name)
     }
 
+    /// The tensors whose names none of `patterns` stands for.
+    #[must_use]
+    pub fn without(mut self, patterns: &[String]) -> Self {
+        self.0.retain(|name, _| !glob::is_any_match(patterns, name));
+        self
+    }
+
     /// Every tensor, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &StateTensor)> {
         self.0.iter().map(|(name, tensor)| (name.as_str(), tensor))
@@ -173,6 +181,20 @@ impl StateDict {
     ///
     /// Lists all that is missing, superfluous or of another shape.
     pub fn check(&self, graph: &NetworkGraph, program: &Program) -> Result<(), Mismatch> {
+        self.check_but(graph, program, &[])
+    }
+
+    /// As [`StateDict::check`], but for tensors whose names one of the patterns `skip` stands for: those may be missing.
+    ///
+    /// # Errors
+    ///
+    /// As [`StateDict::check`].
+    pub fn check_but(
+        &self,
+        graph: &NetworkGraph,
+        program: &Program,
+        skip: &[String],
+    ) -> Result<(), Mismatch> {
         let mut unfit = Vec::new();
         for (PlacedParam { spec, .. }, _) in placed(program) {
             match self.get(&spec.name) {
@@ -181,11 +203,13 @@ impl StateDict {
                     expected: spec.shape.clone(),
                     found: tensor.shape.clone(),
                 }),
-                None if !is_count(spec) => unfit.push(Unfit::Missing {
-                    name: spec.name.clone(),
-                    shape: spec.shape.clone(),
-                    nearest: None,
-                }),
+                None if !is_count(spec) && !glob::is_any_match(skip, &spec.name) => {
+                    unfit.push(Unfit::Missing {
+                        name: spec.name.clone(),
+                        shape: spec.shape.clone(),
+                        nearest: None,
+                    })
+                }
                 _ => {}
             }
         }
@@ -223,12 +247,26 @@ impl HostRuntime {
     ///
     /// As [`StateDict::check`].
     pub fn load_state_dict(&mut self, dict: &StateDict) -> Result<(), Mismatch> {
-        dict.check(&self.graph, self.program())?;
+        self.load_state_dict_but(dict, &[])
+    }
+
+    /// As [`HostRuntime::load_state_dict`]; tensors that are missing and whose names one of the patterns `skip` stands for
+    /// stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`StateDict::check_but`].
+    pub fn load_state_dict_but(
+        &mut self,
+        dict: &StateDict,
+        skip: &[String],
+    ) -> Result<(), Mismatch> {
+        dict.check_but(&self.graph, self.program(), skip)?;
         let (device, program) = (self.config.device.clone(), self.program().clone());
         for (placed, is_param) in placed(&program) {
             let state = self.numbers_mut();
             let block = if is_param { &mut state.params } else { &mut state.buffers };
-            // Only a count may be missing, and then it goes on from where it is.
+            // What may be missing goes on from where it is.
             if let Some(tensor) = dict.get(&placed.spec.name) {
                 device.upload_f32(&tensor.values, block, placed.offset);
             }
