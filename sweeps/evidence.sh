@@ -3,13 +3,15 @@
 #
 #     sh sweeps/evidence.sh digits mnist1d
 #
-# Without names, every sweep in this folder. Sweeps that are done are not run again; `esper sweep FILE --dry-run` says what
+# Without names, every sweep in this folder whose data are there. Sweeps that are done are not run again; `esper sweep FILE --dry-run` says what
 # one would cost.
 set -eu
 cd "$(dirname "$0")/.."
 esper=${ESPER:-target/release/esper}
 [ -x "$esper" ] || cargo build --release
-[ $# -gt 0 ] || set -- digits mnist1d hamlet
+fashion=
+[ ! -d /usr/share/datasets/fashion-mnist ] || fashion=fashion
+[ $# -gt 0 ] || set -- digits mnist1d hamlet $fashion
 text=docs/evidence.md.new
 mkdir -p docs
 cat sweeps/evidence.md > "$text"

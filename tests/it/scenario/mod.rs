@@ -21,7 +21,7 @@ layers = [64, 8, 10]
 ";
 
 /// The scenarios that ship.
-const SHIPPED: [(&str, &str); 9] = [
+const SHIPPED: [(&str, &str); 10] = [
     ("scenarios/digits_mlp.toml", include_str!("../../../scenarios/digits_mlp.toml")),
     ("scenarios/mnist1d_mlp.toml", include_str!("../../../scenarios/mnist1d_mlp.toml")),
     ("scenarios/digits_cnn.toml", include_str!("../../../scenarios/digits_cnn.toml")),
@@ -30,6 +30,7 @@ const SHIPPED: [(&str, &str); 9] = [
     ("scenarios/digits_graph.toml", include_str!("../../../scenarios/digits_graph.toml")),
     ("scenarios/digits_many.toml", include_str!("../../../scenarios/digits_many.toml")),
     ("scenarios/adversarial.toml", include_str!("../../../scenarios/adversarial.toml")),
+    ("scenarios/fashion_cnn.toml", include_str!("../../../scenarios/fashion_cnn.toml")),
     ("scenarios/mnist1d_shuffled.toml", include_str!("../../../scenarios/mnist1d_shuffled.toml")),
 ];
 
