@@ -2,5 +2,6 @@
 
 mod gradients;
 mod isolation;
+mod spans;
 mod support;
 mod threads;

@@ -64,6 +64,15 @@ pub enum StepInstr {
         /// How.
         composition: Composition,
     },
+    /// Keeps `x` at the write port of a module that reads elsewhere, before it is joined there.
+    Keep {
+        /// The module.
+        unit: UnitIndex,
+        /// Where.
+        space: Space,
+        /// The activation at the write port.
+        x: TensorId,
+    },
     /// Keeps what the host's pass from this site on reads: the beginning of the module's shadow pass.
     KeepForShadow {
         /// The module.
@@ -114,6 +123,8 @@ pub enum StepInstr {
         space: Space,
         /// The activation at the write port.
         x: TensorId,
+        /// Whether [`Keep`](Self::Keep) kept it; else it is the module's input.
+        is_kept: bool,
     },
     /// The module's part of the gradient at its write port; what is left is the host's.
     SplitGradient {

@@ -65,6 +65,7 @@ impl fmt::Display for StepInstr {
             Self::Compose { unit, space, x, composition } => {
                 write!(f, "compose {composition:?} t{} <- module {unit}{space}", x.0)
             }
+            Self::Keep { unit, space, x } => write!(f, "keep t{} for module {unit}{space}", x.0),
             Self::KeepForShadow { unit, site } => {
                 write!(f, "keep for shadow of module {unit} at site {site}")
             }
@@ -72,7 +73,7 @@ impl fmt::Display for StepInstr {
             Self::SampleModule { unit, .. } => write!(f, "sample module {unit}"),
             Self::SampleGradientNorm { unit } => write!(f, "sample gradient norm of module {unit}"),
             Self::ProximalGradient { unit, .. } => write!(f, "proximal gradient of module {unit}"),
-            Self::Restore { unit, space, x } => {
+            Self::Restore { unit, space, x, .. } => {
                 write!(f, "restore t{} from module {unit}{space}", x.0)
             }
             Self::SplitGradient { unit, space, gradient, composition } => {
