@@ -9,6 +9,7 @@ use esper::{
     },
     nn::{
         graph::NetworkGraph,
+        plan::Ports,
         program::{CompileOptions, Program},
     },
     scenario::{Curve, Incubation},
@@ -27,8 +28,8 @@ pub fn plant(host: &mut HostRuntime, site: usize, module: &NetworkGraph, incubat
 /// Binds a seed of `program` at birth.
 pub fn bind(host: &mut HostRuntime, site: usize, program: &Arc<Program>, incubation: Incubation) {
     let params = host.draw_module_params(SEED, program);
-    let (site, birth_step) = (site as u16, host.state.step);
-    let module = NewModule { seed: SEED, site, incubation, is_trainable: true, birth_step };
+    let (ports, birth_step) = (Ports::at(site as u16), host.state.step);
+    let module = NewModule { seed: SEED, ports, incubation, is_trainable: true, birth_step };
     host.bind(module, program.clone(), &params).expect("there is room");
 }
 

@@ -23,7 +23,7 @@ pub struct HostId(pub u64);
 #[require(Stage::Dormant)]
 pub struct SeedId(pub u64);
 
-/// A site's lasting name in its host: sites are numbered in the order of the network that the host began with, and keep
+/// The lasting name of a place in a host where seeds are planted, a site or the span between two: they are numbered in the order of the network that the host began with, and keep
 /// their numbers whatever becomes of the network. On a seed it says where that is planted.
 #[derive(
     Component, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,

@@ -65,6 +65,9 @@ struct Answer<'a> {
 struct Site<'a> {
     name: &'a str,
     shape: Vec<usize>,
+    /// What a span writes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_shape: Option<Vec<usize>>,
     is_causal: bool,
 }
 
@@ -105,7 +108,8 @@ impl<'a> Answer<'a> {
 
 impl<'a> Site<'a> {
     fn new((name, contract): &'a (String, Contract)) -> Self {
-        Self { name, shape: contract.shape(), is_causal: contract.is_causal() }
+        let output_shape = contract.layer().map(|_| contract.output_shape());
+        Self { name, shape: contract.shape(), output_shape, is_causal: contract.is_causal() }
     }
 }
 
@@ -176,7 +180,9 @@ fn site_lines(host: &HostPlan) -> Vec<String> {
     let wide = host.sites.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let line = |(name, contract): &(String, Contract)| {
         let causal = if contract.is_causal() { " causal" } else { "" };
-        format!("{name:<wide$} {}{causal}", shape_text(&contract.shape()))
+        let output = contract.layer().map(|_| contract.output_shape());
+        let to = output.map_or(String::new(), |output| format!(" -> {}", shape_text(&output)));
+        format!("{name:<wide$} {}{to}{causal}", shape_text(&contract.shape()))
     };
     if host.sites.is_empty() {
         return vec![or_none(String::new())];

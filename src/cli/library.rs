@@ -318,9 +318,16 @@ fn moved_text(verb: &str, done: &Transferred, to: &Path) -> String {
 }
 
 fn shape_text(contract: Contract) -> String {
-    let axes: String = contract.shape().iter().map(|len| format!(", {len}")).collect();
+    let batch = |shape: Vec<usize>| {
+        let axes: String = shape.iter().map(|len| format!(", {len}")).collect();
+        format!("f32[batch{axes}]")
+    };
     let causal = if contract.is_causal() { " causal" } else { "" };
-    format!("f32[batch{axes}]{causal}")
+    let from = batch(contract.shape());
+    match contract.layer() {
+        Some(_) => format!("{from} -> {}{causal}", batch(contract.output_shape())),
+        None => format!("{from}{causal}"),
+    }
 }
 
 /// The one word that `status` is in files.

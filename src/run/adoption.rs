@@ -15,6 +15,7 @@ use esper_engine::{
     runtime::Runtimes,
     world::{
         blueprint::{Blueprint, BlueprintBundle, BlueprintStatus},
+        hosts::HostSites,
         kernel::{Kernel, KernelBundle, KernelStatus, Measured, SafetySheet},
         kernel_cache::KernelCache,
     },
@@ -102,9 +103,13 @@ impl From<Compiled> for Adopted {
 }
 
 fn designs(world: &World) -> Designs {
-    let programs = world.resource::<Runtimes>().iter().map(|host| host.program());
-    let contracts: BTreeSet<Contract> = programs
-        .flat_map(|program| (0..program.sites.len()).map(|site| program.contract(site)))
+    let contracts: BTreeSet<Contract> = world
+        .resource::<Runtimes>()
+        .iter()
+        .flat_map(|host| {
+            let (sites, program) = (HostSites::of(host.program(), &host.graph), host.program());
+            sites.iter().map(move |site| sites.contract(site, program))
+        })
         .collect();
     let of = |contract| {
         let blueprints = karn::blueprints_for(world, contract).into_iter();

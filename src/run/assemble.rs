@@ -9,7 +9,7 @@ use esper_engine::{
     run_dir::RunDir,
     runtime::HostRuntime,
     world::{
-        hosts::spawn_host,
+        hosts::{HostSites, spawn_host},
         plugin::{Engine, RunSeed},
     },
 };
@@ -97,6 +97,7 @@ pub(super) fn assemble(
         urza.place = LibraryPlace::Memory;
     }
     let sites = site_names(&resolved.groups);
+    check_timetable(scenario, &sites)?;
     let plugins = EsperPlugins::new(sites, urza, options.progress);
     engine.add_plugin(CommandPlugin)?.add_plugins(plugins)?;
     for extension in options.extensions {
@@ -112,13 +113,34 @@ pub(super) fn assemble(
     Ok(Run::new(engine, scenario.clone(), dir, params_initial, options.subscribers))
 }
 
-/// The sites of every host by name, in the order of its program.
-fn site_names(groups: &[HostGroup]) -> BTreeMap<HostId, Arc<[String]>> {
+/// The sites of every host by name, in the order of its program, and its spans behind them.
+pub(super) fn site_names(groups: &[HostGroup]) -> BTreeMap<HostId, Arc<[String]>> {
     let names = |group: &HostGroup| {
-        let names: Arc<[String]> = group.program.sites.iter().map(|it| it.name.clone()).collect();
+        let sites = HostSites::of(&group.program, &group.graph);
+        let names: Arc<[String]> = sites.iter().map(|site| sites.name(site).to_owned()).collect();
         group.ids.clone().map(move |id| (HostId(id), names.clone()))
     };
     groups.iter().flat_map(names).collect()
+}
+
+/// A timetable names sites of every host, or spans between two: which pairs are spans, the network says.
+pub(super) fn check_timetable(
+    scenario: &Scenario,
+    sites: &BTreeMap<HostId, Arc<[String]>>,
+) -> Result<(), RunError> {
+    for (index, entry) in scenario[TAMIYO].timetable.iter().enumerate() {
+        let Some(names) = sites.values().find(|names| !names.contains(&entry.site)) else {
+            continue;
+        };
+        let known = names.iter().map(String::as_str);
+        let nearest = suggest::before_list(suggest::nearest(&entry.site, known.clone()));
+        return Err(RunError::Unfit {
+            key: format!("tamiyo.timetable[{index}].site"),
+            message: format!("no seed is planted at `{}`", entry.site),
+            help: format!("{nearest}there are {}", known.collect::<Vec<_>>().join(", ")),
+        });
+    }
+    Ok(())
 }
 
 /// Plugins bring families of their own: what is asked of the catalogue is checked when they are there.

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use esper_data::SplitData;
-use esper_engine::{ids::HostId, runtime::HostConfig, world::plugin::BuildError};
+use esper_engine::{
+    ids::HostId,
+    runtime::HostConfig,
+    world::{hosts::HostSites, plugin::BuildError},
+};
 use esper_nn::{
     contract::Contract,
     glob,
@@ -18,7 +22,7 @@ use esper_systems::{
 use serde::Serialize;
 
 use super::{
-    assemble::{check_catalogue, host_configs},
+    assemble::{check_catalogue, check_timetable, host_configs, site_names},
     options::RunOptions,
 };
 use crate::{
@@ -101,6 +105,7 @@ impl Plan {
         }
         catalogue.select(&scenario[KARN]).map_err(|error| BuildError::plugin("karn", error))?;
         check_catalogue(scenario, &catalogue)?;
+        check_timetable(scenario, &site_names(&resolved.groups))?;
         // What else a program of one's own registers is known when its engine is built.
         if options.policy.is_none()
             && options.preparations.len() == options.policies.len()
@@ -127,6 +132,7 @@ impl Plan {
 impl HostPlan {
     fn new(group: &HostGroup, config: &HostConfig) -> Self {
         let HostGroup { graph, program, .. } = group;
+        let sites = HostSites::of(program, graph);
         let wanted = GradMask { params: true, sites: 0 };
         let freeze = &config.train.freeze;
         let trained = program.params.iter().map(|param| &param.spec);
@@ -138,8 +144,9 @@ impl HostPlan {
             data: group.data.clone(),
             graph: graph.clone(),
             layers: layers(graph),
-            sites: (0..program.sites.len())
-                .map(|place| (program.sites[place].name.clone(), program.contract(place)))
+            sites: sites
+                .iter()
+                .map(|site| (sites.name(site).to_owned(), sites.contract(site, program)))
                 .collect(),
             params_elems: graph.params_elems(),
             flops_per_example,

@@ -165,6 +165,38 @@ pub enum GraphError {
         /// Its name.
         site: String,
     },
+    /// A span's second site lies before its first.
+    #[error("a module can not read at `{read}` and write at `{write}`, which comes before it")]
+    ReadsLater {
+        /// Where it would read.
+        read: String,
+        /// Where it would write.
+        write: String,
+    },
+    /// A span has positions at one end alone, or other ones at either.
+    #[error(
+        "a module from {read:?} to {write:?} would let positions see later ones: both ends must have the same positions"
+    )]
+    CrossesCausality {
+        /// The shape it would read.
+        read: Shape,
+        /// The shape it would write.
+        write: Shape,
+    },
+    /// A module does not fit the two sites that it spans.
+    #[error(
+        "the module maps {input:?} to {output:?}; between these sites it must map {read:?} to {write:?}"
+    )]
+    SpanContract {
+        /// The module's input shape.
+        input: Shape,
+        /// The module's output shape.
+        output: Shape,
+        /// The first site's shape.
+        read: Shape,
+        /// The second site's shape.
+        write: Shape,
+    },
     /// A module does not keep its site's shape.
     #[error("the module maps {input:?} to {output:?}; at this site it must keep {site:?}")]
     Contract {

@@ -104,6 +104,9 @@ impl HostRuntime {
         if binding.mode == BindingMode::Incubating(Incubation::Shadow) {
             self.memory.make_shadow_room(device, unit)?;
         }
+        if binding.is_span() {
+            self.memory.make_span_room(device, unit, &planned.program, settings)?;
+        }
         self.plan.bind(unit, planned, binding);
         self.modules.insert(place, module);
         self.config.device.prepare(&self.plan)

@@ -7,7 +7,7 @@ use esper_nn::{
     device::ModuleSample,
     graph::NetworkGraph,
     module::Incubation,
-    plan::{Binding, BindingMode},
+    plan::{Binding, BindingMode, Ports},
 };
 use serde::{Deserialize, Serialize};
 
@@ -22,8 +22,8 @@ use crate::ids::SeedId;
 pub struct NewModule {
     /// The seed it is of.
     pub seed: SeedId,
-    /// The place of its site in the host's program.
-    pub site: u16,
+    /// The places of its sites in the host's program.
+    pub ports: Ports,
     /// How it incubates.
     pub incubation: Incubation,
     /// Whether it can train at all; a frozen control can not.
@@ -54,7 +54,7 @@ pub(super) struct ModuleRecord {
 
 impl NewModule {
     pub(super) fn record(self) -> ModuleRecord {
-        let Self { seed, site, incubation, is_trainable, birth_step } = self;
+        let Self { seed, ports, incubation, is_trainable, birth_step } = self;
         let schedule = GroupSchedule::Seed { birth_step };
         let prefix = module_prefix(seed);
         let group = ParamGroup { prefix, schedule, n_updates: 0, is_trainable };
@@ -62,7 +62,7 @@ impl NewModule {
         let mode = BindingMode::Incubating(incubation);
         ModuleRecord {
             module: BoundModule { seed, group, ramp: Ramp::ZERO },
-            binding: Binding { read: site, write: site, mode, trains },
+            binding: Binding { read: ports.read, write: ports.write, mode, trains },
             is_finite: true,
             sample: None,
         }

@@ -3,7 +3,12 @@
 use std::ops::Deref;
 
 use bevy_ecs::{prelude::*, query::QueryData, system::SystemParam};
-use esper_nn::{plan::Fault, program::Program};
+use esper_nn::{
+    contract::Contract,
+    graph::{NetworkGraph, Span},
+    plan::{Fault, Ports},
+    program::Program,
+};
 use serde::{Deserialize, Serialize};
 
 use super::components::{Faulted, Pinned, Principal, Recompiling, Replicas, Runtime, Twin};
@@ -12,48 +17,94 @@ use crate::{
     runtime::{HostRuntime, RuntimeHandle, Runtimes},
 };
 
-/// The names of a host's sites, by [`SiteId`]: what finds a site in whatever program the host runs.
+/// The places where seeds are planted in a host, by [`SiteId`]: its sites, and behind them the spans between two of
+/// them. It finds them in whatever program the host runs.
 #[derive(Component, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-pub struct HostSites(Vec<String>);
+pub struct HostSites {
+    /// Of sites, then of spans.
+    names: Vec<String>,
+    spans: Vec<Span>,
+}
 
 impl HostSites {
-    /// The sites of a host's first program, numbered in its order.
-    pub fn of(program: &Program) -> Self {
-        Self(program.sites.iter().map(|site| site.name.clone()).collect())
+    /// The places of a host: the sites of its first program, numbered in its order, and the spans of its first network.
+    pub fn of(program: &Program, graph: &NetworkGraph) -> Self {
+        let (sites, spans) = (program.sites.iter(), graph.spans());
+        let names = sites.map(|site| site.name.clone()).chain(spans.iter().map(Span::name));
+        Self { names: names.collect(), spans }
     }
 
-    /// The site's name.
+    /// The span of that name, unless it is a site.
+    pub fn span(&self, site: SiteId) -> Option<&Span> {
+        let n_sites = self.names.len() - self.spans.len();
+        usize::from(site.0).checked_sub(n_sites).map(|at| &self.spans[at])
+    }
+
+    /// Names of the sites where a seed there reads and writes.
+    ///
+    /// # Panics
+    ///
+    /// If the host never had that site.
+    pub fn ends(&self, site: SiteId) -> [&str; 2] {
+        match self.span(site) {
+            Some(span) => [&span.read, &span.write],
+            None => [self.name(site); 2],
+        }
+    }
+
+    /// The places in `program`, one of the host's, where a seed there reads and writes.
+    ///
+    /// # Panics
+    ///
+    /// If the program is without one of them.
+    pub fn ports(&self, site: SiteId, program: &Program) -> Ports {
+        let find = |name| program.site(name).expect("a host keeps the sites that seeds are at");
+        match self.span(site) {
+            Some(span) => Ports { read: find(&span.read) as u16, write: find(&span.write) as u16 },
+            None => Ports::at(self.place(site, program) as u16),
+        }
+    }
+
+    /// What a module there must keep, in `program`, one of the host's.
+    pub fn contract(&self, site: SiteId, program: &Program) -> Contract {
+        match self.span(site) {
+            Some(span) => span.contract,
+            None => program.contract(self.place(site, program)),
+        }
+    }
+
+    /// The site's name; a span has both, as in `input..logits`.
     ///
     /// # Panics
     ///
     /// If the host never had that site.
     pub fn name(&self, site: SiteId) -> &str {
-        &self.0[usize::from(site.0)]
+        &self.names[usize::from(site.0)]
     }
 
-    /// The site's place in `program`, one of the host's.
+    /// The place in `program`, one of the host's, where a seed there writes.
     ///
     /// # Panics
     ///
     /// If the program is without that site.
     pub fn place(&self, site: SiteId, program: &Program) -> usize {
-        let (usual, name) = (usize::from(site.0), self.name(site));
-        if program.sites.get(usual).is_some_and(|it| it.name == *name) {
+        let (usual, [_, name]) = (usize::from(site.0), self.ends(site));
+        if program.sites.get(usual).is_some_and(|it| it.name == name) {
             return usual;
         }
-        let place = program.sites.iter().position(|it| it.name == *name);
+        let place = program.sites.iter().position(|it| it.name == name);
         place.expect("a host keeps the sites that seeds are planted at")
     }
 
-    /// Every site, in the order of names.
+    /// Every site and span, in the order of names.
     pub fn iter(&self) -> impl Iterator<Item = SiteId> + use<> {
-        (0..self.0.len() as u16).map(SiteId)
+        (0..self.names.len() as u16).map(SiteId)
     }
 }
 
 /// Brings a host into the world with its numbers.
 pub fn spawn_host(world: &mut World, id: HostId, runtime: HostRuntime) -> Entity {
-    let sites = HostSites::of(runtime.program());
+    let sites = HostSites::of(runtime.program(), &runtime.graph);
     let (train, view) = (runtime.train_plan().clone(), runtime.data_view());
     let handle = world.resource_mut::<Runtimes>().insert(runtime);
     world.spawn((id, Principal, Runtime(handle), sites, train, view)).id()

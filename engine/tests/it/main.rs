@@ -3,5 +3,6 @@
 mod frozen;
 mod gradients;
 mod isolation;
+mod spans;
 mod support;
 mod threads;

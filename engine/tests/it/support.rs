@@ -14,9 +14,9 @@ use esper_nn::{
         CnnConfig, CnnForm, ImageNorm, Init, Loss, MlpConfig, NetworkGraph, Op, TransformerConfig,
     },
     module::{Composition, Incubation},
-    op::{Attention, BatchNorm, Dropout, Input},
+    op::{Attention, BatchNorm, Conv2d, Dropout, Input},
     optim::{Adam, Optimizer, Train},
-    plan::LossMonitorConfig,
+    plan::{LossMonitorConfig, Ports},
     program::{CompileOptions, Program},
 };
 
@@ -171,18 +171,59 @@ pub fn module(shape: &[usize]) -> NetworkGraph {
     graph
 }
 
+/// A module that maps `read` to `write`, zero at birth, with a norm or dropout of its own.
+pub fn span_module(read: &[usize], write: &[usize]) -> NetworkGraph {
+    let mut graph = NetworkGraph::new();
+    let mut x = graph.add("x", Input { shape: read.to_vec() }, &[]).unwrap();
+    let mut then = |name: &str, op: Op| x = graph.add(name, op, &[x]).unwrap();
+    match (read, write) {
+        ([_, height, width], [channels, rows, columns]) => {
+            let stride = [height / rows, width / columns];
+            let up = Conv2d { stride, ..Conv2d::same(5, [3, 3], Init::FanIn) };
+            then("up", up.into());
+            then("act", Op::Activation(Activation::Relu));
+            then("down", Op::same_conv2d(*channels, [1, 1], Init::ZERO));
+        }
+        _ => {
+            then("up", Op::linear(6));
+            then("act", Op::Activation(Activation::Gelu));
+            then("down", Op::zero_linear(write[write.len() - 1]));
+        }
+    }
+    graph
+}
+
 /// Binds a module that fits the site.
 pub fn bind(host: &mut HostRuntime, id: u64, site: usize, how: Incubation) -> NetworkGraph {
     let graph = module(&host.program().sites[site].shape);
-    let program = Arc::new(Program::compile(&graph, CompileOptions::MODULE).unwrap());
+    bind_graph(host, id, Ports::at(site as u16), how, &graph);
+    graph
+}
+
+/// Binds a module from the host's first site to its last.
+pub fn bind_span(host: &mut HostRuntime, id: u64, how: Incubation) -> NetworkGraph {
+    let sites = &host.program().sites;
+    let ports = Ports { read: 0, write: sites.len() as u16 - 1 };
+    let graph = span_module(&sites[0].shape, &sites[sites.len() - 1].shape);
+    bind_graph(host, id, ports, how, &graph);
+    graph
+}
+
+fn bind_graph(
+    host: &mut HostRuntime,
+    id: u64,
+    ports: Ports,
+    how: Incubation,
+    graph: &NetworkGraph,
+) {
+    let program = Arc::new(Program::compile(graph, CompileOptions::MODULE).unwrap());
     let params = host.draw_module_params(SeedId(id), &program);
     let module = NewModule {
         seed: SeedId(id),
-        site: site as u16,
+        ports,
         incubation: how,
         is_trainable: true,
         birth_step: host.state.step,
     };
     host.bind(module, program, &params).unwrap();
-    graph
 }

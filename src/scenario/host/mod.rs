@@ -129,7 +129,7 @@ impl Network {
     /// other networks at the input or embedding and after each stage or block.
     pub fn default_sites(&self) -> Vec<String> {
         let mut sites = match self {
-            Self::Mlp(mlp) => mlp.config(&[]).known_sites(),
+            Self::Mlp(mlp) => mlp.config(&[]).default_sites(),
             Self::Cnn(cnn) => cnn.config([1; 3], 1, &[]).default_sites(),
             Self::Transformer(transformer) => transformer.default_sites(),
             Self::Graph(_) => Vec::new(),
@@ -161,7 +161,7 @@ pub fn check_sites(scenario: &Scenario, rules: &mut Rules<'_, '_>) {
         for (index, entry) in tamiyo.timetable.iter().enumerate() {
             let at = format!("tamiyo.timetable[{index}].site");
             rules.hold(
-                sites.contains(&entry.site.as_str()),
+                is_at(&entry.site, &sites),
                 &[&[at.as_str(), "host.sites"], SHAPING.as_slice()].concat(),
                 format!("no seed is planted at \"{}\"", clip(&entry.site)),
                 did_you_mean(&entry.site, "`host.sites`", &sites),
@@ -177,6 +177,13 @@ pub fn check_sites(scenario: &Scenario, rules: &mut Rules<'_, '_>) {
             format!("for example `seeds_max = {}`", 16 * n_seeds),
         );
     }
+}
+
+/// Whether `site` is one of `sites`, or two of them as in `input..logits`. Whether these are a span is checked when the
+/// network is known.
+fn is_at(site: &str, sites: &[&str]) -> bool {
+    let is_pair = |(read, write)| sites.contains(&read) && sites.contains(&write);
+    sites.contains(&site) || site.split_once("..").is_some_and(is_pair)
 }
 
 /// The divisor of `of` that lies nearest to `wanted`.

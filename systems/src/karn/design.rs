@@ -121,6 +121,9 @@ fn draw(
     is_gated: bool,
     contract: Contract,
 ) -> Result<Option<Blueprint>, GraphError> {
+    if contract.layer().is_some() && !family.spans() {
+        return Ok(None);
+    }
     let drawn = family.design(&contract)?;
     if is_gated { drawn.map(end_in_gate).transpose() } else { Ok(drawn) }
 }

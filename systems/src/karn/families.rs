@@ -4,25 +4,32 @@
 
 use esper_kernels::cpu::Activation;
 use esper_nn::{
-    contract::Contract,
+    contract::{Contract, Layer},
     graph::{GraphError, Init, NetworkGraph, Op},
     op::{
         Attention, ChannelMultiply, Conv2d, GlobalAvgPool, GroupNorm, LayerNorm, Linear, Multiply,
         NORM_EPS,
     },
+    tensor::channel_shape,
 };
 
 use super::{
     chain::Chain,
-    family::{Family, everywhere, has_vectors, is_image, is_sequence, is_vector, width},
+    family::{
+        Family, everywhere, has_vectors, is_image, is_over_linear, is_sequence, is_vector, width,
+    },
 };
 
 /// What the residual families rest on.
 const RESIDUAL: &str =
     "He et al. 2016b, section 2; last layer zero: Goyal et al. 2017, section 5.1";
 
+/// What widening rests on.
+const WIDENING: &str = "new units beside the old: Chen et al. 2016 (Net2Net), section 2.3; outgoing weights zero: \
+                        Evci et al. 2022 (GradMax), section 3.1";
+
 /// Every family but the controls and the bad ones.
-pub(super) const FAMILIES: [Family; 16] = [
+pub(super) const FAMILIES: [Family; 20] = [
     Family {
         name: "residual_mlp_small",
         intent: "one hidden layer of half the width",
@@ -135,6 +142,34 @@ pub(super) const FAMILIES: [Family; 16] = [
         fits: is_sequence,
         draw: |site| attention(site, site.is_causal()),
     },
+    Family {
+        name: "widen_25",
+        intent: "a quarter more hidden units beside those of the layer that it spans",
+        basis: WIDENING,
+        fits: is_over_linear,
+        draw: |span| widen(span, 25),
+    },
+    Family {
+        name: "widen_50",
+        intent: "half as many hidden units again beside those of the layer that it spans",
+        basis: WIDENING,
+        fits: is_over_linear,
+        draw: |span| widen(span, 50),
+    },
+    Family {
+        name: "widen_100",
+        intent: "as many hidden units again beside those of the layer that it spans",
+        basis: WIDENING,
+        fits: is_over_linear,
+        draw: |span| widen(span, 100),
+    },
+    Family {
+        name: "widen_300",
+        intent: "three times as many hidden units again, for a layer that is far too narrow",
+        basis: WIDENING,
+        fits: is_over_linear,
+        draw: |span| widen(span, 300),
+    },
 ];
 
 /// Hidden features a module has at least: fewer cut most of what passes through.
@@ -156,6 +191,20 @@ const GROUP_CHANNELS: usize = 16;
 fn residual_mlp(site: Contract, hidden: usize) -> Result<NetworkGraph, GraphError> {
     let hidden = Chain::input(site)?.linear("hidden", hidden.max(HIDDEN_MIN))?.gelu("act")?;
     hidden.zero("out", width(site))?.finish(site)
+}
+
+/// `f = W2 act(W1 x + b1) + b2`, `W2 = 0`, with the activation of the layer that it spans and `percent` of its width.
+fn widen(span: Contract, percent: usize) -> Result<NetworkGraph, GraphError> {
+    let Some(Layer::Linear { width, activation }) = span.layer() else {
+        unreachable!("families are asked where they fit")
+    };
+    let units = (width as usize * percent).div_ceil(100);
+    let outputs = channel_shape(&span.output_shape()).channels;
+    Chain::input(span)?
+        .linear("hidden", units)?
+        .then("act", activation)?
+        .zero("out", outputs)?
+        .finish(span)
 }
 
 /// `f = W2 gelu(W1 norm(x) + b1) + b2`, `W2 = 0`.

@@ -2,7 +2,7 @@
 
 use esper_engine::world::blueprint::Blueprint;
 use esper_nn::{
-    contract::Contract,
+    contract::{Contract, Layer},
     graph::{GraphError, NetworkGraph},
     tensor::channel_shape,
 };
@@ -11,6 +11,11 @@ use esper_nn::{
 pub trait BlueprintFamily: Send + Sync + 'static {
     /// A stable, lowercase name, unique in a catalogue.
     fn name(&self) -> &str;
+
+    /// Whether it also draws modules that read at one site and write at another; it is asked for none if not.
+    fn spans(&self) -> bool {
+        false
+    }
 
     /// The family's blueprint for sites of `contract`, or `None` where it has nothing to offer.
     ///
@@ -25,6 +30,10 @@ pub trait BlueprintFamily: Send + Sync + 'static {
 impl BlueprintFamily for Box<dyn BlueprintFamily> {
     fn name(&self) -> &str {
         self.as_ref().name()
+    }
+
+    fn spans(&self) -> bool {
+        self.as_ref().spans()
     }
 
     fn design(&self, contract: &Contract) -> Result<Option<Blueprint>, GraphError> {
@@ -50,6 +59,10 @@ impl BlueprintFamily for Family {
         self.name
     }
 
+    fn spans(&self) -> bool {
+        true
+    }
+
     fn design(&self, contract: &Contract) -> Result<Option<Blueprint>, GraphError> {
         if !(self.fits)(*contract) {
             return Ok(None);
@@ -65,8 +78,9 @@ pub(super) fn width(contract: Contract) -> usize {
     channel_shape(&contract.shape()).channels
 }
 
-pub(super) fn everywhere(_: Contract) -> bool {
-    true
+/// Every single site.
+pub(super) fn everywhere(contract: Contract) -> bool {
+    contract.layer().is_none()
 }
 
 pub(super) fn is_vector(contract: Contract) -> bool {
@@ -83,5 +97,10 @@ pub(super) fn is_sequence(contract: Contract) -> bool {
 
 /// A sequence is a vector at each position.
 pub(super) fn has_vectors(contract: Contract) -> bool {
-    !is_image(contract)
+    is_vector(contract) || is_sequence(contract)
+}
+
+/// A branch over linear maps.
+pub(super) fn is_over_linear(contract: Contract) -> bool {
+    matches!(contract.layer(), Some(Layer::Linear { .. }))
 }

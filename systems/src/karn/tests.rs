@@ -8,8 +8,9 @@ use esper_engine::{
         plugin::Engine,
     },
 };
+use esper_kernels::cpu::Activation;
 use esper_nn::{
-    contract::Contract,
+    contract::{Contract, Layer, PortShape, SpanContract},
     graph::{NetworkGraph, Op},
     op::{Attention, Gate, Input, LayerScale},
     program::Variant,
@@ -31,7 +32,21 @@ fn contracts() -> Vec<Contract> {
     let images = [[1, 1, 40], [3, 8, 8], [16, 4, 4], [32, 2, 1], [5, 1, 1]];
     let vectors = (1..=65).map(contract);
     let sequences = sequences.map(sequence(true)).into_iter().chain(sequences.map(sequence(false)));
-    vectors.chain(images.map(image)).chain(sequences).collect()
+    vectors.chain(images.map(image)).chain(sequences).chain(spans()).collect()
+}
+
+/// Spans over layers of every activation, narrow and wide, of vectors and of sequences.
+fn spans() -> Vec<Contract> {
+    let ends: [[&[usize]; 2]; 3] = [[&[64], &[10]], [&[1], &[1]], [&[5, 17], &[5, 3]]];
+    let layers = Activation::ALL.into_iter().zip([1, 2, 8, 33].into_iter().cycle());
+    let span = |(activation, width)| {
+        ends.map(|[read, write]| {
+            let [read, write] = [read, write].map(PortShape::of);
+            let layer = Layer::Linear { width, activation };
+            Contract::Span(SpanContract { read, write, is_causal: true, layer })
+        })
+    };
+    layers.flat_map(span).collect()
 }
 
 fn design(family: &dyn BlueprintFamily, contract: Contract) -> Option<Blueprint> {
@@ -48,8 +63,8 @@ fn every_family_keeps_the_shape_is_an_identity_at_birth_and_learns_at_once_at_ev
             *n_designed.entry(family.name).or_default() += 1;
             for variant in Variant::ALL {
                 let program = variant.compile(&blueprint.graph).unwrap();
-                let shape = contract.shape();
-                assert_eq!([&program.input_shape, &program.output_shape], [&shape, &shape]);
+                let shapes = [contract.shape(), contract.output_shape()];
+                assert_eq!([&program.input_shape, &program.output_shape], shapes.each_ref());
                 let birth = Bench::birth(&program, 16);
                 let what = format!("{} for {contract:?}, {}", family.name, variant.name());
                 assert!(birth.output.iter().all(|y| *y == 0.0), "{what} is no identity");
@@ -69,7 +84,7 @@ fn a_module_that_ends_in_a_gate_is_an_identity_that_learns_too() {
         for drawn in design::draw_all(&catalogue, design::Gated(true), contract) {
             let Blueprint { graph, family, .. } = drawn.unwrap();
             let output = graph.node(graph.output().unwrap());
-            assert_eq!((&output.op, &output.shape), (&Op::Gate(Gate), &contract.shape()));
+            assert_eq!((&output.op, &output.shape), (&Op::Gate(Gate), &contract.output_shape()));
             let birth = Bench::birth(&Variant::Fused.compile(&graph).unwrap(), 16);
             assert!(birth.output.iter().all(|y| *y == 0.0), "{family} for {contract:?}");
             assert!(birth.gradients.iter().any(|it| *it != 0.0), "{family} for {contract:?}");
@@ -99,6 +114,9 @@ fn every_kind_of_site_has_the_families_that_are_meant_for_it() {
     for is_causal in [true, false] {
         assert_eq!(names(sequence(is_causal)), [&linear[..], &["norm", "attention"]].concat());
     }
+    for span in spans() {
+        assert_eq!(names(span), ["widen_25", "widen_50", "widen_100", "widen_300"]);
+    }
 }
 
 #[test]
@@ -122,7 +140,10 @@ fn attention_sees_what_its_site_allows_and_its_heads_are_not_too_narrow() {
 fn the_controls_are_what_they_say() {
     for contract in contracts() {
         for control in CONTROLS {
-            let blueprint = design(&control, contract).expect("controls are for every site");
+            let Some(blueprint) = design(&control, contract) else {
+                assert!(contract.layer().is_some(), "controls are for every site");
+                continue;
+            };
             assert!(blueprint.is_control() && !blueprint.is_trainable);
             let program = Variant::Fused.compile(&blueprint.graph).unwrap();
             let output = Bench::birth(&program, 256).output;

@@ -73,14 +73,14 @@ fn bind(
     let Some((kernel, program)) = shelf.choose(entity, blueprint)? else { return Ok(None) };
     check_module(lifecycle, seed, &program)?;
     let runtime = lifecycle.hosts.runtime(seed.host);
-    let place = lifecycle.hosts.sites(seed.host).place(seed.site, runtime.program());
+    let ports = lifecycle.hosts.sites(seed.host).ports(seed.site, runtime.program());
     let params = runtime.draw_module_params(seed.id, &program);
     if !params.iter().all(|param| param.is_finite()) {
         return Err(GateFailure::g0("the drawn parameters are not finite"));
     }
     let module = NewModule {
         seed: seed.id,
-        site: place as u16,
+        ports,
         incubation: lifecycle.config.kasmina.incubation,
         is_trainable,
         birth_step: runtime.state.step,

@@ -112,8 +112,7 @@ impl Access<'_, '_> {
         }
         let (host, program) =
             (lifecycle.hosts.id(seed.host), lifecycle.hosts.runtime(seed.host).program());
-        let place = lifecycle.hosts.sites(seed.host).place(seed.site, program);
-        let wanted = ModuleContract(program.contract(place));
+        let wanted = ModuleContract(lifecycle.hosts.sites(seed.host).contract(seed.site, program));
         let (entity, _) = lifecycle.blueprint(blueprint).ok_or(Refusal::UnfitBlueprint)?;
         let fits = self.fits.get(entity).is_ok_and(|(contract, status)| {
             *contract == wanted && *status != BlueprintStatus::Invalid

@@ -69,8 +69,8 @@ fn grown_graph(lifecycle: &Lifecycle, seed: &Seed) -> NetworkGraph {
     let (_, blueprint) =
         lifecycle.blueprint(seed.module().blueprint).expect("a bound blueprint lives");
     let host = &lifecycle.hosts.runtime(seed.host).graph;
-    let site = lifecycle.hosts.sites(seed.host).name(seed.site);
-    let grown = graph::fossilize(host, site, &blueprint.graph, join, &module_prefix(seed.id));
+    let ends = lifecycle.hosts.sites(seed.host).ends(seed.site);
+    let grown = graph::fossilize_span(host, ends, &blueprint.graph, join, &module_prefix(seed.id));
     grown.expect("G0 checked the contract")
 }
 

@@ -77,8 +77,12 @@ pub(super) fn plant_first_seeds(
         }
         let sites: Vec<SiteId> = planter.hosts.sites(host).iter().collect();
         for site in sites {
-            let place = planter.hosts.sites(host).place(site, &program);
-            contracts.0.insert(program.contract(place));
+            let sites = planter.hosts.sites(host);
+            // A blend mixes what a module reads with what it writes: a span has no such thing.
+            if sites.span(site).is_some() && planter.config.kasmina.composition.needs_joined() {
+                continue;
+            }
+            contracts.0.insert(sites.contract(site, &program));
             // A host that comes back from a checkpoint has its seeds already.
             for _ in seeds_at(&seeds, host, site).count()..planter.config.kasmina.seeds_per_site {
                 planter.plant(host, site, None);

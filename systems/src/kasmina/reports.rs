@@ -83,12 +83,11 @@ pub(super) fn report_seeds(
         .iter()
         .map(|(id, site, stage, of, clock, module, telemetry, gate_state, is_withdrawing)| {
             let runtime = hosts.runtime(of.0);
-            let place = hosts.sites(of.0).place(*site, runtime.program());
             SeedReport {
                 seed: *id,
                 host: hosts.id(of.0),
                 site: *site,
-                contract: runtime.program().contract(place),
+                contract: hosts.sites(of.0).contract(*site, runtime.program()),
                 stage: *stage,
                 stage_steps: runtime.state.step.saturating_sub(clock.entered_step),
                 blueprint: Some(module.blueprint),

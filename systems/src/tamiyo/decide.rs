@@ -101,7 +101,7 @@ fn dormant_at(seed: SeedId, site: SiteId, of: Entity, hosts: &Hosts) -> (Entity,
         seed,
         host: hosts.id(of),
         site,
-        contract: runtime.program().contract(place),
+        contract: hosts.sites(of).contract(site, runtime.program()),
         x_rms: sample.map(|sample| sample.x_rms),
         gradient_rms: sample.map(|sample| sample.gradient_rms),
     };

@@ -10,7 +10,7 @@ use esper_nn::program::Program;
 
 use super::{
     config::Rules,
-    probe::{Probe, unit_normal, work_of},
+    probe::{Probe, batch_of, work_of},
 };
 
 /// Repeats below which a median is not worth the name.
@@ -30,8 +30,7 @@ pub(super) struct Timing {
 
 /// Times every program, in turns; ratios are to the one at `baseline`.
 pub(super) fn measure(programs: &[&Program], baseline: usize, rules: &Rules) -> Vec<Timing> {
-    let width = programs[0].input_shape.iter().product();
-    let (x, dy) = (unit_normal(0, rules.batch, width), unit_normal(1, rules.batch, width));
+    let (x, dy) = batch_of(programs[0], rules.batch);
     let mut probes: Vec<Probe<'_>> =
         programs.iter().map(|program| Probe::at_birth(program, rules.batch)).collect();
     let mut times: Vec<[Vec<u64>; 2]> = programs.iter().map(|_| [Vec::new(), Vec::new()]).collect();

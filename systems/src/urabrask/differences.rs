@@ -8,7 +8,7 @@ use esper_nn::{
     },
 };
 
-use super::probe::{DIRECTIONS, Probe, unit_normal};
+use super::probe::{DIRECTIONS, Probe, batch_of, unit_normal};
 
 /// Most a gradient in `f32` may differ from central differences in `f64`, relative to the largest. Rounding in a
 /// chain of 4096 products is about 1e-5 of it (Higham 2002, section 3.1: n u, at its worst 2.4e-4).
@@ -74,8 +74,7 @@ struct Direction {
 
 impl<'a> Check<'a> {
     fn new(graph: &'a NetworkGraph, program: &'a Program, rows: usize) -> Self {
-        let width = program.input_shape.iter().product();
-        let (x, dy) = (unit_normal(0, rows, width), unit_normal(1, rows, width));
+        let (x, dy) = batch_of(program, rows);
         let mut probe = Probe::moved(program, rows);
         probe.forward(&x);
         let mut gradients = vec![probe.backward(&dy)];

@@ -5,7 +5,7 @@ use esper_nn::program::Program;
 
 use super::{
     differences::GRADIENT_TOLERANCE,
-    probe::{Probe, extreme_inputs, norm, unit_normal},
+    probe::{Probe, batch_of, extreme_inputs, norm, unit_normal},
 };
 
 /// Most a variant may differ from `reference`, relative to values above 1. The compiler's fusions are exact; this
@@ -64,8 +64,7 @@ fn check_birth(
     sheet: &mut SafetySheet,
     reasons: &mut Vec<String>,
 ) -> bool {
-    let width = program.input_shape.iter().product();
-    let (x, dy) = (unit_normal(0, rows, width), unit_normal(1, rows, width));
+    let (x, dy) = batch_of(program, rows);
     let mut probe = Probe::at_birth(program, rows);
     let largest = largest(&probe.forward(&x));
     let is_input_finite = probe.backward(&dy).iter().all(|value| value.is_finite());
@@ -92,13 +91,11 @@ fn check_birth(
 /// Adds on which inputs it is not finite after some training, and returns whether there are none.
 fn check_finite(program: &Program, rows: usize, reasons: &mut Vec<String>) -> bool {
     let width = program.input_shape.iter().product();
-    let dy = unit_normal(1, rows, width);
+    let (random, dy) = batch_of(program, rows);
     let mut probe = Probe::moved(program, rows);
     let is_finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
     let mut are_all_finite = true;
-    for (x, what) in
-        [(unit_normal(0, rows, width), "random"), (extreme_inputs(rows, width), "extreme")]
-    {
+    for (x, what) in [(random, "random"), (extreme_inputs(rows, width), "extreme")] {
         let is_sound = is_finite(&probe.forward(&x)) && is_finite(&probe.backward(&dy));
         if !is_sound || !is_finite(&probe.gradients()) {
             are_all_finite = false;
@@ -110,8 +107,7 @@ fn check_finite(program: &Program, rows: usize, reasons: &mut Vec<String>) -> bo
 
 /// Largest difference over outputs and all gradients, relative to values above 1.
 fn reference_error(program: &Program, reference: &Program, rows: usize) -> f32 {
-    let width = program.input_shape.iter().product();
-    let (x, dy) = (unit_normal(0, rows, width), unit_normal(1, rows, width));
+    let (x, dy) = batch_of(program, rows);
     let run = |program| {
         let mut probe = Probe::moved(program, rows);
         let mut values = probe.forward(&x);
@@ -126,7 +122,10 @@ fn reference_error(program: &Program, reference: &Program, rows: usize) -> f32 {
 
 /// Whether outputs keep their bits when only positions after them change: an example at a time, cut in another place.
 fn check_causality(program: &Program, rows: usize, reasons: &mut Vec<String>) {
-    let [len, width] = program.input_shape[..] else { return };
+    let ([len, width], [_, outputs]) = (&program.input_shape[..], &program.output_shape[..]) else {
+        return;
+    };
+    let [len, width, outputs] = [*len, *width, *outputs];
     let cut = |row: usize| 1 + row * len.saturating_sub(1) / rows;
     let x = unit_normal(0, rows, len * width);
     let mut changed = x.clone();
@@ -136,13 +135,13 @@ fn check_causality(program: &Program, rows: usize, reasons: &mut Vec<String>) {
     let mut probe = Probe::moved(program, rows);
     let before = probe.forward(&x);
     let after = probe.forward(&changed);
-    let after = after.chunks_exact(len * width);
+    let after = after.chunks_exact(len * outputs);
     let keeps = |(row, (before, after)): (usize, (&[f32], &[f32]))| {
-        let earlier = cut(row) * width;
+        let earlier = cut(row) * outputs;
         let pairs = before[..earlier].iter().zip(&after[..earlier]);
         pairs.into_iter().all(|(before, after)| before.to_bits() == after.to_bits())
     };
-    if !before.chunks_exact(len * width).zip(after).enumerate().all(keeps) {
+    if !before.chunks_exact(len * outputs).zip(after).enumerate().all(keeps) {
         reasons.push("numerics: an output changes with positions that come after it".to_owned());
     }
 }

@@ -106,6 +106,13 @@ pub(super) fn unit_normal(purpose: u64, rows: usize, width: usize) -> Vec<f32> {
     values
 }
 
+/// Inputs of `program` and gradients of its output, of unit variance: `f32[rows, input]`, `f32[rows, output]`.
+pub(super) fn batch_of(program: &Program, rows: usize) -> (Vec<f32>, Vec<f32>) {
+    let width = |shape: &[usize]| shape.iter().product();
+    let x = unit_normal(0, rows, width(&program.input_shape));
+    (x, unit_normal(1, rows, width(&program.output_shape)))
+}
+
 /// Kinds of [`extreme_inputs`].
 const N_EXTREMES: usize = 6;
 

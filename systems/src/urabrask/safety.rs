@@ -5,7 +5,7 @@ use esper_nn::program::Program;
 
 use super::{
     config::Rules,
-    probe::{Probe, WANTED, norm, unit_normal},
+    probe::{Probe, WANTED, batch_of, norm},
 };
 
 /// Blocks of parameter length a training module has: parameters, gradients, two moments.
@@ -40,8 +40,7 @@ pub(super) fn check_growth(
     rules: &Rules,
     sheet: &mut SafetySheet,
 ) -> Vec<String> {
-    let width = program.input_shape.iter().product();
-    let (x, dy) = (unit_normal(0, rows, width), unit_normal(1, rows, width));
+    let (x, dy) = batch_of(program, rows);
     let mut probe = Probe::moved(program, rows);
     probe.forward(&x);
     let growth = norm(&probe.backward(&dy)) / norm(&dy);

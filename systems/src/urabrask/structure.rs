@@ -15,7 +15,9 @@ pub(super) fn check(
 ) -> Vec<String> {
     let mut reasons = Vec::new();
     let mut refuse = |reason: String| reasons.push(format!("structure: {reason}"));
-    if let Err(error) = check_contract(graph, &contract.shape(), contract.is_causal()) {
+    if let Err(error) =
+        check_contract(graph, [&contract.shape(), &contract.output_shape()], contract.is_causal())
+    {
         refuse(error.to_string());
     }
     if [&program.input_shape, &program.output_shape]

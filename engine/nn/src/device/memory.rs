@@ -33,7 +33,8 @@ pub struct UnitWork {
     pub scratch: Buffer,
     /// Loss of each example: `f32[batch_max]`.
     pub losses: Buffer,
-    /// `x + f(x)` of a composition that needs it: `f32[batch_max, site]`, or empty.
+    /// At a module's write port, `x + f(x)` of a composition that needs it, or the `x` that a module is added to which
+    /// reads elsewhere: `f32[batch_max, site]`, or empty.
     pub joined: Buffer,
     /// The host's workspace in a module's shadow pass; empty until it has one.
     pub shadow: Buffer,
@@ -372,6 +373,24 @@ impl StepMemory {
         }
         self.kept_losses.clear();
         self.kept_losses.resize(n_losses, 0.0);
+        Ok(())
+    }
+
+    /// Gives the module `unit` room for the activation at its write port, which it does not read.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the device has no room.
+    pub fn make_span_room(
+        &mut self,
+        device: &dyn Device,
+        unit: UnitIndex,
+        module: &Program,
+        settings: &StepSettings,
+    ) -> Result<(), DeviceError> {
+        let width: usize = module.output_shape.iter().product();
+        let joined = device.alloc(DType::F32, width * settings.batch_max)?;
+        self.units[usize::from(unit)].work.joined = joined;
         Ok(())
     }
 

@@ -100,6 +100,7 @@ impl<'a> PlanRun<'a> {
                 // What one pass said right is not the next one's.
                 self.outcome.n_correct = 0;
             }
+            StepInstr::KeepJoined { unit, space, x } => self.keep(unit, space, x),
             StepInstr::KeepForShadow { unit, site } => self.keep_for_shadow(unit, site),
             StepInstr::SampleSite { site, x, gradient } => {
                 let sample = SiteSample {
@@ -118,10 +119,8 @@ impl<'a> PlanRun<'a> {
             StepInstr::ProximalGradient { unit, x, gradient } => {
                 self.proximal_gradient::<K>(unit, x, gradient);
             }
-            StepInstr::Restore { unit, space, x } => {
-                let input = self.program(unit).input;
-                let (x, module, input) = self.host_and_module(space, unit, x, input);
-                x.copy_from_slice(&module.work.workspace.f32()[input]);
+            StepInstr::Restore { unit, space, x, is_kept } => {
+                self.restore(unit, space, x, is_kept);
             }
             StepInstr::SplitGradient { unit, space, gradient, composition } => {
                 self.split_gradient::<K>(unit, space, gradient, composition);
@@ -339,6 +338,20 @@ impl<'a> PlanRun<'a> {
                 K::blend_assign(x, joined, alpha);
             }
         }
+    }
+
+    fn keep(&mut self, unit: UnitIndex, space: Space, x: TensorId) {
+        let output = self.program(unit).output;
+        let (x, module, _) = self.host_and_module(space, unit, x, output);
+        module.work.joined.f32_mut()[..x.len()].copy_from_slice(x);
+    }
+
+    fn restore(&mut self, unit: UnitIndex, space: Space, x: TensorId, is_kept: bool) {
+        let input = self.program(unit).input;
+        let (x, module, input) = self.host_and_module(space, unit, x, input);
+        let UnitWork { workspace, joined, .. } = &module.work;
+        let kept = if is_kept { &joined.f32()[..x.len()] } else { &workspace.f32()[input] };
+        x.copy_from_slice(kept);
     }
 
     fn alpha(&self, unit: UnitIndex) -> f32 {

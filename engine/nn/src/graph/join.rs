@@ -26,64 +26,125 @@ pub fn fossilize(
     join: Op,
     prefix: &str,
 ) -> Result<NetworkGraph, GraphError> {
-    let known = || {
-        let sites = host.nodes().filter(|(_, node)| node.op == Op::Site(Site));
-        sites.map(|(_, node)| node.name.clone()).collect::<Vec<_>>().join(", ")
-    };
-    let target = host.find(site).filter(|index| host.node(*index).op == Op::Site(Site));
-    let target =
-        target.ok_or_else(|| GraphError::UnknownSite { site: site.to_owned(), known: known() })?;
-    check_contract(module, &host.node(target).shape, host.is_causal())?;
+    fossilize_span(host, [site, site], module, join, prefix)
+}
+
+/// As [`fossilize`], where the module reads what the first site hands on and is joined before the second.
+///
+/// Its branch begins at the site it reads, so that its gradient is added there after all of the host's between the two.
+///
+/// # Errors
+///
+/// Fails when a site does not exist, the module does not fit their shapes, the second lies before the first, or the
+/// module would let positions see later ones.
+pub fn fossilize_span(
+    host: &NetworkGraph,
+    [read, write]: [&str; 2],
+    module: &NetworkGraph,
+    join: Op,
+    prefix: &str,
+) -> Result<NetworkGraph, GraphError> {
+    let [read, write] = [find_site(host, read)?, find_site(host, write)?];
+    if write < read {
+        let [read, write] = [read, write].map(|site| host.node(site).name.clone());
+        return Err(GraphError::ReadsLater { read, write });
+    }
+    let ends = [read, write].map(|site| host.node(site).shape.as_slice());
+    check_contract(module, ends, host.is_causal())?;
 
     let mut grown = NetworkGraph::new();
     let mut mapped: Vec<(NodeIndex, NodeIndex)> = Vec::with_capacity(host.len());
+    let mut branch = None;
     for (index, node) in host.nodes() {
         let mut inputs = lookup(&mapped, &host.inputs(index));
-        if index == target {
-            inputs[0] = append_module(&mut grown, inputs[0], module, join.clone(), prefix)?;
+        if index == write {
+            let x = inputs[0];
+            let read = match branch {
+                Some(branch) => branch,
+                None => add_branch(&mut grown, x, module, prefix)?,
+            };
+            inputs[0] = append_module(&mut grown, [read, x], module, join.clone(), prefix)?;
         }
-        mapped.push((index, grown.add(node.name.clone(), node.op.clone(), &inputs)?));
+        let added = grown.add(node.name.clone(), node.op.clone(), &inputs)?;
+        mapped.push((index, added));
+        if index == read && read != write {
+            branch = Some(add_branch(&mut grown, added, module, prefix)?);
+        }
     }
     let output = lookup(&mapped, &[host.output()?])[0];
     grown.set_output(output);
     Ok(grown)
 }
 
-/// Whether `module` has one input, keeps the shape `site`, and where `is_causal` lets no position see a later one.
+fn find_site(host: &NetworkGraph, site: &str) -> Result<NodeIndex, GraphError> {
+    let known = || {
+        let sites = host.nodes().filter(|(_, node)| node.op == Op::Site(Site));
+        sites.map(|(_, node)| node.name.clone()).collect::<Vec<_>>().join(", ")
+    };
+    let target = host.find(site).filter(|index| host.node(*index).op == Op::Site(Site));
+    target.ok_or_else(|| GraphError::UnknownSite { site: site.to_owned(), known: known() })
+}
+
+/// Whether `module` has one input, maps the shape `input` to `output`, and where `is_causal` lets no position see a later
+/// one.
 ///
 /// # Errors
 ///
 /// Says which shape it takes and which it gives, or which node looks ahead.
 pub fn check_contract(
     module: &NetworkGraph,
-    site: &[usize],
+    [input, output]: [&[usize]; 2],
     is_causal: bool,
 ) -> Result<(), GraphError> {
     let inputs: Vec<_> =
         module.nodes().filter(|(_, node)| matches!(node.op, Op::Input(_))).collect();
-    let [(_, input)] = inputs.as_slice() else {
+    let [(_, x)] = inputs.as_slice() else {
         return Err(GraphError::Inputs { found: inputs.len() });
     };
-    let output = module.node(module.output()?);
-    if input.shape != site || output.shape != site {
-        return Err(GraphError::Contract {
-            input: input.shape.clone(),
-            output: output.shape.clone(),
-            site: site.to_vec(),
+    let y = module.node(module.output()?);
+    if x.shape != input || y.shape != output {
+        let [found_input, found_output] = [x.shape.clone(), y.shape.clone()];
+        return Err(if input == output {
+            GraphError::Contract { input: found_input, output: found_output, site: input.to_vec() }
+        } else {
+            let (read, write) = (input.to_vec(), output.to_vec());
+            GraphError::SpanContract { input: found_input, output: found_output, read, write }
         });
     }
-    if is_causal && let [len, _] = *site {
-        let looks_ahead = |node: &Node| !node.op.is_causal() || node.shape[0] != len;
-        if let Some((_, node)) = module.nodes().find(|(_, node)| looks_ahead(node)) {
-            return Err(GraphError::NotCausal { node: node.name.clone() });
-        }
+    if !is_causal {
+        return Ok(());
     }
-    Ok(())
+    let len = match (input, output) {
+        ([before, _], [after, _]) if before == after => *before,
+        (read, write) if read != write => {
+            let (read, write) = (read.to_vec(), write.to_vec());
+            return Err(GraphError::CrossesCausality { read, write });
+        }
+        _ => return Ok(()),
+    };
+    let looks_ahead = |node: &Node| !node.op.is_causal() || node.shape[0] != len;
+    match module.nodes().find(|(_, node)| looks_ahead(node)) {
+        Some((_, node)) => Err(GraphError::NotCausal { node: node.name.clone() }),
+        None => Ok(()),
+    }
 }
 
-fn append_module(
+/// The module's input: a branch from `x`.
+fn add_branch(
     grown: &mut NetworkGraph,
     x: NodeIndex,
+    module: &NetworkGraph,
+    prefix: &str,
+) -> Result<NodeIndex, GraphError> {
+    let input = module.nodes().find(|(_, node)| matches!(node.op, Op::Input(_)));
+    let (_, input) = input.expect("the contract was checked");
+    grown.add(format!("{prefix}{}", input.name), Branch, &[x])
+}
+
+/// Adds what the module computes of `read`, and its join with `x`.
+fn append_module(
+    grown: &mut NetworkGraph,
+    [read, x]: [NodeIndex; 2],
     module: &NetworkGraph,
     join: Op,
     prefix: &str,
@@ -92,7 +153,7 @@ fn append_module(
     for (index, node) in module.nodes() {
         let name = format!("{prefix}{}", node.name);
         let added = match &node.op {
-            Op::Input(_) => grown.add(name, Branch, &[x])?,
+            Op::Input(_) => read,
             op => grown.add(name, op.clone(), &lookup(&mapped, &module.inputs(index)))?,
         };
         mapped.push((index, added));

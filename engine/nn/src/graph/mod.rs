@@ -9,6 +9,7 @@ pub mod build;
 mod dtype;
 pub mod file;
 mod join;
+mod span;
 
 use petgraph::{Direction, stable_graph::StableDiGraph, visit::EdgeRef};
 use serde::{Deserialize, Serialize};
@@ -18,8 +19,9 @@ pub use build::{
     CnnConfig, CnnForm, ImageNorm, MlpConfig, NormKind, PARAMS_MAX, TransformerConfig, VitConfig,
 };
 pub use file::{FILE_LEN_MAX_BYTES, GraphFileError, GraphFilePlace, GraphFormat};
-pub use join::{check_contract, fossilize};
+pub use join::{check_contract, fossilize, fossilize_span};
 pub use petgraph::stable_graph::NodeIndex;
+pub use span::Span;
 
 use crate::{digest::Digest, op::Inference};
 pub use crate::{

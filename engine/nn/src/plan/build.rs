@@ -9,7 +9,7 @@ use super::{
 use crate::{
     module::Incubation,
     optim::Optimizer,
-    program::{GradMask, INPUT_GRADIENT, Program, SiteInfo},
+    program::{Backward, GradMask, INPUT_GRADIENT, Program, SiteInfo},
 };
 
 impl StepPlan {
@@ -132,10 +132,14 @@ impl<'a> Builder<'a> {
             }
         }
         self.push(StepInstr::ObserveLoss);
-        for unit in self.modules() {
-            let Binding { mode, trains, .. } = self.binding(unit);
-            if mode == BindingMode::Incubating(Incubation::Shadow) && trains {
-                self.shadow_pass(unit);
+        // From the end on: those that begin behind the read port of a span find its output as the host's pass left it.
+        for site in (0..self.host().sites.len() as u16).rev() {
+            for unit in self.modules() {
+                let Binding { write, mode, trains, .. } = self.binding(unit);
+                let is_shadow = mode == BindingMode::Incubating(Incubation::Shadow);
+                if write == site && is_shadow && trains {
+                    self.shadow_pass(unit);
+                }
             }
         }
         self.updates();
@@ -182,6 +186,41 @@ impl<'a> Builder<'a> {
         self.variant.is_training() && learns && trains
     }
 
+    /// Whether it has anything to do in a forward pass there.
+    fn is_busy(&self, space: Space, unit: UnitIndex) -> bool {
+        self.acts(unit) || (space == Space::Host && self.incubates(unit))
+    }
+
+    /// Spans that read at `site`.
+    fn spans_from(&self, site: u16) -> impl DoubleEndedIterator<Item = UnitIndex> + '_ {
+        self.modules().filter(move |unit| {
+            let binding = self.binding(*unit);
+            binding.is_span() && binding.read == site
+        })
+    }
+
+    /// Whether a pass in `space` comes by the read port: a shadow begins at the write port of the module it is of.
+    fn is_read_in(&self, space: Space, binding: Binding) -> bool {
+        match space {
+            Space::Host => true,
+            Space::Shadow(owner) => self.binding(owner).write <= binding.read,
+        }
+    }
+
+    /// Whether a backward pass that wants `wanted` writes the gradient at `site`.
+    fn has_gradient(&self, site: u16, wanted: GradMask) -> bool {
+        let SiteInfo { gradient, backward_step, .. } = *self.site(site);
+        let mut before = self.host().backward[..backward_step].iter();
+        let is_site = |instr: &Backward| matches!(instr, Backward::Site(_));
+        // What the loss wrote in the forward pass is there whoever wants it.
+        self.host().output_gradient == Some(gradient)
+            || before.any(|it| {
+                it.mask.is_met_by(wanted)
+                    && !is_site(&it.instr)
+                    && it.instr.tensors().contains(&gradient)
+            })
+    }
+
     fn modules_at(&self, site: u16) -> impl DoubleEndedIterator<Item = UnitIndex> + '_ {
         self.modules().filter(move |unit| self.binding(*unit).write == site)
     }
@@ -193,31 +232,44 @@ impl<'a> Builder<'a> {
     /// The host's forward pass, and on the way those of the modules that are ranked.
     fn rank(&mut self) {
         let Ranked { units, scales } = self.ranked;
-        let end_of = |unit: &UnitIndex| self.site(self.binding(*unit).write).forward_step + 1;
-        let ends: BTreeSet<usize> = units.iter().map(end_of).collect();
-        let n_instrs = self.host().forward.len();
+        let host = self.host();
+        let end_of = |site: u16| host.sites[usize::from(site)].forward_step + 1;
+        let ports = |unit: &UnitIndex| [self.binding(*unit).read, self.binding(*unit).write];
+        let ends: BTreeSet<usize> = units.iter().flat_map(ports).map(end_of).collect();
+        let n_instrs = host.forward.len();
         let mut from = 0;
         for end in ends {
             self.forward(Space::Host, from..end);
             from = end;
-            for (place, unit) in units.iter().enumerate() {
-                let site = self.binding(*unit).write;
-                if self.site(site).forward_step + 1 != end {
-                    continue;
+            for unit in units {
+                let binding = self.binding(*unit);
+                if binding.is_span() && end_of(binding.read) == end {
+                    self.read(Space::Host, *unit);
                 }
-                self.push(StepInstr::Keep { site });
-                self.run_module(Space::Host, *unit);
-                for (n, alpha) in scales.iter().enumerate() {
-                    let (x, composition) = (self.site(site).x, self.plan.settings.composition);
-                    self.push(StepInstr::Try { unit: *unit, x, composition, alpha: *alpha });
-                    self.list.flops.modules_per_example += 2 * self.n_elems(site);
-                    self.forward(Space::Host, end..n_instrs);
-                    self.push(StepInstr::KeepLoss { place: (place * scales.len() + n) as u32 });
-                    self.push(StepInstr::PutBack { site });
+            }
+            for (place, unit) in units.iter().enumerate() {
+                if end_of(self.binding(*unit).write) == end {
+                    self.try_scales(*unit, (place * scales.len()) as u32);
                 }
             }
         }
         self.forward(Space::Host, from..n_instrs);
+    }
+
+    /// Runs module `unit` at its write port, and the host from there on once for each scale; losses are kept from `place`
+    /// on.
+    fn try_scales(&mut self, unit: UnitIndex, place: u32) {
+        let site = self.binding(unit).write;
+        let (x, composition) = (self.site(site).x, self.plan.settings.composition);
+        self.push(StepInstr::Keep { site });
+        self.run_module(Space::Host, unit);
+        for (n, alpha) in self.ranked.scales.iter().enumerate() {
+            self.push(StepInstr::Try { unit, x, composition, alpha: *alpha });
+            self.list.flops.modules_per_example += 2 * self.n_elems(site);
+            self.forward(Space::Host, self.site(site).forward_step + 1..self.host().forward.len());
+            self.push(StepInstr::KeepLoss { place: place + n as u32 });
+            self.push(StepInstr::PutBack { site });
+        }
     }
 
     /// Instructions `range` of the host's forward pass, and what modules do when it comes by their sites.
@@ -231,8 +283,9 @@ impl<'a> Builder<'a> {
             if end <= range.start || range.end < end {
                 continue;
             }
-            let is_busy = |unit| self.acts(unit) || (space == Space::Host && self.incubates(unit));
-            if !self.modules_at(place).any(is_busy) {
+            if !self.modules_at(place).any(|unit| self.is_busy(space, unit))
+                && !self.spans_from(place).any(|unit| self.is_busy(space, unit))
+            {
                 continue;
             }
             self.push_forward(HOST, space, start..end);
@@ -242,6 +295,7 @@ impl<'a> Builder<'a> {
                     self.join(space, unit);
                 }
             }
+            self.read_spans(space, place);
             for unit in self.modules() {
                 if self.binding(unit).write == place
                     && space == Space::Host
@@ -267,17 +321,43 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn run_module(&mut self, space: Space, unit: UnitIndex) {
+    fn read(&mut self, space: Space, unit: UnitIndex) {
         let x = self.site(self.binding(unit).read).x;
         self.push(StepInstr::Read { unit, space, x });
+    }
+
+    /// Spans take a copy of what the site at their read port hands on, once all that joins the host there has.
+    fn read_spans(&mut self, space: Space, place: u16) {
+        for unit in self.modules() {
+            let binding = self.binding(unit);
+            if binding.is_span() && binding.read == place && self.is_busy(space, unit) {
+                self.read(space, unit);
+            }
+        }
+    }
+
+    /// Runs a module at its write port. The input of a span is there already.
+    fn run_module(&mut self, space: Space, unit: UnitIndex) {
+        if !self.binding(unit).is_span() {
+            self.read(space, unit);
+        }
         let program = &self.plan.units[unit as usize].program;
         self.push_forward(unit, space, 0..program.forward.len());
         self.list.flops.modules_per_example += program.flops_forward();
     }
 
     fn join(&mut self, space: Space, unit: UnitIndex) {
-        self.run_module(space, unit);
-        let site = self.binding(unit).write;
+        let binding = self.binding(unit);
+        let site = binding.write;
+        // What a shadow begins behind is as the host's own pass left it: the input of a span that reads there, and so
+        // its output.
+        if self.is_read_in(space, binding) {
+            self.run_module(space, unit);
+        }
+        if binding.is_span() && self.variant.is_training() {
+            // The input of a one-port module is this copy.
+            self.push(StepInstr::KeepJoined { unit, space, x: self.site(site).x });
+        }
         let (x, composition) = (self.site(site).x, self.plan.settings.composition);
         self.push(StepInstr::Compose { unit, space, x, composition });
         self.list.flops.modules_per_example += 2 * self.n_elems(site);
@@ -304,12 +384,16 @@ impl<'a> Builder<'a> {
             let is_sampled = space == Space::Host
                 && self.is_sampled()
                 && self.plan.sampled_sites >> place & 1 == 1;
-            let is_busy = |unit| self.acts(unit) || (space == Space::Host && self.incubates(unit));
-            if !is_sampled && !self.modules_at(place).any(is_busy) {
+            let gives_back = self.spans_from(place).any(|unit| self.acts(unit));
+            if !is_sampled
+                && !gives_back
+                && !self.modules_at(place).any(|unit| self.is_busy(space, unit))
+            {
                 continue;
             }
             self.push_backward(HOST, space, start..end, wanted);
             start = end;
+            self.give_back_spans(space, place, wanted);
             if is_sampled {
                 let (x, gradient) = (site.x, site.gradient);
                 self.push(StepInstr::SampleSite { site: place, x, gradient });
@@ -329,6 +413,22 @@ impl<'a> Builder<'a> {
             }
         }
         self.push_backward(HOST, space, start..until, wanted);
+    }
+
+    /// The host's gradient at `place` takes in what the spans that read there owe it since the pass came by their write
+    /// ports.
+    fn give_back_spans(&mut self, space: Space, place: u16, wanted: GradMask) {
+        if !self.has_gradient(place, wanted) {
+            return;
+        }
+        let gradient = self.site(place).gradient;
+        for unit in self.modules() {
+            let binding = self.binding(unit);
+            if binding.is_span() && binding.read == place && self.acts(unit) {
+                self.push(StepInstr::AddInputGradient { unit, space, gradient });
+                self.list.flops.modules_per_example += self.n_elems(place);
+            }
+        }
     }
 
     fn push_backward(
@@ -367,32 +467,39 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// A module that is blended in parts from the host on the way back.
-    fn part(&mut self, space: Space, unit: UnitIndex, host_wanted: GradMask) {
-        let Binding { write, read, trains, .. } = self.binding(unit);
+    /// A module that is blended in parts from the host on the way back, in a pass that wants `wanted`. What a span owes the
+    /// host at its read port stays in its memory until the pass comes by there.
+    fn part(&mut self, space: Space, unit: UnitIndex, wanted: GradMask) {
+        let binding = self.binding(unit);
+        let Binding { write, read, trains, .. } = binding;
         let SiteInfo { x, gradient, .. } = *self.site(write);
-        let composition = self.plan.settings.composition;
-        self.push(StepInstr::Restore { unit, space, x });
+        let (composition, is_kept) = (self.plan.settings.composition, binding.is_span());
+        self.push(StepInstr::Restore { unit, space, x, is_kept });
         if self.is_sampled() && space == Space::Host {
             self.push(StepInstr::SampleModule { unit, x, gradient });
         }
         let params = trains && space == Space::Host;
-        let is_needed = self.is_gradient_needed(unit, host_wanted);
-        if params || is_needed {
-            self.push(StepInstr::SplitGradient { unit, space, gradient, composition });
-            let sites = if is_needed { INPUT_GRADIENT } else { 0 };
-            self.run_module_backward(space, unit, GradMask { params, sites });
-            self.list.flops.modules_per_example += self.n_elems(write);
+        let is_owed = if binding.is_span() {
+            self.is_read_in(space, binding) && self.has_gradient(read, wanted)
+        } else {
+            self.is_gradient_needed(unit, wanted)
+        };
+        let wanted = GradMask { params, sites: if is_owed { INPUT_GRADIENT } else { 0 } };
+        if wanted == GradMask::NONE {
+            return;
         }
-        if is_needed {
+        self.push(StepInstr::SplitGradient { unit, space, gradient, composition });
+        self.run_module_backward(space, unit, wanted);
+        self.list.flops.modules_per_example += self.n_elems(write);
+        if is_owed && !binding.is_span() {
             let gradient = self.site(read).gradient;
             self.push(StepInstr::AddInputGradient { unit, space, gradient });
-            self.list.flops.modules_per_example += self.n_elems(write);
+            self.list.flops.modules_per_example += self.n_elems(read);
         }
     }
 
-    /// Whether anything before blended module `unit` wants the gradient of what the module reads: the host where it
-    /// trains or is wanted `wanted`, or another module at the site.
+    /// Whether anything before blended module `unit` of one port wants the gradient of what the module reads: the host
+    /// where it trains or is wanted `wanted`, or another module at the site.
     fn is_gradient_needed(&self, unit: UnitIndex, wanted: GradMask) -> bool {
         let site = self.binding(unit).read;
         let before = &self.host().backward[self.site(site).backward_step + 1..];
@@ -406,9 +513,11 @@ impl<'a> Builder<'a> {
         let SiteInfo { x, gradient, forward_step, backward_step, .. } = *self.site(site);
         let space = Space::Shadow(unit);
         self.push(StepInstr::ComposeShadow { unit, x });
+        self.read_spans(space, site);
         self.forward(space, forward_step + 1..self.host().forward.len());
         let wanted = GradMask { params: false, sites: 1 << site };
         self.backward(space, wanted, backward_step);
+        self.give_back_spans(space, site, wanted);
         let tail = self.host().backward[..backward_step].iter();
         let tail = tail.filter(|instr| instr.mask.is_met_by(wanted));
         self.list.flops.modules_per_example += tail.map(|instr| instr.flops).sum::<u64>();

@@ -90,6 +90,15 @@ pub enum StepInstr {
         /// Its place among [`StepMemory::kept_losses`](crate::device::StepMemory::kept_losses).
         place: u32,
     },
+    /// Keeps `x` at the write port of a module that reads elsewhere, before it is joined there.
+    KeepJoined {
+        /// The module.
+        unit: UnitIndex,
+        /// Where.
+        space: Space,
+        /// The activation at the write port.
+        x: TensorId,
+    },
     /// Keeps what the host's pass from this site on reads: the beginning of the module's shadow pass.
     KeepForShadow {
         /// The module.
@@ -140,6 +149,8 @@ pub enum StepInstr {
         space: Space,
         /// The activation at the write port.
         x: TensorId,
+        /// Whether [`KeepJoined`](Self::KeepJoined) kept it; else it is the module's input.
+        is_kept: bool,
     },
     /// The module's part of the gradient at its write port; what is left is the host's.
     SplitGradient {

@@ -15,6 +15,7 @@ mod build;
 mod flops;
 mod instr;
 mod monitor;
+mod ports;
 mod print;
 
 pub use args::{BatchArgs, GroupArgs, StepArgs, StepOutcome, UnitArgs};
@@ -22,6 +23,7 @@ pub use build::update_flops_per_param;
 pub use flops::PlanFlops;
 pub use instr::{Space, StepInstr};
 pub use monitor::{Fault, LossMonitor, LossMonitorConfig};
+pub use ports::{PortError, Ports};
 pub use print::ShownPlan;
 
 use std::{ops::Range, sync::Arc};
@@ -126,7 +128,7 @@ pub enum BindingMode {
 pub struct Binding {
     /// The place, among the host's sites, of the site that it reads at.
     pub read: u16,
-    /// The place of the site that it writes at: the same, so far.
+    /// The place of the site that it writes at: the same, or a later one that it spans to.
     pub write: u16,
     /// What it does there.
     pub mode: BindingMode,
@@ -259,9 +261,9 @@ impl StepPlan {
     ///
     /// # Panics
     ///
-    /// If its ports are not one site, or no site of the host.
+    /// If [`Binding::check`] refuses it.
     pub fn bind(&mut self, place: UnitIndex, module: PlannedUnit, binding: Binding) {
-        self.check(binding);
+        self.check(binding, &module.program);
         self.units.insert(place as usize, module);
         self.bindings.insert(place as usize - 1, binding);
         self.rebuild();
@@ -278,9 +280,9 @@ impl StepPlan {
     ///
     /// # Panics
     ///
-    /// If its ports are not one site, or no site of the host.
+    /// If [`Binding::check`] refuses it.
     pub fn set_binding(&mut self, unit: UnitIndex, binding: Binding) {
-        self.check(binding);
+        self.check(binding, &self.units[unit as usize].program);
         if std::mem::replace(&mut self.bindings[unit as usize - 1], binding) != binding {
             self.rebuild();
         }
@@ -321,10 +323,10 @@ impl StepPlan {
         &self.live_at_sites[usize::from(site)]
     }
 
-    fn check(&self, binding: Binding) {
-        assert_eq!(binding.read, binding.write, "a module reads and writes at one site");
-        let n_sites = self.units[HOST as usize].program.sites.len();
-        assert!(usize::from(binding.write) < n_sites, "the site is one of the host's");
+    fn check(&self, binding: Binding, module: &Program) {
+        let host = &self.units[HOST as usize].program;
+        let checked = binding.check(host, module, self.settings.composition);
+        checked.unwrap_or_else(|error| panic!("{error}"));
     }
 }
 

@@ -72,6 +72,7 @@ impl fmt::Display for StepInstr {
                 write!(f, "try {composition:?} t{} <- {alpha} module {unit}", x.0)
             }
             Self::KeepLoss { place } => write!(f, "keep loss {place}"),
+            Self::KeepJoined { unit, space, x } => write!(f, "keep t{} for module {unit}{space}", x.0),
             Self::KeepForShadow { unit, site } => {
                 write!(f, "keep for shadow of module {unit} at site {site}")
             }
@@ -79,7 +80,7 @@ impl fmt::Display for StepInstr {
             Self::SampleModule { unit, .. } => write!(f, "sample module {unit}"),
             Self::SampleGradientNorm { unit } => write!(f, "sample gradient norm of module {unit}"),
             Self::ProximalGradient { unit, .. } => write!(f, "proximal gradient of module {unit}"),
-            Self::Restore { unit, space, x } => {
+            Self::Restore { unit, space, x, .. } => {
                 write!(f, "restore t{} from module {unit}{space}", x.0)
             }
             Self::SplitGradient { unit, space, gradient, composition } => {

@@ -3,7 +3,10 @@
 use std::fmt::Display;
 
 use esper_engine::world::gate::{GateEvidence, GateVerdict};
-use esper_nn::program::Program;
+use esper_nn::{
+    plan::{Binding, BindingMode, Ports},
+    program::Program,
+};
 
 use crate::kasmina::lifecycle::{Lifecycle, Seed};
 
@@ -46,12 +49,12 @@ pub(in crate::kasmina) fn check_module(
     program: &Program,
 ) -> Result<(), GateFailure> {
     let runtime = lifecycle.hosts.runtime(seed.host);
-    let place = lifecycle.hosts.sites(seed.host).place(seed.site, runtime.program());
-    let shape = &runtime.program().sites[place].shape;
-    if program.input_shape != *shape || program.output_shape != *shape {
-        let reason = format!("the module does not keep the site's shape {shape:?}");
-        return Err(GateFailure::g0(reason));
-    }
+    let Ports { read, write } =
+        lifecycle.hosts.sites(seed.host).ports(seed.site, runtime.program());
+    let mode = BindingMode::Incubating(lifecycle.config.kasmina.incubation);
+    let binding = Binding { read, write, mode, trains: false };
+    let composition = lifecycle.config.kasmina.composition;
+    binding.check(runtime.program(), program, composition).map_err(GateFailure::g0)?;
     let allowed = lifecycle.config.limits.params_max;
     // Those that incubate exclude each other: each is held to the limit as if it alone were grafted.
     let grafted = runtime.blended_params_elems();

@@ -45,6 +45,7 @@ pub fn check(device: &Arc<dyn Device>) {
         agrees_with_the_processor(device, host, Composition::Blend, &adam());
         leaves_its_host_alone(device, host, Incubation::StraightThrough);
         leaves_its_host_alone(device, host, Incubation::Shadow);
+        spans_agree_with_the_processor(device, host);
         has_twins(device, host);
         stops_at_a_fault(device, host);
     }
@@ -116,6 +117,38 @@ fn agrees_with_the_processor(
     compare_steps(&mut both, &at("culled"));
 }
 
+/// Modules that read at one site and write at another: each way of incubating beside one that is grafted, whose read port
+/// lies before, at and behind where the others' shadows begin.
+fn spans_agree_with_the_processor(device: &Arc<dyn Device>, host: Host) {
+    let cpu: Arc<dyn Device> = Arc::new(Cpu);
+    let mut both = [device, &cpu].map(|it| Trained::new(it, host, Composition::Residual, &adam()));
+    let at = |what: &str| format!("{}, {host:?}, spans {what}", device.name());
+    for it in &mut both {
+        it.bind_span(1, Incubation::StraightThrough);
+        it.bind_span(2, Incubation::Shadow);
+    }
+    compare_steps(&mut both, &at("incubating"));
+    let [found, expected] = both.each_mut().map(|it| it.try_module(1, 0.3));
+    assert_close(&at("tried"), found, expected);
+    let last_site = both[0].last_site();
+    for it in &mut both {
+        it.graft(1, 0.5);
+        let ports = it.bind_span(3, Incubation::StraightThrough);
+        it.bind(4, ports.read, Incubation::Shadow);
+        it.bind(5, (ports.read + last_site) / 2, Incubation::Shadow);
+        it.bind(6, 0, Incubation::StraightThrough);
+    }
+    compare_steps(&mut both, &at("grafted, others incubating"));
+    for it in &mut both {
+        it.graft(4, 0.2);
+    }
+    compare_steps(&mut both, &at("grafted, with one at the port it reads"));
+    for it in &mut both {
+        it.unbind(1);
+    }
+    compare_steps(&mut both, &at("culled"));
+}
+
 /// Takes steps on both, and compares all they leave.
 fn compare_steps(both: &mut [Trained; 2], what: &str) {
     for step in 0..N_STEPS {
@@ -163,8 +196,11 @@ fn leaves_its_host_alone(device: &Arc<dyn Device>, host: Host, how: Incubation) 
     let new = || Trained::new(device, host, Composition::Residual, &adam());
     let (mut alone, mut watched, mut broken) = (new(), new(), new());
     watched.bind(1, 0, how);
+    watched.bind_span(2, how);
     broken.bind(1, 0, how);
+    broken.bind_span(2, how);
     broken.spoil(1);
+    broken.spoil(2);
     for step in 0..N_STEPS {
         let outcomes = [&mut alone, &mut watched, &mut broken].map(Trained::take_step);
         assert_eq!(outcomes[0], outcomes[1], "{}", at("the outcome of a step"));
@@ -173,9 +209,11 @@ fn leaves_its_host_alone(device: &Arc<dyn Device>, host: Host, how: Incubation) 
         assert!(numbers == watched.bits(0), "{}", at(&format!("step {step} differs")));
         assert!(numbers == broken.bits(0), "{}", at(&format!("step {step} with NaN differs")));
     }
-    let moved = watched.numbers(1)[0] != watched.at_birth(1)[0];
-    assert!(moved, "{}", at("the module learns"));
-    assert!(!broken.is_finite(1), "{}", at("NaN in a module is noticed"));
+    for unit in [1, 2] {
+        let moved = watched.numbers(unit)[0] != watched.at_birth(unit)[0];
+        assert!(moved, "{}", at("the module learns"));
+        assert!(!broken.is_finite(unit), "{}", at("NaN in a module is noticed"));
+    }
 }
 
 fn has_twins(device: &Arc<dyn Device>, host: Host) {
@@ -183,12 +221,14 @@ fn has_twins(device: &Arc<dyn Device>, host: Host) {
     let new = || Trained::new(device, host, Composition::Residual, &adam());
     let (mut alone, mut grown) = (new(), new());
     grown.bind(1, 0, Incubation::StraightThrough);
+    grown.bind_span(2, Incubation::StraightThrough);
     for _ in 0..N_STEPS {
         alone.take_step();
         grown.take_step();
     }
     let mut twin = grown.twin();
     grown.graft(1, 0.7);
+    grown.graft(2, 0.4);
     for _ in 0..N_STEPS {
         let outcomes = [&mut alone, &mut twin].map(Trained::take_step);
         grown.take_step();

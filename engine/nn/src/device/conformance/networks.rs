@@ -187,6 +187,27 @@ pub(super) fn module_of(shape: &[usize]) -> Arc<Program> {
     Arc::new(Program::compile(&module.0, CompileOptions::MODULE).expect("a module compiles"))
 }
 
+/// A module that maps `read` to `write`, and is not zero at birth.
+pub(super) fn span_of(read: &[usize], write: &[usize]) -> Arc<Program> {
+    let mut module = Module(NetworkGraph::new());
+    let x = module.add(Input { shape: read.to_vec() }, &[]);
+    match (read, write) {
+        ([.., _], [_] | [_, _]) => {
+            let width = write[write.len() - 1];
+            let ops = [Linear::new(5).into(), Activation::Gelu.into(), Linear::new(width).into()];
+            module.chain(x, ops);
+        }
+        ([_, height, width], [channels, rows, columns]) => {
+            let stride = [height / rows, width / columns];
+            let conv = Conv2d { stride, ..Conv2d::same(4, [3, 3], Init::FanIn) };
+            let last = Conv2d::same(*channels, [1, 1], Init::FanIn);
+            module.chain(x, [conv.into(), Activation::Relu.into(), last.into()]);
+        }
+        _ => unreachable!("both ends have as many axes"),
+    }
+    Arc::new(Program::compile(&module.0, CompileOptions::MODULE).expect("a module compiles"))
+}
+
 struct Module(NetworkGraph);
 
 impl Module {

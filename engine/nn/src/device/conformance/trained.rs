@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::super::{Device, Examples, ModuleSample, SiteSample, StepMemory, UnitMemory, UnitState};
-use super::networks::{CONTEXT, Host, N_EXAMPLES, module_of};
+use super::networks::{CONTEXT, Host, N_EXAMPLES, module_of, span_of};
 use crate::{
     module::{Composition, Incubation},
     optim::Optimizer,
     plan::{
         BatchArgs, Binding, BindingMode, GroupArgs, LossMonitorConfig, PlannedGroup, PlannedUnit,
-        StepArgs, StepOutcome, StepPlan, StepSettings, UnitArgs, UnitIndex, Variant,
+        Ports, StepArgs, StepOutcome, StepPlan, StepSettings, UnitArgs, UnitIndex, Variant,
     },
     program::Program,
     rng::Purpose,
@@ -86,7 +86,30 @@ impl Trained {
     /// Binds a module at site `site` as unit `unit`.
     pub(super) fn bind(&mut self, unit: UnitIndex, site: u16, how: Incubation) {
         let shape = &self.plan.units()[0].program.sites[usize::from(site)].shape;
-        let (program, device) = (module_of(shape), &*self.device);
+        self.bind_program(unit, Ports::at(site), how, module_of(shape));
+    }
+
+    /// Binds a module from the host's first site that has as many axes as its last to that last, as unit `unit`.
+    pub(super) fn bind_span(&mut self, unit: UnitIndex, how: Incubation) -> Ports {
+        let sites = &self.plan.units()[0].program.sites;
+        let write = sites.last().expect("a host has sites");
+        let read = sites.iter().position(|site| site.shape.len() == write.shape.len());
+        let read = read.expect("the last has as many");
+        let program = span_of(&sites[read].shape, &write.shape);
+        let ports = Ports { read: read as u16, write: self.last_site() };
+        assert!(ports.read < ports.write, "{:?} has a span", self.host);
+        self.bind_program(unit, ports, how, program);
+        ports
+    }
+
+    fn bind_program(
+        &mut self,
+        unit: UnitIndex,
+        Ports { read, write }: Ports,
+        how: Incubation,
+        program: Arc<Program>,
+    ) {
+        let device = &*self.device;
         let params = program.draw_params(5, Purpose::SeedInit, u64::from(unit));
         let has_second = self.plan.settings.optimizer.has_second_moment();
         let state = UnitState::at_birth(device, &program, &params, has_second);
@@ -97,9 +120,14 @@ impl Trained {
         let memory = UnitMemory::new(device, &planned, &self.plan.settings, state);
         self.memory.units.insert(place, memory.expect("there is room"));
         self.memory.make_shadow_room(device, unit).expect("there is room");
+        let settings = &self.plan.settings;
+        if read != write {
+            let made = self.memory.make_span_room(device, unit, &planned.program, settings);
+            made.expect("there is room");
+        }
         let mode = BindingMode::Incubating(how);
-        self.plan.bind(unit, planned, Binding { read: site, write: site, mode, trains: true });
-        self.plan.set_sampled_sites(self.plan.sampled_sites() | 1 << site);
+        self.plan.bind(unit, planned, Binding { read, write, mode, trains: true });
+        self.plan.set_sampled_sites(self.plan.sampled_sites() | 1 << write);
         self.prepare();
     }
 

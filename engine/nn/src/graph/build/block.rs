@@ -13,7 +13,8 @@ const LAYERS_MAX: usize = 500;
 
 /// Sites of a run of `layers` blocks, from input to output.
 pub(super) fn block_sites(layers: usize) -> impl Iterator<Item = String> {
-    let sites = |block| [format!("block{block}.attn"), format!("block{block}.out")];
+    const PARTS: [&str; 6] = ["attn_in", "attn_out", "attn", "mlp_in", "mlp_out", "out"];
+    let sites = |block| PARTS.map(|part| format!("block{block}.{part}"));
     (0..layers.min(LAYERS_MAX)).flat_map(sites)
 }
 
@@ -81,9 +82,11 @@ impl Blocks {
         let proj = Op::Linear(Linear { outputs: self.width, bias: true, init: self.residual_init });
         let attention = Op::Attention(Attention { heads: self.heads, is_causal: self.is_causal });
         let mut y = host.add(name("norm1"), LAYER_NORM, x)?;
+        y = host.site(&format!("block{block}.attn_in"), y)?;
         y = host.add(name("attn.qkv"), qkv, y)?;
         y = host.add(name("attn"), attention, y)?;
         y = host.add(name("attn.proj"), proj, y)?;
+        y = host.site(&format!("block{block}.attn_out"), y)?;
         y = host.dropout(name("attn.proj_drop"), self.dropout, y)?;
         host.sum(name("add1"), x, y)
     }
@@ -98,9 +101,11 @@ impl Blocks {
         let fc1 = Op::Linear(Linear { outputs: self.mlp_width, bias: true, init: self.init });
         let fc2 = Op::Linear(Linear { outputs: self.width, bias: true, init: self.residual_init });
         let mut y = host.add(name("norm2"), LAYER_NORM, x)?;
+        y = host.site(&format!("block{block}.mlp_in"), y)?;
         y = host.add(name("mlp.fc1"), fc1, y)?;
         y = host.add(name("mlp.act"), Op::Activation(self.activation), y)?;
         y = host.add(name("mlp.fc2"), fc2, y)?;
+        y = host.site(&format!("block{block}.mlp_out"), y)?;
         y = host.dropout(name("mlp.drop"), self.dropout, y)?;
         host.sum(name("add2"), x, y)
     }

@@ -100,15 +100,20 @@ impl CnnConfig {
                 match self.form {
                     CnnForm::ResNet => {
                         sites.push(format!("stage{stage}.block{block}.conv1"));
+                        sites.push(format!("stage{stage}.block{block}.conv2"));
                         sites.extend(
                             (block + 1 < *n_blocks).then(|| format!("stage{stage}.block{block}")),
                         );
                     }
-                    CnnForm::Vgg => sites.push(format!("stage{stage}.block{block}")),
+                    CnnForm::Vgg => {
+                        sites.push(format!("stage{stage}.block{block}.conv"));
+                        sites.push(format!("stage{stage}.block{block}"));
+                    }
                 }
             }
             sites.push(format!("stage{stage}.out"));
         }
+        sites.extend(["features", "logits"].map(str::to_owned));
         sites
     }
 
@@ -217,8 +222,7 @@ impl Cnn<'_> {
             }
         }
         x = self.host.add("avgpool", GlobalAvgPool, x)?;
-        x = self.host.dropout("dropout", config.dropout, x)?;
-        self.host.add("fc", Op::linear(config.n_outputs), x)
+        self.head("fc", x)
     }
 
     /// `activation(shortcut(x) + norm(conv(activation(norm(conv(x))))))` (He et al. 2016, figure 2).
@@ -241,6 +245,7 @@ impl Cnn<'_> {
         y = self.host.site(&format!("stage{stage}.block{block}.conv1"), y)?;
         y = self.conv(&name("conv2"), channels, kernel, 1, y)?;
         y = self.norm(&name("bn2"), y)?;
+        y = self.host.site(&format!("stage{stage}.block{block}.conv2"), y)?;
         let mut shortcut = x;
         if stride != 1 || self.host.shape(x)[0] != channels {
             shortcut = self.conv(&name("downsample.0"), channels, 1, stride, x)?;
@@ -260,6 +265,7 @@ impl Cnn<'_> {
                     let name = self.next_feature();
                     x = self.norm(&name, x)?;
                 }
+                x = self.host.site(&format!("stage{stage}.block{block}.conv"), x)?;
                 let name = self.next_feature();
                 x = self.activation(&name, x)?;
                 x = self.host.site(&format!("stage{stage}.block{block}"), x)?;
@@ -276,8 +282,15 @@ impl Cnn<'_> {
         } else {
             self.host.add("avgpool", GlobalAvgPool, x)?
         };
-        x = self.host.dropout("dropout", config.dropout, x)?;
-        self.host.add("classifier", Op::linear(config.n_outputs), x)
+        self.head("classifier", x)
+    }
+
+    /// What follows the features: dropout and a linear map called `name`.
+    fn head(&mut self, name: &str, mut x: NodeIndex) -> Result<NodeIndex, GraphError> {
+        x = self.host.site("features", x)?;
+        x = self.host.dropout("dropout", self.config.dropout, x)?;
+        x = self.host.add(name, Op::linear(self.config.n_outputs), x)?;
+        self.host.site("logits", x)
     }
 
     /// The name of the next module of `features`, numbered as `torch.nn.Sequential` does.

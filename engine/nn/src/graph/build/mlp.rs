@@ -40,7 +40,7 @@ pub struct MlpConfig {
     pub dropout: f32,
     /// Whether linear layers have a bias.
     pub bias: bool,
-    /// Where seeds may be planted: `input`, `hidden0`, `hidden1`, ...
+    /// Where seeds may be planted; see [`MlpConfig::known_sites`].
     pub sites: Vec<String>,
 }
 
@@ -58,12 +58,21 @@ impl Default for MlpConfig {
 }
 
 impl MlpConfig {
-    /// The sites such a network has: `input` and one after each hidden layer.
+    /// The sites such a network has, from input to output.
     pub fn known_sites(&self) -> Vec<String> {
-        let n_hidden = self.layers.len().saturating_sub(2);
-        std::iter::once("input".to_owned())
-            .chain((0..n_hidden).map(|i| format!("hidden{i}")))
-            .collect()
+        let hidden = self.hidden().flat_map(|i| [format!("linear{i}"), format!("hidden{i}")]);
+        let input = std::iter::once("input".to_owned());
+        input.chain(hidden).chain(std::iter::once("logits".to_owned())).collect()
+    }
+
+    /// The sites seeds are planted at unless others are named: `input` and one after each hidden layer.
+    pub fn default_sites(&self) -> Vec<String> {
+        let hidden = self.hidden().map(|i| format!("hidden{i}"));
+        std::iter::once("input".to_owned()).chain(hidden).collect()
+    }
+
+    fn hidden(&self) -> std::ops::Range<usize> {
+        0..self.layers.len().saturating_sub(2)
     }
 }
 
@@ -90,9 +99,11 @@ impl NetworkGraph {
                 Op::Linear(Linear { outputs: *outputs, bias: config.bias, init: Init::FanIn });
             x = host.add(format!("layers.{i}"), linear, x)?;
             if i < last {
+                x = host.site(&format!("linear{i}"), x)?;
                 x = hidden(&mut host, config, i, x)?;
             }
         }
+        x = host.site("logits", x)?;
         host.finish(loss, x)
     }
 }

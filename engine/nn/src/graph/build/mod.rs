@@ -6,17 +6,28 @@
 //!
 //! | host | site | tensor | shape |
 //! | --- | --- | --- | --- |
-//! | mlp | `input` | the batch | `[width]` |
-//! | | `hidden0`, ... | after a hidden layer | `[width]` |
+//! | mlp | `input` * | the batch | `[width]` |
+//! | | `linear0`, ... | after a hidden layer's linear map | `[width]` |
+//! | | `hidden0` *, ... | after a hidden layer | `[width]` |
 //! | cnn | `input` * | the batch | `[channels, height, width]` |
 //! | | `stem` | after `conv1`, `bn1` and the activation (ResNet) | of stage 1 |
 //! | | `stage1.block0.conv1`, ... | within a block, after its first activation (ResNet) | of the stage |
+//! | | `stage1.block0.conv2`, ... | within a block, before its sum (ResNet) | of the stage |
+//! | | `stage1.block0.conv`, ... | after a block's convolution and norm (VGG) | of the stage |
 //! | | `stage1.block0`, ... | after a block (ResNet: but the last of a stage) | of the stage |
 //! | | `stage1.out` *, ... | after a stage (VGG: after its pool) | of the stage |
 //! | transformer, vit | `input` (vit) | the batch | `[channels, height, width]` |
 //! | | `embed` * | after the positions | `[len, width]` |
+//! | | `block0.attn_in`, ... | after the norm before a block's attention | `[len, width]` |
+//! | | `block0.attn_out`, ... | what a block's attention adds | `[len, width]` |
 //! | | `block0.attn`, ... | the residual stream after a block's attention | `[len, width]` |
+//! | | `block0.mlp_in`, ... | after the norm before a block's perceptron | `[len, width]` |
+//! | | `block0.mlp_out`, ... | what a block's perceptron adds | `[len, width]` |
 //! | | `block0.out` *, ... | the residual stream after a block | `[len, width]` |
+//!
+//! | transformer, vit | `norm.out` | after the last norm | `[len, width]` |
+//! | cnn, vit | `features` | what the last linear map reads | `[width]` |
+//! | all | `logits` | what the loss reads | `[outputs]`, of a text `[len, outputs]` |
 //!
 //! Those with a star are a family's default. A text has no `input` site: no gradient reaches tokens.
 

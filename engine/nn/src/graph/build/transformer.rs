@@ -59,7 +59,8 @@ impl Default for TransformerConfig {
 impl TransformerConfig {
     /// The sites such a network has, from input to output.
     pub fn known_sites(&self) -> Vec<String> {
-        std::iter::once("embed".to_owned()).chain(block_sites(self.layers)).collect()
+        let last = ["norm.out", "logits"].map(str::to_owned);
+        std::iter::once("embed".to_owned()).chain(block_sites(self.layers)).chain(last).collect()
     }
 
     /// The sites seeds are planted at unless others are named: `embed` and the end of every block.
@@ -103,12 +104,14 @@ impl NetworkGraph {
         x = host.site("embed", x)?;
         x = blocks.add(&mut host, x)?;
         x = host.add("norm", LAYER_NORM, x)?;
+        x = host.site("norm.out", x)?;
         let head = if config.tied {
             Op::TiedLinear(TiedLinear { embedding: "tok_embed".to_owned() })
         } else {
             Op::Linear(Linear { outputs: vocabulary, bias: false, init })
         };
         x = host.add("head", head, x)?;
+        x = host.site("logits", x)?;
         host.finish(Loss::CrossEntropy, x)
     }
 }
@@ -166,7 +169,7 @@ mod tests {
     fn every_known_site_exists_once() {
         let mut config = TransformerConfig { layers: 3, ..TransformerConfig::default() };
         config.sites = config.known_sites();
-        assert_eq!(config.sites.len(), 7);
+        assert_eq!(config.sites.len(), 1 + 3 * 6 + 2);
         assert!(config.default_sites().iter().all(|site| config.sites.contains(site)));
         let graph = NetworkGraph::transformer(&config).unwrap();
         let sites: Vec<&str> = graph

@@ -58,7 +58,8 @@ impl VitConfig {
     /// The sites such a network has, from input to output.
     pub fn known_sites(&self) -> Vec<String> {
         let first = ["input", "embed"].map(str::to_owned).into_iter();
-        first.chain(block_sites(self.layers)).collect()
+        let last = ["norm.out", "features", "logits"].map(str::to_owned);
+        first.chain(block_sites(self.layers)).chain(last).collect()
     }
 
     /// The sites seeds are planted at unless others are named: `embed` and the end of every block.
@@ -107,8 +108,11 @@ impl NetworkGraph {
         x = host.site("embed", x)?;
         x = blocks.add(&mut host, x)?;
         x = host.add("norm", LAYER_NORM, x)?;
+        x = host.site("norm.out", x)?;
         x = host.add("pool", MeanPositions, x)?;
+        x = host.site("features", x)?;
         x = host.add("head", Op::linear(config.n_outputs), x)?;
+        x = host.site("logits", x)?;
         host.finish(loss, x)
     }
 }
