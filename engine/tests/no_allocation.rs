@@ -98,7 +98,8 @@ fn bind(host: &mut HostRuntime, id: u64, incubation: Incubation) {
     let program = Arc::new(Program::compile(&module, CompileOptions::MODULE).unwrap());
     let params = host.draw_module_params(SeedId(id), &program);
     let (seed, birth_step) = (SeedId(id), host.state.step);
-    let module = NewModule { seed, ports: Ports::at(1), incubation, is_trainable: true, birth_step };
+    let module =
+        NewModule { seed, ports: Ports::at(1), incubation, is_trainable: true, birth_step };
     host.bind(module, program, &params).unwrap();
 }
 

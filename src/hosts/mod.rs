@@ -114,7 +114,7 @@ fn build(
     if let (Network::Graph(_), false) = (&scenario[HOST].network, is_given) {
         check_sites(scenario, &program)?;
     }
-    check_limits(scenario, &program)?;
+    check_limits(scenario, &graph, &program)?;
     Ok((Arc::new(graph), Arc::new(program)))
 }
 
@@ -334,7 +334,11 @@ const GROWN: &str = "grown.";
 /// Names of parameters in a message; a network may have thousands.
 const NAMES_MAX: usize = 40;
 
-fn check_limits(scenario: &Scenario, program: &Program) -> Result<(), RunError> {
+fn check_limits(
+    scenario: &Scenario,
+    graph: &NetworkGraph,
+    program: &Program,
+) -> Result<(), RunError> {
     let limits = &scenario[LIMITS];
     let n_params = program.params_elems();
     if limits.params_max < n_params {
@@ -348,7 +352,10 @@ fn check_limits(scenario: &Scenario, program: &Program) -> Result<(), RunError> 
         let help = format!("for example `params_max = {}`, or a smaller host", 2 * n_params);
         return Err(unfit(key, message, help));
     }
-    let n_seeds = program.sites.len() * scenario[KASMINA].seeds_per_site;
+    // A blend has no spans.
+    let is_blend = scenario[KASMINA].composition.needs_joined();
+    let n_spans = if is_blend { 0 } else { graph.spans().len() };
+    let n_seeds = (program.sites.len() + n_spans) * scenario[KASMINA].seeds_per_site;
     if limits.seeds_max < n_seeds {
         let message =
             format!("must be at least the {n_seeds} seeds of a new host, is {}", limits.seeds_max);

@@ -145,7 +145,9 @@ impl Source<'_> {
         let all = Karn { catalogue: vec!["all".to_owned()], ..Karn::default() };
         catalogue.select(&all).map_err(|error| RunError::Failed(error.to_string()))?;
         let mut graph = (*host.graph).clone();
-        for (n, (site, contract)) in host.sites.iter().enumerate() {
+        // At every layer; what spans them is another kind of module.
+        let sites = host.sites.iter().filter(|(_, contract)| contract.layer().is_none());
+        for (n, (site, contract)) in sites.enumerate() {
             let mut designs = families.iter().filter_map(|name| catalogue.get(name));
             let design = designs.find_map(|family| family.design(contract).ok().flatten());
             let module = design.ok_or_else(|| {

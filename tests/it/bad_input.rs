@@ -349,7 +349,11 @@ fn weights_to_begin_with_that_are_not_there_or_of_another_host_are_refused() {
     refuse_desk(&desk, "8:8: host.init", &["hots.safetensors", "PYTORCH.md has the names"]);
     fs::remove_file(desk.path("deep/hots.safetensors")).expect("it was written");
     desk.write("deep/hots.safetensors/x", "");
-    refuse_desk(&desk, "8:8: host.init", &["can not be read"]);
+    refuse_desk(
+        &desk,
+        "8:8: host.init",
+        &["name the folder of a run, in which `manifest.json` lies"],
+    );
 }
 
 #[test]

@@ -81,13 +81,16 @@ impl Policy for CullIn {
             return;
         }
         let Some(seed) = view.seeds.first() else {
-            let dormant = view.dormant().iter().find(|seed| seed.site == SiteId(1));
-            let candidate = view.candidates().iter().find(|candidate| {
-                candidate.is_ready
-                    && candidate.family == self.blueprint
-                    && dormant.is_some_and(|seed| seed.contract == candidate.contract)
+            let mut wanted = view.candidates().iter();
+            let at = |candidate: &Candidate| {
+                let mut dormant = view.dormant().iter();
+                dormant.find(|seed| seed.site != SiteId(0) && seed.contract == candidate.contract)
+            };
+            let found = wanted.find_map(|candidate| {
+                let is_wanted = candidate.is_ready && candidate.family == self.blueprint;
+                Some((at(candidate).filter(|_| is_wanted)?, candidate))
             });
-            if let (Some(seed), Some(candidate)) = (dormant, candidate) {
+            if let Some((seed, candidate)) = found {
                 let action = SeedAction::Germinate { blueprint: candidate.blueprint };
                 commands.push(SeedCommand { seed: seed.seed, action });
             }
@@ -140,18 +143,25 @@ fn a_cull_out_of_every_grafted_stage_leaves_the_host_that_never_grafted() {
     for family in Family::ALL {
         let alone = off(family);
         for stage in grafted {
-            cull_in(family, stage, &alone);
+            cull_in(family, CullIn::new(family, stage), &alone);
         }
+    }
+    // What reads at one site and writes at another goes the same way.
+    let alone = off(Family::Mlp);
+    for stage in grafted {
+        let policy = CullIn { blueprint: "widen_100", ..CullIn::new(Family::Mlp, stage) };
+        cull_in(Family::Mlp, policy, &alone);
     }
 }
 
-fn cull_in(family: Family, stage: Stage, alone: &BTreeMap<u64, Digest>) {
-    let context = format!("{family:?} {stage}");
+fn cull_in(family: Family, policy: CullIn, alone: &BTreeMap<u64, Digest>) {
+    let stage = policy.stage;
+    let context = format!("{family:?} {} {stage}", policy.blueprint);
     let mut scenario = long(family);
     // Any gain passes, so that FINE_TUNING is reached.
     keep_what_gains(&mut scenario);
     scenario[LIMITS].evaluation_share_max = 1.0;
-    let mut run = traced(RunOptions::new(scenario).policy(CullIn::new(family, stage)));
+    let mut run = traced(RunOptions::new(scenario).policy(policy));
     let summary = run.finish().unwrap();
     let world = run.engine().world();
     let changes = &world.resource::<Stages>().0;

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use esper_data::{Draw, Order, Targets};
 use esper_nn::{
     device::DeviceError,
-    graph::{Ablation, GraphError, NetworkGraph, ablate, fossilize, with_statistics_of_last_batch},
+    graph::{
+        Ablation, GraphError, NetworkGraph, ablate, fossilize_span, with_statistics_of_last_batch,
+    },
     module::Composition,
     op::{self, Op},
     program::{CompileOptions, PlacedParam, Program},
@@ -104,7 +106,8 @@ impl HostRuntime {
         for seed in grafted {
             let module = &self.modules[self.place_of(seed).expect("it is blended")];
             let binding = self.binding(seed).expect("it is bound");
-            let site = self.program().sites[usize::from(binding.write)].name.clone();
+            let ends = [binding.read, binding.write]
+                .map(|site| self.program().sites[usize::from(site)].name.as_str());
             // Between steps a blend stands where the last step left it.
             let alpha = module.ramp.at(self.state.step.saturating_sub(1));
             let join = match self.config.composition {
@@ -113,7 +116,7 @@ impl HostRuntime {
             };
             let network = networks.get(&seed).ok_or(AblationError::UnknownModule { seed })?;
             let prefix = module_prefix(seed);
-            graph = fossilize(&graph, &site, network, join, &prefix)?;
+            graph = fossilize_span(&graph, ends, network, join, &prefix)?;
             let program = self.module_program(seed).expect("it is bound");
             let weights = self.module_weights(seed).expect("it is bound");
             put(&mut values, &prefix, program, &weights);

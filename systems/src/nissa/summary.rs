@@ -322,6 +322,7 @@ mod tests {
                 "flops",
                 "wall_s",
                 "n_late",
+                "n_averaged",
                 "weights_digest",
                 "audit_head",
                 "counterfactual",

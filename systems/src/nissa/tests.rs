@@ -587,6 +587,6 @@ fn a_chain_of_another_format_is_refused_by_name() {
     let old = RunStarted { format: EVENTS_FORMAT + 1, ..started() };
     start(engine().world_mut(), Some(&dir), &old).unwrap();
     let error = Inspection::read(&dir.events()).unwrap_err();
-    assert!(matches!(error, NissaError::Format { found: 3, .. }), "{error}");
-    assert!(error.to_string().contains("have format 3 and this Esper reads format 2"), "{error}");
+    assert!(matches!(error, NissaError::Format { found: 4, .. }), "{error}");
+    assert!(error.to_string().contains("have format 4 and this Esper reads format 3"), "{error}");
 }

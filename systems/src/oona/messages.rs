@@ -147,6 +147,13 @@ pub struct SeedReport {
     pub is_withdrawing: bool,
 }
 
+impl SeedReport {
+    /// What a policy asks of it.
+    pub const fn command(&self, action: SeedAction) -> SeedCommand {
+        SeedCommand { seed: self.seed, action }
+    }
+}
+
 /// What the policy asks of one seed. Tamiyo writes it in `Decide`; Kasmina carries it out or refuses it in `Transform`.
 #[derive(Message, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeedCommand {

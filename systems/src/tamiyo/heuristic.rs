@@ -6,12 +6,8 @@ use esper_engine::{ids::HostId, stage::Stage, world::gate::Gate};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    config::TamiyoConfig,
-    host_progress::progress,
-    observation::{DormantSeed, Observation},
-    policy::Policy,
-    race::Races,
-    standings::Standings,
+    config::TamiyoConfig, host_progress::progress, observation::Observation, policy::Policy,
+    race::Races, standings::Standings,
 };
 use crate::oona::{HostReport, SeedAction, SeedCommand, SeedReport};
 
@@ -89,8 +85,8 @@ impl Heuristic {
         } else if view.seeds_of(host.host).all(|seed| !seed.stage.is_grafted()) {
             match self.config.is_direct {
                 true => {
-                    let mut training = in_training(view, host.host);
-                    commands.extend(training.next().map(|seed| command(seed, SeedAction::Graft)));
+                    let mut training = view.in_training(host.host);
+                    commands.extend(training.next().map(|seed| seed.command(SeedAction::Graft)));
                 }
                 false => races.go_on(view, host.host, &self.config, commands),
             }
@@ -106,28 +102,7 @@ impl Heuristic {
             Stage::Evaluating | Stage::FineTuning => SeedAction::Fossilize,
             _ => return None,
         };
-        Some(command(seed, action))
-    }
-}
-
-/// What a policy asks of a living seed.
-pub(super) fn command(seed: &SeedReport, action: SeedAction) -> SeedCommand {
-    SeedCommand { seed: seed.seed, action }
-}
-
-/// The seeds of a host that incubate.
-pub(super) fn in_training<'a>(
-    view: &'a Observation<'_>,
-    host: HostId,
-) -> impl Iterator<Item = &'a SeedReport> {
-    view.seeds_of(host).filter(|seed| seed.stage == Stage::Training)
-}
-
-/// How much a site is asked to change for its size; a site not sampled yet comes last.
-pub(super) fn urgency(seed: &DormantSeed) -> f32 {
-    match (seed.x_rms, seed.gradient_rms) {
-        (Some(x), Some(gradient)) if x > 0.0 => gradient / x,
-        _ => f32::MIN,
+        Some(seed.command(action))
     }
 }
 

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 
 use esper_engine::{
     ids::{BlueprintId, HostId, SeedId, SiteId},
+    stage::Stage,
     world::trials::{Trial, TrialHistory},
 };
 use esper_nn::contract::Contract;
@@ -25,6 +26,16 @@ pub struct DormantSeed {
     pub x_rms: Option<f32>,
     /// Root mean square of the task gradient at the site, once sampled.
     pub gradient_rms: Option<f32>,
+}
+
+impl DormantSeed {
+    /// How much its site is asked to change for its size; a site not sampled yet comes last.
+    pub fn urgency(&self) -> f32 {
+        match (self.x_rms, self.gradient_rms) {
+            (Some(x), Some(gradient)) if x > 0.0 => gradient / x,
+            _ => f32::MIN,
+        }
+    }
 }
 
 /// A blueprint that could be tried.
@@ -85,6 +96,11 @@ impl Observation<'_> {
     /// How that blueprint fared at any site of any host of this run.
     pub fn past_anywhere(&self, blueprint: BlueprintId) -> impl Iterator<Item = Trial> + '_ {
         self.trials.of(blueprint)
+    }
+
+    /// The seeds of `host` that incubate.
+    pub fn in_training(&self, host: HostId) -> impl Iterator<Item = &SeedReport> {
+        self.seeds_of(host).filter(|seed| seed.stage == Stage::Training)
     }
 
     /// Living seeds of `host`.

@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     config::TamiyoConfig,
-    heuristic::{command, in_training, urgency},
     observation::{Candidate, DormantSeed, Observation},
     standings::{Kind, Standings},
 };
@@ -143,7 +142,7 @@ impl Races {
             }
         }
         let mut sites: Vec<DormantSeed> = sites.into_values().collect();
-        sites.sort_by(|a, b| urgency(b).total_cmp(&urgency(a)).then(a.site.cmp(&b.site)));
+        sites.sort_by(|a, b| b.urgency().total_cmp(&a.urgency()).then(a.site.cmp(&b.site)));
         sites
     }
 
@@ -155,7 +154,7 @@ impl Races {
         config: &TamiyoConfig,
         commands: &mut Vec<SeedCommand>,
     ) {
-        let mut racing: Vec<&SeedReport> = in_training(view, host).collect();
+        let mut racing: Vec<&SeedReport> = view.in_training(host).collect();
         let is_waited_for = view.seeds_of(host).any(|seed| seed.stage == Stage::Germinated);
         let Some(age) = racing.iter().map(|seed| seed.stage_steps).min() else { return };
         if is_waited_for {
@@ -164,7 +163,7 @@ impl Races {
         // What somebody else had germinate races as well.
         let race = self.current.get_or_insert_default();
         racing.sort_by(|a, b| gain(b).total_cmp(&gain(a)).then(a.seed.cmp(&b.seed)));
-        let cancel = |seed: &&SeedReport| command(seed, SeedAction::Cancel);
+        let cancel = |seed: &&SeedReport| seed.command(SeedAction::Cancel);
         if config.train_min_steps <= age {
             if racing.iter().any(|seed| seed.gate_state.last.is_none()) {
                 return; // Ranking waits for the last of those that incubate at once.
@@ -172,7 +171,7 @@ impl Races {
             let best = racing[0].gate_state.has_passed(Gate::G2).then(|| racing.remove(0));
             commands.extend(racing.iter().map(cancel));
             if let Some(best) = best {
-                commands.push(command(best, SeedAction::Graft));
+                commands.push(best.command(SeedAction::Graft));
                 let of = best.blueprint.and_then(|it| view.candidate(it));
                 race.best = of.map(|it| (it.blueprint, Entrant::new(best.site, it)));
             }

@@ -15,12 +15,17 @@ const DOUBLINGS_MAX: u32 = 3;
 pub(super) struct Kind {
     n_axes: u8,
     is_causal: bool,
+    is_span: bool,
 }
 
 impl Kind {
     /// The kind of a site of `contract`.
     pub fn of(contract: Contract) -> Self {
-        Self { n_axes: contract.shape().len() as u8, is_causal: contract.is_causal() }
+        Self {
+            n_axes: contract.shape().len() as u8,
+            is_causal: contract.is_causal(),
+            is_span: contract.layer().is_some(),
+        }
     }
 }
 
@@ -67,7 +72,7 @@ mod tests {
 
     #[test]
     fn who_keeps_losing_enters_fewer_races_and_one_that_is_kept_all() {
-        let kind = Kind { n_axes: 1, is_causal: false };
+        let kind = Kind { n_axes: 1, is_causal: false, is_span: false };
         let mut standings = Standings::default();
         let families = ["loser".to_owned(), "winner".to_owned()];
         let mut entered = Vec::new();
@@ -81,8 +86,8 @@ mod tests {
             let here = here.iter().map(|it| (kind, it.as_str())).collect();
             standings.observe(&here, Some((kind, "winner")));
         }
-        assert_eq!(entered, [0, 1, 2, 4, 8]);
-        let image = Kind { n_axes: 3, is_causal: false };
+        assert_eq!(entered, [0, 1, 2, 4, 8, 12]);
+        let image = Kind { n_axes: 3, is_causal: false, is_span: false };
         assert_eq!(standings.lost_in_row(image, "loser"), 0, "another kind of site");
         let both = families.iter().map(|it| (kind, it.as_str())).collect();
         standings.observe(&both, Some((kind, "loser")));

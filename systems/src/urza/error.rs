@@ -43,8 +43,8 @@ pub enum LibraryErrorKind {
     #[error("permission denied; make the file and its folder writable or name another path")]
     Denied,
     /// The disk is full.
-    #[error("no space left on the disk; free some or name a path on another disk")]
-    DiskFull,
+    #[error("{0}; free some space or name a path on another disk")]
+    DiskFull(#[source] io::Error),
     /// Any other refusal by the operating system.
     #[error("{0}")]
     Io(#[source] io::Error),
@@ -138,7 +138,9 @@ impl From<io::Error> for LibraryErrorKind {
         match error.kind() {
             io::ErrorKind::NotFound => Self::NotFound,
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::Denied,
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::DiskFull(error),
             io::ErrorKind::AlreadyExists => Self::Exists,
             _ => Self::Io(error),
         }

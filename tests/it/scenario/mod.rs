@@ -85,7 +85,7 @@ fn a_run_is_called_after_its_file() {
 fn sites_follow_the_layers() {
     let sites = |layers| with("host.layers", layers).expect("it is good")[HOST].sites.clone();
     assert_eq!(sites("[4, 2]"), ["input"]);
-    assert_eq!(sites("[4, 3, 3, 2]"), ["input", "hidden0", "hidden1"]);
+    assert_eq!(sites("[4, 3, 3, 2]"), ["input", "hidden0", "hidden1", "logits"]);
     let deepest = format!("[{}]", ["1"; 64].join(", "));
     assert_eq!(sites(&deepest).len(), 63);
 }

@@ -72,7 +72,9 @@ impl fmt::Display for StepInstr {
                 write!(f, "try {composition:?} t{} <- {alpha} module {unit}", x.0)
             }
             Self::KeepLoss { place } => write!(f, "keep loss {place}"),
-            Self::KeepJoined { unit, space, x } => write!(f, "keep t{} for module {unit}{space}", x.0),
+            Self::KeepJoined { unit, space, x } => {
+                write!(f, "keep t{} for module {unit}{space}", x.0)
+            }
             Self::KeepForShadow { unit, site } => {
                 write!(f, "keep for shadow of module {unit} at site {site}")
             }

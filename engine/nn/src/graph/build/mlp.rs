@@ -65,10 +65,12 @@ impl MlpConfig {
         input.chain(hidden).chain(std::iter::once("logits".to_owned())).collect()
     }
 
-    /// The sites seeds are planted at unless others are named: `input` and one after each hidden layer.
+    /// The sites seeds are planted at unless others are named: `input`, one after each hidden layer, and `logits`, so
+    /// that the last hidden layer can be widened.
     pub fn default_sites(&self) -> Vec<String> {
         let hidden = self.hidden().map(|i| format!("hidden{i}"));
-        std::iter::once("input".to_owned()).chain(hidden).collect()
+        let logits = self.hidden().last().map(|_| "logits".to_owned());
+        std::iter::once("input".to_owned()).chain(hidden).chain(logits).collect()
     }
 
     fn hidden(&self) -> std::ops::Range<usize> {
