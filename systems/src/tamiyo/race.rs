@@ -55,11 +55,14 @@ struct Entrant {
     site: SiteId,
     kind: Kind,
     family: String,
+    /// Whether it saved something at the first halving; of one that was never halved, yes.
+    is_of_use: bool,
 }
 
 impl Entrant {
     fn new(site: SiteId, candidate: &Candidate) -> Self {
-        Self { site, kind: Kind::of(candidate.contract), family: candidate.family.clone() }
+        let kind = Kind::of(candidate.contract);
+        Self { site, kind, family: candidate.family.clone(), is_of_use: true }
     }
 
     fn named(&self) -> (Kind, &str) {
@@ -85,7 +88,10 @@ impl Races {
                 Some(_) => {}
             }
         }
-        let entered = entrants.iter().map(Entrant::named).collect();
+        let mut entered = BTreeMap::new();
+        for entrant in &entrants {
+            *entered.entry(entrant.named()).or_default() |= entrant.is_of_use;
+        }
         standings.observe(&entered, kept.as_ref().map(Entrant::named));
     }
 
@@ -180,9 +186,25 @@ impl Races {
         let halves_at = config.train_min_steps >> (HALVINGS - race.n_halvings);
         if race.n_halvings < HALVINGS && halves_at <= age {
             race.n_halvings += 1;
+            if race.n_halvings == 1 {
+                race.look_at_use(view, &racing);
+            }
             if UNHALVED_MAX < racing.len() {
                 commands.extend(racing[racing.len().div_ceil(2)..].iter().map(cancel));
             }
+        }
+    }
+}
+
+impl Race {
+    /// Notes which entrants save anything by now.
+    fn look_at_use(&mut self, view: &Observation<'_>, racing: &[&SeedReport]) {
+        for entrant in &mut self.entrants {
+            entrant.is_of_use = racing.iter().any(|seed| {
+                let family = seed.blueprint.and_then(|it| view.candidate(it));
+                let is_it = family.is_some_and(|it| it.family == entrant.family);
+                seed.site == entrant.site && is_it && gain(seed) > 0.0
+            });
         }
     }
 }

@@ -53,15 +53,20 @@ impl Standings {
         self.n_races.get(&kind).copied().unwrap_or_default() % every == 0
     }
 
-    /// Takes in a race that has ended, in which `entrants` were, and one was `kept` or none. A family that entered at several
-    /// sites of a kind counts once.
-    pub fn observe(&mut self, entrants: &BTreeSet<(Kind, &str)>, kept: Option<(Kind, &str)>) {
-        for kind in entrants.iter().map(|(kind, _)| *kind).collect::<BTreeSet<_>>() {
+    /// Takes in a race that has ended, in which `entrants` were, each with whether it saved anything before the race was
+    /// first halved, and one was `kept` or none. A family that entered at several sites of a kind counts once; one that
+    /// saved nothing at any of them has lost twice.
+    pub fn observe(&mut self, entrants: &BTreeMap<(Kind, &str), bool>, kept: Option<(Kind, &str)>) {
+        for kind in entrants.keys().map(|(kind, _)| *kind).collect::<BTreeSet<_>>() {
             *self.n_races.entry(kind).or_default() += 1;
         }
-        for (kind, family) in entrants {
+        for ((kind, family), is_of_use) in entrants {
             let lost = self.lost_in_row.entry((*kind, (*family).to_owned())).or_default();
-            *lost = if kept == Some((*kind, *family)) { 0 } else { *lost + 1 };
+            *lost = match kept == Some((*kind, *family)) {
+                true => 0,
+                false if *is_of_use => *lost + 1,
+                false => *lost + LOSSES_A_DOUBLING,
+            };
         }
     }
 }
@@ -83,14 +88,17 @@ mod tests {
             if here.contains(&families[0]) {
                 entered.push(race);
             }
-            let here = here.iter().map(|it| (kind, it.as_str())).collect();
+            let here = here.iter().map(|it| ((kind, it.as_str()), true)).collect();
             standings.observe(&here, Some((kind, "winner")));
         }
         assert_eq!(entered, [0, 1, 2, 4, 8, 12]);
         let image = Kind { n_axes: 3, is_causal: false, is_span: false };
         assert_eq!(standings.lost_in_row(image, "loser"), 0, "another kind of site");
-        let both = families.iter().map(|it| (kind, it.as_str())).collect();
+        let both: BTreeMap<_, _> = families.iter().map(|it| ((kind, it.as_str()), true)).collect();
         standings.observe(&both, Some((kind, "loser")));
         assert!(standings.enters(kind, "loser"));
+        let useless = both.keys().map(|it| (*it, false)).collect();
+        standings.observe(&useless, Some((kind, "winner")));
+        assert_eq!(standings.lost_in_row(kind, "loser"), LOSSES_A_DOUBLING);
     }
 }
