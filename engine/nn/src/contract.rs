@@ -3,6 +3,8 @@
 use esper_kernels::cpu::Activation;
 use serde::{Deserialize, Serialize};
 
+use crate::op::Windows;
+
 /// What a module must keep: the per-example shape at its site, or the pair of them at the sites that it spans.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -67,6 +69,19 @@ pub enum Layer {
         width: u32,
         /// What follows the first map.
         activation: Activation,
+    },
+    /// A convolution, an activation, perhaps a pool, and a convolution, norms after both or neither.
+    Conv {
+        /// Hidden channels.
+        channels: u32,
+        /// What follows the first convolution.
+        activation: Activation,
+        /// Taps of the first.
+        first: Windows,
+        /// What maximum is taken of the hidden channels.
+        pool: Option<Windows>,
+        /// Taps of the last.
+        last: Windows,
     },
 }
 

@@ -7,8 +7,8 @@ use esper_nn::{
     contract::{Contract, Layer},
     graph::{GraphError, Init, NetworkGraph, Op},
     op::{
-        Attention, ChannelMultiply, Conv2d, GlobalAvgPool, GroupNorm, LayerNorm, Linear, Multiply,
-        NORM_EPS,
+        Attention, ChannelMultiply, Conv2d, GlobalAvgPool, GroupNorm, LayerNorm, Linear, MaxPool2d,
+        Multiply, NORM_EPS, Windows,
     },
     tensor::channel_shape,
 };
@@ -16,7 +16,8 @@ use esper_nn::{
 use super::{
     chain::Chain,
     family::{
-        Family, everywhere, has_vectors, is_image, is_over_linear, is_sequence, is_vector, width,
+        Family, everywhere, has_vectors, is_image, is_over_conv, is_over_linear, is_sequence,
+        is_vector, width,
     },
 };
 
@@ -29,7 +30,7 @@ const WIDENING: &str = "new units beside the old: Chen et al. 2016 (Net2Net), se
                         Evci et al. 2022 (GradMax), section 3.1";
 
 /// Every family but the controls and the bad ones.
-pub(super) const FAMILIES: [Family; 20] = [
+pub(super) const FAMILIES: [Family; 22] = [
     Family {
         name: "residual_mlp_small",
         intent: "one hidden layer of half the width",
@@ -170,6 +171,20 @@ pub(super) const FAMILIES: [Family; 20] = [
         fits: is_over_linear,
         draw: |span| widen(span, 300),
     },
+    Family {
+        name: "widen_channels_100",
+        intent: "as many hidden channels again beside those of the convolutions that it spans",
+        basis: WIDENING,
+        fits: is_over_conv,
+        draw: |span| widen_channels(span, 100),
+    },
+    Family {
+        name: "widen_channels_300",
+        intent: "three times as many hidden channels again, for convolutions that are far too narrow",
+        basis: WIDENING,
+        fits: is_over_conv,
+        draw: |span| widen_channels(span, 300),
+    },
 ];
 
 /// Hidden features a module has at least: fewer cut most of what passes through.
@@ -205,6 +220,28 @@ fn widen(span: Contract, percent: usize) -> Result<NetworkGraph, GraphError> {
         .then("act", activation)?
         .zero("out", outputs)?
         .finish(span)
+}
+
+/// `f = W2 pool(act(norm(W1 x + b1))) + b2`, `W2 = 0`, with what the convolutions that it spans have but for `percent` of
+/// their hidden channels; the norm is over groups, whatever else is in the batch.
+fn widen_channels(span: Contract, percent: usize) -> Result<NetworkGraph, GraphError> {
+    let Some(Layer::Conv { channels, activation, first, pool, last }) = span.layer() else {
+        unreachable!("families are asked where they fit")
+    };
+    let convolution = |Windows { kernel, stride, padding }, outputs, init| {
+        Op::Conv2d(Conv2d { outputs, kernel, stride, padding, groups: 1, bias: true, init })
+    };
+    let channels = (channels as usize * percent).div_ceil(100);
+    let outputs = channel_shape(&span.output_shape()).channels;
+    let norm = Op::GroupNorm(GroupNorm { groups: groups_of(channels), eps: NORM_EPS, weight: 1.0 });
+    let mut chain = Chain::input(span)?
+        .then("hidden", convolution(first, channels, Init::FanIn))?
+        .then("norm", norm)?
+        .then("act", activation)?;
+    if let Some(windows) = pool {
+        chain = chain.then("pool", Op::MaxPool2d(MaxPool2d(windows)))?;
+    }
+    chain.then("out", convolution(last, outputs, Init::ZERO))?.finish(span)
 }
 
 /// `f = W2 gelu(W1 norm(x) + b1) + b2`, `W2 = 0`.
@@ -263,9 +300,12 @@ fn norm_of(site: Contract, weight: f32) -> Op {
     if !is_image(site) {
         return Op::LayerNorm(LayerNorm { eps: NORM_EPS, weight });
     }
-    let is_whole = width(site).is_multiple_of(GROUP_CHANNELS);
-    let groups = if is_whole { width(site) / GROUP_CHANNELS } else { 1 };
-    Op::GroupNorm(GroupNorm { groups, eps: NORM_EPS, weight })
+    Op::GroupNorm(GroupNorm { groups: groups_of(width(site)), eps: NORM_EPS, weight })
+}
+
+/// Groups of [`GROUP_CHANNELS`] each, or one of all channels.
+fn groups_of(channels: usize) -> usize {
+    if channels.is_multiple_of(GROUP_CHANNELS) { channels / GROUP_CHANNELS } else { 1 }
 }
 
 /// Convolutions of `taps` with `n_hidden` hidden layers of `channels`; the last is zero. A vector is read as one channel.

@@ -104,3 +104,8 @@ pub(super) fn has_vectors(contract: Contract) -> bool {
 pub(super) fn is_over_linear(contract: Contract) -> bool {
     matches!(contract.layer(), Some(Layer::Linear { .. }))
 }
+
+/// A branch over convolutions.
+pub(super) fn is_over_conv(contract: Contract) -> bool {
+    matches!(contract.layer(), Some(Layer::Conv { .. }))
+}

@@ -12,7 +12,7 @@ use esper_kernels::cpu::Activation;
 use esper_nn::{
     contract::{Contract, Layer, PortShape, SpanContract},
     graph::{NetworkGraph, Op},
-    op::{Attention, Gate, Input, LayerScale},
+    op::{Attention, Gate, Input, LayerScale, Windows},
     program::Variant,
 };
 
@@ -46,7 +46,30 @@ fn spans() -> Vec<Contract> {
             Contract::Span(SpanContract { read, write, is_causal: true, layer })
         })
     };
-    layers.flat_map(span).collect()
+    layers.flat_map(span).chain(conv_spans()).collect()
+}
+
+/// Spans over convolutions: of a stage that halves the image, of one that keeps it, and of a signal with a pool between.
+fn conv_spans() -> [Contract; 3] {
+    let windows = |kernel: [usize; 2], stride| {
+        let padding = kernel.map(|taps| taps / 2);
+        Windows { kernel, stride, padding }
+    };
+    let square = |stride| windows([3, 3], [stride; 2]);
+    let conv = |channels, first, pool, last| {
+        let activation = Activation::Relu;
+        Layer::Conv { channels, activation, first, pool, last }
+    };
+    let [signal, pool] = [windows([1, 5], [1, 1]), Windows::square(2, 1)];
+    let spans: [(&[usize], &[usize], Layer); 3] = [
+        (&[3, 8, 8], &[4, 4, 4], conv(4, square(2), None, square(1))),
+        (&[16, 4, 4], &[16, 4, 4], conv(16, square(1), None, square(1))),
+        (&[1, 1, 40], &[6, 1, 20], conv(4, signal, Some(pool), signal)),
+    ];
+    spans.map(|(read, write, layer)| {
+        let [read, write] = [read, write].map(PortShape::of);
+        Contract::Span(SpanContract { read, write, is_causal: false, layer })
+    })
 }
 
 fn design(family: &dyn BlueprintFamily, contract: Contract) -> Option<Blueprint> {
@@ -115,7 +138,11 @@ fn every_kind_of_site_has_the_families_that_are_meant_for_it() {
         assert_eq!(names(sequence(is_causal)), [&linear[..], &["norm", "attention"]].concat());
     }
     for span in spans() {
-        assert_eq!(names(span), ["widen_25", "widen_50", "widen_100", "widen_300"]);
+        let expected: &[&str] = match span.layer() {
+            Some(Layer::Linear { .. }) => &["widen_25", "widen_50", "widen_100", "widen_300"],
+            _ => &["widen_channels_100", "widen_channels_300"],
+        };
+        assert_eq!(names(span), expected);
     }
 }
 

@@ -7,7 +7,7 @@ use super::Inference;
 use crate::{error::GraphError, settings::Keys};
 
 /// Windows over an image; pairs are vertical, then horizontal.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Windows {
     /// Extent of a window.
     pub kernel: [usize; 2],
