@@ -266,13 +266,13 @@ impl Summary {
     ///
     /// # Errors
     ///
-    /// Fails at the first line that is not what was written, or when lines are missing at the end.
+    /// Fails at the first line that is not what was written, or when lines are missing at the end or the summary
+    /// does not say how the chain ends.
     pub fn verify_chain(dir: &RunDir) -> Result<ChainReport, NissaError> {
         let path = dir.events();
         let report = journal::verify(&path)?;
-        let Some(Self { status, audit_head: Some(expected), .. }) = Self::read(dir)? else {
-            return Ok(report);
-        };
+        let Some(Self { status, audit_head, .. }) = Self::read(dir)? else { return Ok(report) };
+        let expected = audit_head.ok_or_else(|| NissaError::NoHead { path: dir.summary() })?;
         let is_there = expected == report.head
             || (status != RunEnd::Completed
                 && journal::read(&path)?.flatten().any(|event| event.hash == expected));
