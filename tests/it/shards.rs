@@ -96,6 +96,30 @@ fn parts_that_began_with_different_libraries_are_not_put_together() {
 }
 
 #[test]
+fn parts_that_came_to_different_results_for_one_cell_are_not_put_together() {
+    let desk = desk();
+    let part = |number: &str| {
+        let (out, shard) = (format!("p{number}"), format!("{number}/2"));
+        let args = ["--arms", "off", "--no-run-dirs", "--out", &out, "--shard", &shard];
+        sweep(&desk, args.into_iter().chain(TUNE));
+    };
+    ["1", "2"].into_iter().for_each(part);
+    let told = desk.done(["sweep", "--merge", "p1", "p2", "--out", "both"]);
+    assert!(told.out.contains("10 cells of 2 files"), "{told:?}");
+    // A run that chooses, which both have made: as if one had come to other weights.
+    let path = desk.path("p2/results-2-of-2.jsonl");
+    let text = fs::read_to_string(&path).expect("it is there");
+    let tuned = text.find("\"phase\":\"tune\"").expect("choices are made by every part");
+    let key = "\"weights_digest\":\"";
+    let at = tuned + text[tuned..].find(key).expect("it was completed") + key.len();
+    let other = format!("{}{}{}", &text[..at], "0".repeat(64), &text[at + 64..]);
+    fs::write(&path, other).expect("it is ours");
+    let told = desk.esper(["sweep", "--merge", "p1", "p2", "--out", "again"]);
+    assert_eq!(told.status, Some(2), "{told:?}");
+    assert!(told.err.contains("has another result in another part"), "{told:?}");
+}
+
+#[test]
 fn folders_that_are_no_parts_are_refused_with_what_is_missing() {
     let desk = desk();
     desk.write("empty/notes.txt", "mine");
