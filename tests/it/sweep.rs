@@ -432,6 +432,8 @@ fn a_shared_library_is_frozen_for_all_cells_and_gains_what_they_learnt() {
         events.map(count).collect()
     };
     assert_eq!(adopted("one"), [0, 0, 0], "no cell sees what another learnt");
+    sweep(&desk, args.into_iter().chain(["--seeds", "0..6", "--out", "one"]));
+    assert_eq!(adopted("one"), [0; 6], "nor do cells that come later, in the same sweep");
     // What a run of that name and seed wrote itself is not adopted, so that it can be repeated.
     sweep(&desk, args.into_iter().chain(["--seeds", "3..6", "--out", "two"]));
     let second = adopted("two");
