@@ -50,6 +50,11 @@ impl Failure {
         Self { status: BUG, ..Self::failed(message) }
     }
 
+    /// A signal stopped it, with the exit status `status` that says which.
+    pub fn stopped(status: u8, message: impl Display) -> Self {
+        Self { status, ..Self::failed(message) }
+    }
+
     /// Adds what to do.
     pub fn help(mut self, help: impl Display) -> Self {
         self.message = format!("{}\n  help: {help}", self.message);

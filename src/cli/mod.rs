@@ -1,6 +1,7 @@
 //! The command line: what can be asked, and how it ends.
 //!
-//! Exit status: 0 done, 1 the run failed, 2 what the user wrote is at fault, 101 a bug.
+//! Exit status: 0 done, 1 the run failed, 2 what the user wrote is at fault, 101 a bug, 128 and a signal's number where that
+//! signal stopped a sweep.
 
 mod attribute;
 mod check;

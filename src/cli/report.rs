@@ -92,6 +92,7 @@ impl From<ReportError> for Failure {
         match error {
             ReportError::Dir(error) => error.into(),
             error @ ReportError::Neither { .. } => Self::usage(error),
+            ReportError::Results(error) if error.is_usage() => Self::usage(error),
             error => Self::failed(error),
         }
     }

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 use esper::sweep::{
-    CellCost, Shard, Stop, SweepChanges, SweepEnd, SweepError, SweepOptions, SweepSpec, merge,
+    CellCost, CellRecord, Shard, Stop, SweepChanges, SweepEnd, SweepError, SweepOptions, SweepSpec,
+    merge,
 };
 use serde::Serialize;
 
 use self::progress::SweepProgress;
 use super::{
     failure::Failure,
-    interrupt,
+    interrupt::{self, Signalled},
     output::{Output, OutputArgs},
 };
 
@@ -105,7 +106,7 @@ pub fn execute(args: &Args, output: Output) -> Result<(), Failure> {
     }
     let dir = args.out.clone().unwrap_or_else(|| Path::new(SWEEPS).join(&spec.name));
     let stop = Stop::default();
-    interrupt::on_signal({
+    let signalled = interrupt::on_signal({
         let stop = stop.clone();
         move || stop.ask()
     })?;
@@ -122,7 +123,9 @@ pub fn execute(args: &Args, output: Output) -> Result<(), Failure> {
     let mut progress = SweepProgress::new(output);
     let end = spec.run(&options, &stop, |event| progress.observe(event))?;
     progress.finish();
-    print_end(&end, &dir, output)
+    print_end(&end, &dir, output);
+    told_of_stop(&end, keeps_runs, &signalled)?;
+    told_of_failed(&end.failed)
 }
 
 fn print_folder(dir: &Path, output: Output) {
@@ -134,7 +137,7 @@ fn print_folder(dir: &Path, output: Output) {
     output.print_event("sweep_dir", &Folder { dir }, format!("sweep folder: {}", dir.display()));
 }
 
-fn print_end(end: &SweepEnd, dir: &Path, output: Output) -> Result<(), Failure> {
+fn print_end(end: &SweepEnd, dir: &Path, output: Output) {
     #[derive(Serialize)]
     struct Ended {
         n_completed: usize,
@@ -152,6 +155,21 @@ fn print_end(end: &SweepEnd, dir: &Path, output: Output) -> Result<(), Failure> 
         format!("`esper compare {shown}` says what they come to")
     };
     output.print_result("sweep", &ended, format!("{n_completed} cells completed; {next}"));
+}
+
+/// The sweep that a signal stopped ends with that signal's status.
+fn told_of_stop(end: &SweepEnd, keeps_runs: bool, signalled: &Signalled) -> Result<(), Failure> {
+    let Some(status) = signalled.status().filter(|_| end.is_stopped) else { return Ok(()) };
+    let in_flight = if keeps_runs {
+        "cells in flight are saved, and the same command goes on with them"
+    } else {
+        "the same command goes on; cells in flight have no folders and begin anew"
+    };
+    let message = format!("stopped by {}, {} cells completed", signalled.name(), end.n_completed);
+    Err(Failure::stopped(status, message).help(in_flight))
+}
+
+fn told_of_failed(failed: &[CellRecord]) -> Result<(), Failure> {
     let Some(first) = failed.first() else { return Ok(()) };
     let reason = first.reason.as_deref().unwrap_or_default();
     let message = format!("{} cells failed; the first is {}: {reason}", failed.len(), first.id);
@@ -167,18 +185,21 @@ fn merge_parts(args: &Args, output: Output) -> Result<(), Failure> {
         n_cells: usize,
         n_shared: usize,
         n_missing: u64,
+        n_libraries: usize,
     }
 
     let dir = args.out.as_deref().unwrap_or(&args.merge[0]);
     let merged = merge(&args.merge, dir)?;
     let (n_files, n_cells, n_shared) = (merged.n_files, merged.n_cells, merged.n_shared);
-    let n_missing = merged.n_missing;
-    let missing = match n_missing {
-        0 => String::new(),
-        n => format!("; {n} parts are missing"),
+    let (n_missing, n_libraries) = (merged.n_missing, merged.n_libraries);
+    let more = match (n_missing, n_libraries) {
+        (0, 0) => String::new(),
+        (0, n) => format!("; {n} shared libraries have what they learnt"),
+        (n, _) => format!("; {n} parts are missing, and shared libraries wait for them"),
     };
-    let text = format!("{n_cells} cells of {n_files} files are in {}{missing}", dir.display());
-    output.print_result("merged", &Merged { dir, n_files, n_cells, n_shared, n_missing }, text);
+    let text = format!("{n_cells} cells of {n_files} files are in {}{more}", dir.display());
+    let merged = Merged { dir, n_files, n_cells, n_shared, n_missing, n_libraries };
+    output.print_result("merged", &merged, text);
     Ok(())
 }
 

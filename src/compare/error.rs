@@ -1,58 +1,16 @@
 //! Why there is no comparison.
 
-use std::{io, path::PathBuf};
-
 use esper_stats::StatsError;
+
+use crate::sweep::ResultsError;
 
 /// Why there is no comparison.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompareError {
-    /// A folder has no results.
-    #[error(
-        "{}: {what}; name the folder that `--out` of the sweep named, which has results.jsonl once a cell has ended",
-        dir.display()
-    )]
-    NoResults {
-        /// The folder.
-        dir: PathBuf,
-        /// What is missing.
-        what: &'static str,
-    },
-    /// A file can not be read.
-    #[error("{}: the results can not be read: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// A line is no record of a cell.
-    #[error(
-        "{}:{line}: the line is no record of a cell: {reason}; remove the line and run the sweep again, which runs the \
-         cell again",
-        path.display()
-    )]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A cell has two records.
-    #[error(
-        "{again}: the cell {cell} is already in {first}; name each sweep once, or remove one of the two lines"
-    )]
-    Duplicate {
-        /// The cell.
-        cell: String,
-        /// File and line of the first.
-        first: String,
-        /// File and line of the second.
-        again: String,
-    },
+    /// The results can not be read.
+    #[error(transparent)]
+    Results(#[from] ResultsError),
     /// No cell was tested.
     #[error(
         "{dirs}: none of {n_cells} cells is of the phase `test`; go on with the sweep, or compare another one"
@@ -106,7 +64,11 @@ pub enum CompareError {
 
 impl CompareError {
     /// Whether what the user wrote is at fault: exit status 2 rather than 1.
-    pub const fn is_usage(&self) -> bool {
-        !matches!(self, Self::Unreadable { .. } | Self::AllFailed { .. } | Self::Stats(_))
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Results(error) => error.is_usage(),
+            Self::AllFailed { .. } | Self::Stats(_) => false,
+            _ => true,
+        }
     }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use esper_engine::run_dir::{FileError, RunDirError};
 
+use crate::sweep::ResultsError;
+
 /// Why a report can not be made. What is merely missing in a folder is said in the report instead.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -23,16 +25,9 @@ pub enum ReportError {
         /// The folder.
         path: PathBuf,
     },
-    /// A line of a sweep's results is not what was written.
-    #[error("{}: line {line} is not the record of a cell: {source}; remove it and run the sweep again", path.display())]
-    Record {
-        /// The file.
-        path: PathBuf,
-        /// Its number, from 1.
-        line: usize,
-        /// What the reader says.
-        source: serde_json::Error,
-    },
+    /// The sweep's results can not be read.
+    #[error(transparent)]
+    Results(#[from] ResultsError),
     /// A figure can not be made a picture.
     #[error("the figure `{figure}` can not be drawn as a PNG: {what}")]
     Picture {

@@ -57,8 +57,7 @@ impl Report {
     /// Fails when neither lies there, the run's manifest can not be read, or a line of the sweep's results is not a record.
     pub fn read(dir: &Path) -> Result<Self, ReportError> {
         let root = dir.to_owned();
-        if dir.join(sweep::RESULTS).is_file() {
-            let data = SweepData::read(dir)?;
+        if let Some(data) = SweepData::read(dir)? {
             let page = sweep::page(&data, "./");
             return Ok(Self { root, source: Source::Sweep(Box::new(data)), page });
         }

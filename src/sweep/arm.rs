@@ -87,6 +87,16 @@ impl Arm {
         matches!(self, Self::Heuristic | Self::Direct | Self::Fixed | Self::Oracle | Self::Scenario)
     }
 
+    /// Keys that it sets to what makes it this arm, whatever a sweep says.
+    pub(super) const fn own_keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Direct => &["kasmina.incubation"],
+            Self::Noop | Self::Oracle => &["karn.catalogue"],
+            Self::Random => &["tamiyo.action_rate"],
+            _ => &[],
+        }
+    }
+
     /// Whether it searches its settings itself, so that there is nothing to tune.
     pub(super) const fn is_search(self) -> bool {
         matches!(self, Self::BestStatic | Self::BestStaticAny)

@@ -5,7 +5,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
-    time::Instant,
 };
 
 use esper_data::SplitData;
@@ -60,7 +59,7 @@ pub(super) enum CellKind {
 }
 
 /// What is wanted of a run besides its summary.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub network: bool,
     pub actions: bool,
@@ -79,6 +78,17 @@ pub(super) struct Job {
     pub tensorboard: bool,
 }
 
+/// A cell whose run can begin.
+pub(super) struct Ready<'a> {
+    pub cell: &'a Cell,
+    pub job: Job,
+    pub wanted: Wanted,
+    /// What was spent before the run.
+    pub flops_before: Flops,
+    /// What it took to get ready, in seconds.
+    pub wall_s: f64,
+}
+
 /// How a run ended.
 pub(super) struct Outcome {
     pub summary: Summary,
@@ -94,7 +104,7 @@ impl Job {
     }
 
     /// Runs it to its end; `None` if it was stopped before, to be resumed.
-    pub fn run(self, wanted: Wanted, stop: &Stop) -> Result<Option<Outcome>, RunError> {
+    pub fn run(&self, wanted: Wanted, stop: &Stop) -> Result<Option<Outcome>, RunError> {
         if let Some(outcome) = self.completed(wanted)? {
             return Ok(Some(outcome));
         }
@@ -145,13 +155,19 @@ impl Job {
         Run::start(self.options().folder(dir))
     }
 
-    fn options(&self) -> RunOptions {
-        let options =
-            RunOptions::new(self.scenario.clone()).base_dir(&self.base_dir).data(self.data.clone());
+    /// What it starts from.
+    pub fn options(&self) -> RunOptions {
+        let options = self.options_without_graph();
         match &self.graph {
             Some(graph) => options.host(graph.clone()),
             None => options,
         }
+    }
+
+    /// What it starts from, but for the graph that is trained in place of the scenario's.
+    pub fn options_without_graph(&self) -> RunOptions {
+        let options = RunOptions::new(self.scenario.clone());
+        options.base_dir(&self.base_dir).data(self.data.clone())
     }
 }
 
@@ -209,14 +225,19 @@ fn action_of(change: &StageChanged) -> Option<Action> {
 }
 
 impl Cell {
-    /// The record of a run that ended well.
+    /// The record of a run that ended well. One that is kept nowhere has no chain of events that its last hash could be
+    /// compared with.
     pub fn completed(
         &self,
         outcome: Outcome,
         flops_before: Flops,
         dir: Option<PathBuf>,
-        began: Instant,
+        wall_s: f64,
     ) -> CellRecord {
+        let Outcome { mut summary, network, actions } = outcome;
+        if dir.is_none() {
+            summary.audit_head = None;
+        }
         CellRecord {
             id: self.id.clone(),
             status: CellStatus::Completed,
@@ -224,16 +245,16 @@ impl Cell {
             tuned: self.tuned.clone(),
             basis: None,
             dir,
-            summary: Some(outcome.summary),
+            summary: Some(summary),
             flops_before,
-            network: outcome.network,
-            actions: outcome.actions,
-            wall_s: began.elapsed().as_secs_f64(),
+            network,
+            actions,
+            wall_s,
         }
     }
 
     /// The record of a cell that came to nothing.
-    pub fn failed(&self, reason: impl ToString, began: Instant) -> CellRecord {
+    pub fn failed(&self, reason: impl ToString, wall_s: f64) -> CellRecord {
         CellRecord {
             id: self.id.clone(),
             status: CellStatus::Failed,
@@ -245,7 +266,7 @@ impl Cell {
             flops_before: Flops::default(),
             network: None,
             actions: Vec::new(),
-            wall_s: began.elapsed().as_secs_f64(),
+            wall_s,
         }
     }
 }

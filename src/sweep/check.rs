@@ -13,12 +13,12 @@ use crate::{
     scenario::{HOST, Network, TAMIYO},
 };
 
-/// Settings whose runs are planned before any is begun.
+/// Settings with a choice each whose runs are planned before any is begun.
 const PLANS_MAX: usize = 64;
 
 impl SweepSpec {
-    /// Resolves every task with every setting and choice, and holds arms to what the task has for them. Of settings beyond
-    /// the first 64, limits and catalogues are not looked at: there a cell fails by itself.
+    /// Resolves every task with every setting and choice, and holds arms to what the task has for them. Of settings and
+    /// choices beyond the first 64, limits and catalogues are not looked at: there a cell fails by itself.
     ///
     /// # Errors
     ///
@@ -26,24 +26,40 @@ impl SweepSpec {
     pub fn check(&self) -> Result<(), SweepError> {
         let data = DataCache::default();
         for task in &self.tasks {
-            for (number, settings) in self.settings().into_iter().enumerate() {
+            let mut n_planned = 0;
+            for settings in self.settings() {
+                for arm in self.sweep.arms.iter().copied() {
+                    self.check_arm(task, &settings, arm)?;
+                }
                 for choice in self.choices() {
                     let mut all = settings.clone();
                     all.extend(choice);
-                    task.resolve(&all)?;
-                }
-                for arm in self.sweep.arms.iter().copied() {
-                    self.check_arm(task, &settings, arm)?;
-                    if number < PLANS_MAX && arm.basis() == Basis::None {
-                        self.check_plan(task, &settings, arm, &data).map_err(|source| {
-                            SweepError::Cell {
-                                cell: format!("{}/{arm}", task.name),
-                                source: Box::new(source),
-                            }
-                        })?;
+                    task.resolve(&all).map_err(|error| self.at_axes(task, &all, error))?;
+                    if n_planned < PLANS_MAX {
+                        n_planned += 1;
+                        self.check_plans(task, &all, &data)?;
                     }
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Plans the runs of the arms that stand alone.
+    fn check_plans(
+        &self,
+        task: &Task,
+        settings: &Settings,
+        data: &DataCache,
+    ) -> Result<(), SweepError> {
+        for arm in self.sweep.arms.iter().copied().filter(|arm| arm.basis() == Basis::None) {
+            self.check_plan(task, settings, arm, data).map_err(|source| {
+                let cell = format!("{}/{arm}", task.name);
+                self.at_axis(task, settings, &source).unwrap_or_else(|| {
+                    let source = Box::new(source);
+                    SweepError::Cell { cell, source }
+                })
+            })?;
         }
         Ok(())
     }
@@ -75,7 +91,8 @@ impl SweepSpec {
     }
 
     fn check_arm(&self, task: &Task, settings: &Settings, arm: Arm) -> Result<(), SweepError> {
-        let scenario = task.resolve(settings)?;
+        let resolved = task.resolve(settings);
+        let scenario = resolved.map_err(|error| self.at_axes(task, settings, error))?;
         let unfit =
             |what: String, help: &str| Err(SweepError::Unfit { what, help: help.to_owned() });
         let name = &task.name;

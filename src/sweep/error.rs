@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use esper_engine::run_dir::FileError;
 
+use super::results::ResultsError;
 use crate::{RunError, scenario::ScenarioError};
 
 /// Why a sweep can not begin or go on. A cell that fails is no reason.
@@ -43,16 +44,9 @@ pub enum SweepError {
         /// The folder.
         dir: PathBuf,
     },
-    /// A line of results is not what was written.
-    #[error("{}:{line}: {reason}; remove the line and run the sweep again", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong with it.
-        reason: String,
-    },
+    /// Results can not be read.
+    #[error(transparent)]
+    Results(#[from] ResultsError),
     /// A file can not be read or written.
     #[error(transparent)]
     Io(#[from] FileError),
@@ -73,7 +67,8 @@ impl SweepError {
         match self {
             Self::File(_) | Self::Unfit { .. } | Self::Other { .. } => true,
             Self::Cell { source, .. } | Self::Run(source) => source.is_usage(),
-            Self::InUse { .. } | Self::Damaged { .. } | Self::Io(_) => false,
+            Self::Results(error) => error.is_usage(),
+            Self::InUse { .. } | Self::Io(_) => false,
         }
     }
 }

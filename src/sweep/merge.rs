@@ -11,8 +11,10 @@ use esper_engine::run_dir::{FileError, write_atomic};
 use super::{
     csv::write_tables,
     error::SweepError,
+    library::PartLibraries,
     record::{CellId, CellRecord},
-    store::{UNFINISHED, lock_folder, read_results, results_name, set_finished, to_line},
+    results::ResultsError,
+    store::{UNFINISHED, lock_folder, read_completed, results_name, set_finished, to_line},
 };
 
 /// What parts came to together.
@@ -26,15 +28,19 @@ pub struct Merged {
     pub n_shared: usize,
     /// Parts that are missing.
     pub n_missing: u64,
+    /// Shared libraries that gained what the cells learnt; 0 as long as parts are missing.
+    pub n_libraries: usize,
 }
 
-/// Puts the results of the parts in `parts` into the folder `out`, each cell once. Folders of runs stay where they are.
+/// Puts the results of the parts in `parts` into the folder `out`, each cell once, and once no part is missing what their
+/// cells learnt into the libraries that they share. Folders of runs stay where they are.
 ///
 /// # Errors
 ///
-/// Fails when the parts are not of one sweep, when two came to different results for one cell, or when a file can not be
-/// read or written.
+/// Fails when the parts are not of one sweep, when two came to different results for one cell or began with different
+/// libraries, or when a file can not be read or written.
 pub fn merge(parts: &[PathBuf], out: &Path) -> Result<Merged, SweepError> {
+    parts.iter().try_for_each(|part| check_part(part))?;
     fs::create_dir_all(out).map_err(FileError::at(out, "create the sweep's folder"))?;
     let out = &absolute(out)?;
     let mut parts: Vec<PathBuf> = parts.iter().map(|it| absolute(it)).collect::<Result<_, _>>()?;
@@ -42,6 +48,7 @@ pub fn merge(parts: &[PathBuf], out: &Path) -> Result<Merged, SweepError> {
     parts.dedup();
     let all = parts.iter().chain((!parts.contains(out)).then_some(out));
     let _locks = all.map(|dir| lock_folder(dir, false)).collect::<Result<Vec<_>, _>>()?;
+    let libraries = PartLibraries::find(&parts)?;
     let mut merging = Merging::default();
     for part in &parts {
         merging.add(part, out)?;
@@ -63,12 +70,29 @@ pub fn merge(parts: &[PathBuf], out: &Path) -> Result<Merged, SweepError> {
     let lines: Vec<u8> = cells.values().flat_map(to_line).collect();
     write_atomic(&out.join(results_name(None)), &lines)?;
     write_tables(out, &cells, &[])?;
+    let mut n_libraries = 0;
     if n_missing > 0 {
         write_atomic(&out.join(UNFINISHED), b"parts of this sweep are missing\n")?;
     } else {
+        n_libraries = libraries.merge(out, cells.keys())?;
         set_finished(out)?;
     }
-    Ok(Merged { n_files, n_cells: cells.len(), n_shared, n_missing })
+    Ok(Merged { n_files, n_cells: cells.len(), n_shared, n_missing, n_libraries })
+}
+
+/// Holds `part` to be the folder of a sweep that has results.
+fn check_part(part: &Path) -> Result<(), SweepError> {
+    let missing = |what| Err(ResultsError::Missing { dir: part.to_owned(), what }.into());
+    if !part.is_dir() {
+        return missing("there is no such folder");
+    }
+    if !part.join("sweep.toml").is_file() || !part.join("sweep.json").is_file() {
+        return missing("no sweep.toml and sweep.json in it");
+    }
+    if results_in(part)?.is_empty() {
+        return missing("no results in it");
+    }
+    Ok(())
 }
 
 /// What was read so far.
@@ -95,7 +119,7 @@ impl Merging {
             if let Some((index, of)) = part_of(&path) {
                 self.of_parts.entry(of).or_default().insert(index);
             }
-            for mut record in read_results(&path)?.0 {
+            for mut record in read_completed(&path)?.0 {
                 if part != out {
                     record.dir = record.dir.map(|dir| part.join(dir));
                 }

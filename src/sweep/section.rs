@@ -141,15 +141,43 @@ impl Sweep {
                     format!("`{key}` is set more than once"),
                     "name every key in one of `set`, `search` and `tune`",
                 );
+                let is_within = |inner: &str, outer: &str| {
+                    inner.strip_prefix(outer).is_some_and(|it| it.starts_with('.'))
+                };
+                let other = seen.iter().find(|it| is_within(it, &key) || is_within(&key, it));
                 rules.hold(
-                    key != "run.seed" && key != "tamiyo.policy" && key != "run.name",
+                    other.is_none(),
+                    &[&at],
+                    format!(
+                        "`{key}` and `{}` set the same key, one as a part of the other",
+                        other.map_or("", String::as_str)
+                    ),
+                    "set the whole table, or keys of it, and not both",
+                );
+                rules.hold(
+                    !["run.seed", "run.name", "run.threads", "tamiyo.policy"].contains(&&*key),
                     &[&at],
                     format!("`{key}` is set by the sweep itself"),
-                    "use `seeds` and `arms`",
+                    "use `seeds`, `arms` and `--jobs`",
                 );
+                self.check_own_keys(rules, &at, &key, list != "set" || n_values(text) > 1);
                 seen.push(key);
             }
         }
+    }
+
+    /// Holds a key that has several values to be none that an arm sets itself.
+    fn check_own_keys(&self, rules: &mut Rules<'_, '_>, at: &str, key: &str, is_varied: bool) {
+        let owner = self.arms.iter().find(|arm| arm.own_keys().contains(&key));
+        rules.hold(
+            !is_varied || owner.is_none(),
+            &[at, "sweep.arms"],
+            format!(
+                "`{key}` has several values, and the arm `{}` sets it itself",
+                owner.map_or("", |arm| arm.word())
+            ),
+            "leave the arm out, or run it in a sweep of its own",
+        );
     }
 
     fn check_arms(&self, rules: &mut Rules<'_, '_>) {
@@ -188,6 +216,11 @@ impl Sweep {
             );
         }
     }
+}
+
+/// Values of an axis; what is no axis is told of elsewhere.
+fn n_values(text: &str) -> usize {
+    Axis::parse(text).map_or(1, |it| it.values.len())
 }
 
 fn check_axes(

@@ -47,6 +47,8 @@ pub struct SweepSpec {
     pub sweep: Sweep,
     /// `[front]`.
     pub front: Front,
+    /// The file with what was changed, for the places of what is wrong.
+    pub(super) file: ScenarioFile,
     pub(super) tasks: Vec<Task>,
     /// The sections above with every key written out.
     pub(super) toml: String,
@@ -78,7 +80,7 @@ impl SweepSpec {
             let own = path.file_name().unwrap_or_default().to_string_lossy();
             (format!("[sweep]\nscenarios = [{}]\n", toml_string(&own)), String::new())
         };
-        let resolved = resolve(&text, &name, changes)?;
+        let (file, resolved) = resolve(&text, &name, changes)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let (sweep, front) = (resolved[SWEEP].clone(), resolved[FRONT].clone());
         let tasks: Vec<Task> = sweep
@@ -96,7 +98,7 @@ impl SweepSpec {
             }
         }
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let spec = Self { name: stem, toml: resolved.to_toml(), sweep, front, tasks };
+        let spec = Self { name: stem, toml: resolved.to_toml(), sweep, front, file, tasks };
         spec.check_size()?;
         spec.check_front()?;
         Ok(spec)
@@ -232,7 +234,11 @@ impl Task {
 }
 
 /// The sweep that `text` says, with `changes`.
-fn resolve(text: &str, name: &str, changes: &SweepChanges) -> Result<Resolved, SweepError> {
+fn resolve(
+    text: &str,
+    name: &str,
+    changes: &SweepChanges,
+) -> Result<(ScenarioFile, Resolved), SweepError> {
     let mut file = ScenarioFile::parse(text, name)?;
     let mut set = |key: &str, value: String| -> Result<(), SweepError> {
         Ok(file.set(&Override::parse(&format!("sweep.{key}={value}"))?)?)
@@ -269,7 +275,8 @@ fn resolve(text: &str, name: &str, changes: &SweepChanges) -> Result<Resolved, S
             set(key, toml_list(written.iter().chain(more)))?;
         }
     }
-    Ok(file.resolve(&sections())?)
+    let resolved = file.resolve(&sections())?;
+    Ok((file, resolved))
 }
 
 const POLICY: &str = "tamiyo.policy";

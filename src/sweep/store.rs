@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     error::SweepError,
     record::{CellId, CellRecord, CellStatus},
+    results::{RESULTS, ResultsError, ResultsFile},
     spec::SweepSpec,
 };
 
@@ -84,7 +85,7 @@ impl Store {
         if shard.is_none() {
             write_atomic(&root.join(UNFINISHED), b"cells of this sweep are missing\n")?;
         }
-        let (records, is_clean) = read_results(&path)?;
+        let (records, is_clean) = read_completed(&path)?;
         let root = root.to_owned();
         let store = Self { root, shard, results: Mutex::new(results), path, _lock: lock };
         if !is_clean {
@@ -150,8 +151,12 @@ pub(super) fn set_finished(root: &Path) -> Result<(), SweepError> {
 }
 
 fn open_results(path: &Path) -> Result<File, SweepError> {
-    let file = OpenOptions::new().create(true).append(true).open(path);
-    Ok(file.map_err(FileError::at(path, "open the results"))?)
+    match OpenOptions::new().create(true).append(true).open(path) {
+        Err(source) if source.kind() == io::ErrorKind::IsADirectory => {
+            Err(ResultsError::Unreadable { path: path.to_owned(), source }.into())
+        }
+        opened => Ok(opened.map_err(FileError::at(path, "open the results"))?),
+    }
 }
 
 /// Locks the folder of a sweep against other processes; those that share it let each other be.
@@ -193,7 +198,7 @@ fn check_own(root: &Path) -> Result<(), SweepError> {
 /// `results.jsonl`, or of a part `results-1-of-4.jsonl`.
 pub(super) fn results_name(shard: Option<Shard>) -> String {
     match shard {
-        None => "results.jsonl".to_owned(),
+        None => RESULTS.to_owned(),
         Some(Shard { index, of }) => format!("results-{index}-of-{of}.jsonl"),
     }
 }
@@ -264,33 +269,16 @@ fn first_difference(then: &str, now: &str) -> String {
     format!("it was made for another sweep, without `{line}`")
 }
 
-/// The cells in the file at `path`, and whether the file holds nothing else: no cell twice, none that failed, no line that
-/// is cut off at its end.
-pub(super) fn read_results(path: &Path) -> Result<(Vec<CellRecord>, bool), SweepError> {
-    let bytes = match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), true)),
-        read => read.map_err(FileError::at(path, "read the results"))?,
-    };
-    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    let mut is_clean = whole == bytes.len();
-    let (mut records, mut seen) = (Vec::new(), BTreeSet::new());
-    for (index, line) in bytes[..whole].split(|byte| *byte == b'\n').enumerate() {
-        if line.is_empty() {
-            continue;
-        }
-        let record: CellRecord =
-            serde_json::from_slice(line).map_err(|error| SweepError::Damaged {
-                path: path.to_owned(),
-                line: index + 1,
-                reason: error.to_string(),
-            })?;
-        if record.status == CellStatus::Completed && seen.insert(record.id.clone()) {
-            records.push(record);
-        } else {
-            is_clean = false;
-        }
-    }
-    Ok((records, is_clean))
+/// The cells of the file at `path` that were completed, and whether it holds nothing else: none that failed, no line that is
+/// cut off at its end.
+pub(super) fn read_completed(path: &Path) -> Result<(Vec<CellRecord>, bool), SweepError> {
+    let Some(found) = ResultsFile::read(path)? else { return Ok((Vec::new(), true)) };
+    let n_found = found.records.len();
+    let records = found.records.into_iter().map(|(_, record)| record);
+    let completed: Vec<CellRecord> =
+        records.filter(|it| it.status == CellStatus::Completed).collect();
+    let is_clean = found.is_whole && completed.len() == n_found;
+    Ok((completed, is_clean))
 }
 
 /// The folder of a cell's run, from that of all cells.

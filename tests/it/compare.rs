@@ -49,7 +49,7 @@ fn cell(task: &str, arm: &str, seed: u64, test_accuracy: f64) -> CellRecord {
             wall_s: 1.0,
             n_late: 0,
             weights_digest: Digest::of(b"weights"),
-            audit_head: Digest::of(b"head"),
+            audit_head: Some(Digest::of(b"head")),
             library_digest: None,
             counterfactual: "twin".to_owned(),
             innovation_flops: 0,

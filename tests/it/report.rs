@@ -277,8 +277,8 @@ fn a_report_that_can_not_be_made_says_why() {
     }
     desk.write("sweep/results.jsonl", "{\"task\":1}\n{}\n");
     let told = desk.esper(["report", "sweep"]);
-    assert_eq!(told.status, Some(1), "{told:?}");
-    assert!(told.err.contains("results.jsonl: line 1 is not the record of a cell"), "{told:?}");
+    assert_eq!(told.status, Some(2), "{told:?}");
+    assert!(told.err.contains("results.jsonl:1: the line is no record of a cell"), "{told:?}");
     desk.write("sweep/results.jsonl", "{\"task\":");
     let told = desk.done(["report", "sweep"]);
     assert!(told.out.contains("torn") && told.out.contains("No cell has ended yet"), "{told:?}");

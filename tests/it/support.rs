@@ -126,7 +126,7 @@ pub fn run(scenario: &Scenario) -> Summary {
 
 /// Weights and journal: everything two equal runs share.
 pub fn bits(summary: &Summary) -> (String, String) {
-    (summary.weights_digest.to_string(), summary.audit_head.to_string())
+    (summary.weights_digest.to_string(), format!("{:?}", summary.audit_head))
 }
 
 /// Parameters, running statistics, moments and cursor: everything that decides what a host does next. Masks of

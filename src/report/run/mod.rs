@@ -275,7 +275,7 @@ fn facts(data: &RunData) -> Markup {
     if let Some(summary) = &data.summary {
         facts.push(("gains are measured by", summary.counterfactual.clone()));
         facts.push(("weights", summary.weights_digest.to_string()));
-        facts.push(("audit chain ends with", summary.audit_head.to_string()));
+        facts.extend(summary.audit_head.map(|it| ("audit chain ends with", it.to_string())));
     }
     html! {
         h2 #made-with { "What it was made with" }

@@ -10,7 +10,7 @@ use std::path::{Component, Path};
 use maud::{Markup, html};
 
 pub use self::arms::{ArmFigures, FrontPoint, TaskFigures};
-pub(super) use self::read::{RESULTS, SweepData};
+pub(super) use self::read::SweepData;
 use self::{forest::score_text, pareto::Price};
 use super::{
     number,
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     compare::{CompareOptions, Comparison, Results},
-    sweep::{CellRecord, CellStatus, Phase},
+    sweep::{CellRecord, CellStatus, Phase, RESULTS},
 };
 
 /// Rows of the table of cells.

@@ -48,4 +48,10 @@ pub enum NissaError {
         /// The last hash of the chain.
         found: Digest,
     },
+    /// The summary does not say how the chain ends.
+    #[error("{}: it has no `audit_head`, without which nobody can say whether the chain is whole", path.display())]
+    NoHead {
+        /// The file of the summary.
+        path: PathBuf,
+    },
 }

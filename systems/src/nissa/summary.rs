@@ -148,8 +148,9 @@ pub struct Summary {
     /// Digest of the parameters: the host's own, or with several hosts the BLAKE3 of their digests' bytes in the order of
     /// hosts.
     pub weights_digest: Digest,
-    /// The audit chain's last hash.
-    pub audit_head: Digest,
+    /// The audit chain's last hash; `None` where a sweep kept no chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_head: Option<Digest>,
     /// BLAKE3 of `library.redb` once the run had closed it; `None` before that, and where the library is shared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub library_digest: Option<Digest>,
@@ -201,10 +202,35 @@ impl Summary {
             n_late,
             n_averaged: hosts.iter().filter(|host| host.is_average).count() as u64,
             weights_digest: Self::weights_digest(hosts.iter().map(|host| host.weights_digest)),
-            audit_head,
+            audit_head: Some(audit_head),
             library_digest: None,
             counterfactual,
             hosts: if hosts.len() > 1 { hosts } else { Vec::new() },
+        }
+    }
+
+    /// What a run of its host number `at` alone would have come to, with `seed` and in the `share` of the time that is that
+    /// host's. The audit chain is all hosts' and is left out.
+    ///
+    /// # Panics
+    ///
+    /// If the run had no such host, or it was alone.
+    #[must_use]
+    pub fn of_host(&self, at: usize, seed: u64, share: f64) -> Self {
+        let host = self.hosts[at].clone();
+        Self {
+            seed,
+            steps: host.steps,
+            scores: host.scores,
+            params_initial: host.params_initial,
+            params_final: host.params_final,
+            seeds: host.seeds,
+            flops: host.flops,
+            weights_digest: host.weights_digest,
+            wall_s: self.wall_s * share,
+            audit_head: None,
+            hosts: Vec::new(),
+            ..self.clone()
         }
     }
 
@@ -247,13 +273,13 @@ impl Summary {
     ///
     /// # Errors
     ///
-    /// Fails at the first line that is not what was written, or when lines are missing at the end.
+    /// Fails at the first line that is not what was written, or when lines are missing at the end or the summary
+    /// does not say how the chain ends.
     pub fn verify_chain(dir: &RunDir) -> Result<ChainReport, NissaError> {
         let path = dir.events();
         let report = journal::verify(&path)?;
-        let Some(Self { status, audit_head: expected, .. }) = Self::read(dir)? else {
-            return Ok(report);
-        };
+        let Some(Self { status, audit_head, .. }) = Self::read(dir)? else { return Ok(report) };
+        let expected = audit_head.ok_or_else(|| NissaError::NoHead { path: dir.summary() })?;
         let is_there = expected == report.head
             || (status != RunEnd::Completed
                 && journal::read(&path)?.flatten().any(|event| event.hash == expected));

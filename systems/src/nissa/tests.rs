@@ -564,6 +564,11 @@ fn lines_missing_at_the_end_are_found_by_the_summary() {
     fs::write(dir.events(), &bytes[..=last_line]).unwrap();
     let error = Summary::verify_chain(&dir).unwrap_err();
     assert!(matches!(error, NissaError::Head { .. }), "{error}");
+
+    let headless = Summary { audit_head: None, ..summary(RunEnd::Completed, report.head) };
+    headless.write(&dir).unwrap();
+    let error = Summary::verify_chain(&dir).unwrap_err();
+    assert!(matches!(error, NissaError::NoHead { .. }), "{error}");
 }
 
 #[test]
