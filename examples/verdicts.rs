@@ -6,7 +6,8 @@
 //! cargo run --release --example verdicts -- level        # the table of ARCHITECTURE.md
 //! ```
 //!
-//! A number behind it says how many runs a cell of the table rests on.
+//! A number behind it says how many runs a cell of the table rests on, and one behind that, for how many of the ways to
+//! judge the level is measured.
 
 use std::{
     process::ExitCode,
@@ -129,6 +130,10 @@ impl Arena {
             Graft::Bump => {
                 scenario[KASMINA].curve = Curve::Bump;
             }
+            // A decoder whose own attention stays as it was drawn is short of one.
+            Graft::Useful if self == Self::Transformer => {
+                scenario[TRAIN].freeze = vec!["*.attn.*".to_owned()];
+            }
             Graft::Noop | Graft::FrozenRandom | Graft::Useful => {}
         }
         scenario[TAMIYO].policy = "fixed".to_owned();
@@ -199,17 +204,20 @@ const WAYS: [Way; 4] = [
     ("one pair, level of the run", |scenario| scenario[KASMINA].level = Level::Run),
 ];
 
-fn print_levels(n: u64) {
-    println!("| host | grafted | {} |", WAYS.map(|(name, _)| name).join(" | "));
-    println!("| --- | --- |{}", " --- |".repeat(WAYS.len()));
+fn print_levels(n: u64, n_ways: usize) {
+    let ways = &WAYS[..n_ways.min(WAYS.len())];
+    let names: Vec<&str> = ways.iter().map(|(name, _)| *name).collect();
+    println!("| host | grafted | {} |", names.join(" | "));
+    println!("| --- | --- |{}", " --- |".repeat(ways.len()));
     for arena in Arena::ALL {
         for graft in [Graft::Aa, Graft::Noop, Graft::Bump, Graft::FrozenRandom, Graft::Useful] {
-            let cell = |(_, adapt): Way| {
-                let passed = count_passed(arena, graft, n, adapt);
+            let cell = |(_, adapt): &Way| {
+                let passed = count_passed(arena, graft, n, *adapt);
                 let upper = binomial_upper(passed, n);
                 format!("{passed} of {n} (at most {:.1} %)", 100.0 * upper)
             };
-            println!("| {arena:?} | {graft:?} | {} |", WAYS.map(cell).join(" | "));
+            let cells: Vec<String> = ways.iter().map(cell).collect();
+            println!("| {arena:?} | {graft:?} | {} |", cells.join(" | "));
         }
     }
 }
@@ -334,14 +342,15 @@ fn log_gamma(x: f64) -> f64 {
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
-    let (what, n) = (args.next(), args.next());
+    let (what, n, n_ways) = (args.next(), args.next(), args.next());
     let n = n.map_or(Ok(200), |n| n.parse());
-    match (what.as_deref(), n) {
-        (Some("prior"), Ok(n)) => print_prior(n),
-        (Some("level"), Ok(n)) => print_levels(n),
-        (Some("gains"), Ok(n)) => print_gains(n),
+    let n_ways = n_ways.map_or(Ok(WAYS.len()), |n| n.parse());
+    match (what.as_deref(), n, n_ways) {
+        (Some("prior"), Ok(n), _) => print_prior(n),
+        (Some("level"), Ok(n), Ok(n_ways)) => print_levels(n, n_ways),
+        (Some("gains"), Ok(n), _) => print_gains(n),
         _ => {
-            eprintln!("usage: verdicts prior|level|gains [RUNS]");
+            eprintln!("usage: verdicts prior|level|gains [RUNS [WAYS]]");
             return ExitCode::from(2);
         }
     }

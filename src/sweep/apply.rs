@@ -21,8 +21,8 @@ use super::{
 use crate::{
     Plan, RunError, RunOptions,
     scenario::{
-        Action, HOST, Incubation, KARN, KASMINA, Network, RUN, Scenario, ScheduledAction, TAMIYO,
-        TRAIN,
+        Action, Counterfactual, HOST, Incubation, KARN, KASMINA, Network, RUN, Scenario,
+        ScheduledAction, TAMIYO, TRAIN,
     },
 };
 
@@ -93,6 +93,10 @@ impl Source<'_> {
             Arm::Heuristic => self.follow("heuristic"),
             Arm::Random => self.act_at_random()?,
             Arm::Permuted => self.permute()?,
+            Arm::Aa => {
+                self.follow("heuristic");
+                self.scenario[KASMINA].counterfactual = Counterfactual::OtherStream;
+            }
             Arm::Noop => {
                 self.follow("heuristic");
                 self.scenario[KARN].catalogue = vec!["noop".to_owned()];

@@ -39,12 +39,15 @@ words! {
         Permuted = "permuted",
         /// The built-in strategy with modules that compute nothing.
         Noop = "noop",
+        /// The built-in strategy, judged against copies of the host on other streams, with nothing grafted: what it keeps
+        /// is kept by chance.
+        Aa = "aa",
         /// The built-in strategy with the blueprints that are known to be right for the task.
         Oracle = "oracle",
         /// The policy that the scenario names, whichever it is.
         Scenario = "scenario",
     }
-    later "graph", "aa"
+    later "graph"
 }
 
 /// What of the growth of its pair an arm is made from.
@@ -69,6 +72,7 @@ impl Arm {
             | Self::Fixed
             | Self::Heuristic
             | Self::Noop
+            | Self::Aa
             | Self::Oracle
             | Self::Scenario => Basis::None,
             Self::OffLonger
@@ -92,6 +96,7 @@ impl Arm {
         match self {
             Self::Direct => &["kasmina.incubation"],
             Self::Noop | Self::Oracle => &["karn.catalogue"],
+            Self::Aa => &["kasmina.counterfactual"],
             Self::Random => &["tamiyo.action_rate"],
             _ => &[],
         }
