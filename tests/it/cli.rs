@@ -137,7 +137,7 @@ fn inspect_tells_where_what_when_and_why() {
     let desk = Desk::new();
     let run = undisturbed();
     let told = desk.done(["inspect".as_ref(), run.as_os_str()]);
-    for words in ["brief seed 2: completed", "seed1", "@input", "hidden0", "G5 interval"] {
+    for words in ["brief seed 0: completed", "seed1", "@input", "hidden0", "G5 interval"] {
         let words = words.trim_start_matches('@');
         assert!(told.out.contains(words), "{words}: {told:?}");
     }

@@ -16,6 +16,7 @@ const TOLERANCE: f64 = 0.01;
 fn weights_after(family: Family, device: &str, n_ticks: usize) -> Vec<f32> {
     let mut scenario = brief_of(family);
     scenario[RUN].device = device.to_owned();
+    scenario[RUN].seed = 0;
     let mut run = Run::start(scenario).expect("it begins");
     for _ in 0..n_ticks {
         run.tick().expect("it goes on");

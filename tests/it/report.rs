@@ -165,7 +165,7 @@ fn a_run_becomes_one_page_with_every_section() {
     let html = fs::read_to_string(desk.path("page.html")).expect("it was written");
     assert_sound(&html, &RUN_SECTIONS);
     for words in
-        ["brief", "completed", "seed 2", "Test accuracy", "grafting", "twin", "beyond the axis"]
+        ["brief", "completed", "seed 0", "Test accuracy", "grafting", "twin", "beyond the axis"]
     {
         assert!(html.contains(words), "{words}");
     }

@@ -226,6 +226,7 @@ impl Summary {
             params_final: host.params_final,
             seeds: host.seeds,
             flops: host.flops,
+            n_averaged: u64::from(host.is_average),
             weights_digest: host.weights_digest,
             wall_s: self.wall_s * share,
             audit_head: None,
