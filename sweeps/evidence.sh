@@ -11,7 +11,7 @@ esper=${ESPER:-target/release/esper}
 [ -x "$esper" ] || cargo build --release
 fashion=
 [ ! -d /usr/share/datasets/fashion-mnist ] || fashion=fashion
-[ $# -gt 0 ] || set -- digits mnist1d hamlet $fashion
+[ $# -gt 0 ] || set -- digits mnist1d cnn adapt hamlet $fashion
 text=docs/evidence.md.new
 mkdir -p docs
 cat sweeps/evidence.md > "$text"

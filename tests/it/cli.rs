@@ -133,6 +133,19 @@ fn a_quiet_run_says_nothing_unless_it_fails() {
 }
 
 #[test]
+fn what_many_seeds_do_at_once_is_told_in_one_line() {
+    let desk = Desk::new();
+    desk.write("brief.toml", brief().to_toml());
+    let told = desk.done(["run", "brief.toml", "--out", "r"]);
+    let mut germinated = told.err.lines().filter(|line| line.contains("DORMANT -> GERMINATED"));
+    let first = germinated.next().expect("a race begins");
+    assert!(first.ends_with(" seeds  DORMANT -> GERMINATED"), "{first}");
+    assert!(germinated.count() < 4, "{}", told.err);
+    let grafted = told.err.lines().find(|line| line.contains("TRAINING -> GRAFTING"));
+    assert!(grafted.is_some_and(|line| line.contains("seed") && line.contains("(G2 +")));
+}
+
+#[test]
 fn inspect_tells_where_what_when_and_why() {
     let desk = Desk::new();
     let run = undisturbed();

@@ -17,6 +17,7 @@ mod run_events;
 mod summary;
 mod table;
 mod tally;
+mod together;
 mod write;
 
 pub use config::{NISSA, Nissa, NissaConfig, ProgressMode};

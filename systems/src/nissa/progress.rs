@@ -14,7 +14,7 @@ use esper_engine::{
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::{ProgressMode, Scores, Summary};
+use super::{ProgressMode, Scores, Summary, together::Together};
 use crate::oona::{EpochEnded, HostReport};
 
 /// A bar is drawn no more often than this: 20 times a second looks smooth.
@@ -140,10 +140,8 @@ impl Progress {
             events.iter().for_each(|event| write_line(out, event.to_json(tick)));
             return;
         }
-        for event in events.iter() {
-            if let Some(text) = event.text(&mut self.context) {
-                self.say(&text);
-            }
+        for line in Together::of(events).lines(events, &mut self.context) {
+            self.say(&line);
         }
         self.show_epochs(&events.of().collect::<Vec<&EpochEnded>>());
         self.move_bar(loss);
