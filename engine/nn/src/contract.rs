@@ -77,12 +77,39 @@ pub enum Layer {
         /// What follows the first convolution.
         activation: Activation,
         /// Taps of the first.
-        first: Windows,
+        first: Taps,
         /// What maximum is taken of the hidden channels.
-        pool: Option<Windows>,
+        pool: Option<Taps>,
         /// Taps of the last.
-        last: Windows,
+        last: Taps,
     },
+}
+
+/// [`Windows`] in few bytes: contracts are copied, compared and stored. Pairs are vertical, then horizontal.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Taps {
+    /// Extent of a window.
+    pub kernel: [u16; 2],
+    /// Step between windows.
+    pub stride: [u16; 2],
+    /// Rows and columns added at each end.
+    pub padding: [u16; 2],
+}
+
+impl Taps {
+    /// Those windows, unless they are wider than 65,535.
+    pub fn of(windows: Windows) -> Option<Self> {
+        let pair = |[a, b]: [usize; 2]| Some([u16::try_from(a).ok()?, u16::try_from(b).ok()?]);
+        let Windows { kernel, stride, padding } = windows;
+        Some(Self { kernel: pair(kernel)?, stride: pair(stride)?, padding: pair(padding)? })
+    }
+
+    /// As an op has them.
+    pub fn windows(self) -> Windows {
+        let pair = |it: [u16; 2]| it.map(usize::from);
+        let Self { kernel, stride, padding } = self;
+        Windows { kernel: pair(kernel), stride: pair(stride), padding: pair(padding) }
+    }
 }
 
 impl PortShape {

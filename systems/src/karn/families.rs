@@ -4,7 +4,7 @@
 
 use esper_kernels::cpu::Activation;
 use esper_nn::{
-    contract::{Contract, Layer},
+    contract::{Contract, Layer, Taps},
     graph::{GraphError, Init, NetworkGraph, Op},
     op::{
         Attention, ChannelMultiply, Conv2d, GlobalAvgPool, GroupNorm, LayerNorm, Linear, MaxPool2d,
@@ -228,7 +228,8 @@ fn widen_channels(span: Contract, percent: usize) -> Result<NetworkGraph, GraphE
     let Some(Layer::Conv { channels, activation, first, pool, last }) = span.layer() else {
         unreachable!("families are asked where they fit")
     };
-    let convolution = |Windows { kernel, stride, padding }, outputs, init| {
+    let convolution = |taps: Taps, outputs, init| {
+        let Windows { kernel, stride, padding } = taps.windows();
         Op::Conv2d(Conv2d { outputs, kernel, stride, padding, groups: 1, bias: true, init })
     };
     let channels = (channels as usize * percent).div_ceil(100);
@@ -238,8 +239,8 @@ fn widen_channels(span: Contract, percent: usize) -> Result<NetworkGraph, GraphE
         .then("hidden", convolution(first, channels, Init::FanIn))?
         .then("norm", norm)?
         .then("act", activation)?;
-    if let Some(windows) = pool {
-        chain = chain.then("pool", Op::MaxPool2d(MaxPool2d(windows)))?;
+    if let Some(taps) = pool {
+        chain = chain.then("pool", Op::MaxPool2d(MaxPool2d(taps.windows())))?;
     }
     chain.then("out", convolution(last, outputs, Init::ZERO))?.finish(span)
 }

@@ -10,7 +10,7 @@ use esper_engine::{
 };
 use esper_kernels::cpu::Activation;
 use esper_nn::{
-    contract::{Contract, Layer, PortShape, SpanContract},
+    contract::{Contract, Layer, PortShape, SpanContract, Taps},
     graph::{NetworkGraph, Op},
     op::{Attention, Gate, Input, LayerScale, Windows},
     program::Variant,
@@ -53,14 +53,15 @@ fn spans() -> Vec<Contract> {
 fn conv_spans() -> [Contract; 3] {
     let windows = |kernel: [usize; 2], stride| {
         let padding = kernel.map(|taps| taps / 2);
-        Windows { kernel, stride, padding }
+        Taps::of(Windows { kernel, stride, padding }).unwrap()
     };
     let square = |stride| windows([3, 3], [stride; 2]);
     let conv = |channels, first, pool, last| {
         let activation = Activation::Relu;
         Layer::Conv { channels, activation, first, pool, last }
     };
-    let [signal, pool] = [windows([1, 5], [1, 1]), Windows::square(2, 1)];
+    let pool = Taps::of(Windows::square(2, 1)).unwrap();
+    let signal = windows([1, 5], [1, 1]);
     let spans: [(&[usize], &[usize], Layer); 3] = [
         (&[3, 8, 8], &[4, 4, 4], conv(4, square(2), None, square(1))),
         (&[16, 4, 4], &[16, 4, 4], conv(16, square(1), None, square(1))),

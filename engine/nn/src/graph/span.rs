@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{NetworkGraph, NodeIndex};
 use crate::{
-    contract::{Contract, Layer, PortShape, SpanContract},
+    contract::{Contract, Layer, PortShape, SpanContract, Taps},
     op::{Conv2d, MaxPool2d, Op, Site, Windows},
 };
 
@@ -69,7 +69,7 @@ impl NetworkGraph {
         let conv = |at: NodeIndex| match self.op(at) {
             Op::Conv2d(conv) if conv.groups == 1 => {
                 let Conv2d { outputs, kernel, stride, padding, .. } = *conv;
-                Some((outputs as u32, Windows { kernel, stride, padding }))
+                Some((outputs as u32, Taps::of(Windows { kernel, stride, padding })?))
             }
             _ => None,
         };
@@ -78,7 +78,7 @@ impl NetworkGraph {
         let mut at = self.skip(self.before(at)?, |_| false)?;
         let mut pool = None;
         if let Op::MaxPool2d(MaxPool2d(windows)) = self.op(at) {
-            pool = Some(*windows);
+            pool = Some(Taps::of(*windows)?);
             at = self.skip(self.before(at)?, |_| false)?;
         }
         let Op::Activation(activation) = *self.op(at) else { return None };

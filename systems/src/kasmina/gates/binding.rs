@@ -12,7 +12,8 @@ use crate::kasmina::lifecycle::{Lifecycle, Seed};
 
 /// Why a seed may not train.
 pub(in crate::kasmina) struct GateFailure {
-    evidence: GateEvidence,
+    /// Whether G1 failed, and not G0.
+    is_g1: bool,
     /// For people.
     pub reason: String,
 }
@@ -20,17 +21,22 @@ pub(in crate::kasmina) struct GateFailure {
 impl GateFailure {
     /// The contract is not kept, or the parameters are not finite.
     pub fn g0(reason: impl Display) -> Self {
-        Self { evidence: GateEvidence::G0 { params_elems: None }, reason: reason.to_string() }
+        Self { is_g1: false, reason: reason.to_string() }
     }
 
     /// No kernel may be bound, or it would pass a limit.
     pub fn g1(reason: impl Display) -> Self {
-        Self { evidence: GateEvidence::G1 { params_elems: None }, reason: reason.to_string() }
+        Self { is_g1: true, reason: reason.to_string() }
     }
 
     /// Writes the verdict.
     pub fn judge(&self, lifecycle: &mut Lifecycle, seed: &mut Seed) {
-        lifecycle.judge(seed, GateVerdict::Failed, self.evidence, 0);
+        let params_elems = None;
+        let evidence = match self.is_g1 {
+            true => GateEvidence::G1 { params_elems },
+            false => GateEvidence::G0 { params_elems },
+        };
+        lifecycle.judge(seed, GateVerdict::Failed, evidence, 0);
     }
 }
 

@@ -62,11 +62,11 @@ pub(super) fn measure(lifecycle: &mut Lifecycle, seeds: &[&mut Seed]) -> Vec<Fou
             }
         }
     }
-    let mut found = |seed: &&mut Seed| match seed.is_finite {
+    let found = |seed: &&mut Seed| match seed.is_finite {
         true => best_gain(loss, &tried.next().expect("every finite one was tried")),
         false => Found::NotFinite,
     };
-    seeds.iter().map(|seed| found(seed)).collect()
+    seeds.iter().map(found).collect()
 }
 
 fn best_gain(loss: f64, tried: &[f64]) -> Found {

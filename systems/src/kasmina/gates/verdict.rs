@@ -154,7 +154,10 @@ mod tests {
     #[test]
     fn what_does_nothing_has_no_t_or_none_above_zero() {
         let nothing = vec![0.0; 30];
-        assert_eq!(Gain::of(&[nothing.clone()], Drift { sd: 0.0, df: 10.0 }).t(0.0), None);
+        assert_eq!(
+            Gain::of(std::slice::from_ref(&nothing), Drift { sd: 0.0, df: 10.0 }).t(0.0),
+            None
+        );
         assert!(Gain::of(&[nothing], Drift { sd: 0.1, df: 10.0 }).t(0.01).unwrap() < 0.0);
     }
 
