@@ -23,8 +23,11 @@ for name in "$@"; do
             "$name" "$name" "$name"
         printf '```text\n'
         "$esper" compare "runs/sweeps/$name"
-        printf '```\n\nAgainst the host that costs as much, `--baseline static_flops`:\n\n```text\n'
-        "$esper" compare "runs/sweeps/$name" --baseline static_flops |
+        # What a given host is held against is fine-tuning at the same cost: nobody can train it anew.
+        baseline=static_flops
+        [ "$name" != adapt ] || baseline=finetune
+        printf '```\n\nAgainst the host that costs as much, `--baseline %s`:\n\n```text\n' "$baseline"
+        "$esper" compare "runs/sweeps/$name" --baseline "$baseline" |
             sed '/^arm .* runs /,/^$/d; /^arm .* germinated /,/^$/d; /^chosen on validation data:/,$d'
         printf '```\n'
     } >> "$text"
