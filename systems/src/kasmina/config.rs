@@ -87,7 +87,7 @@ pub struct Kasmina {
     /// The first verdict, in steps since GRAFTING began, 1 to 10,000,000; at least
     /// `graft_steps + stabilize_steps`. Default 140.
     pub verdict_after_steps: u64,
-    /// Steps by which a verdict is put off while the interval spans the threshold, 1 to
+    /// Steps by which a verdict is put off while the test decides neither way, 1 to
     /// 10,000,000. Default 100.
     pub verdict_extend_steps: u64,
     /// The last verdict, in steps since GRAFTING began, at least `verdict_after_steps`.
