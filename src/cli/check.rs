@@ -7,6 +7,7 @@ use esper::{
     HostPlan, Plan,
     data::{Dataset, Targets},
     scenario::{DATA, HOST, Host, LIMITS, RUN, TAMIYO},
+    systems::tamiyo::life_steps,
 };
 use esper_nn::contract::Contract;
 use serde::Serialize;
@@ -57,6 +58,8 @@ struct Answer<'a> {
     steps: u64,
     device: &'a str,
     policy: String,
+    /// Of a seed, from germination to the last look of its verdict.
+    steps_to_verdict: u64,
     catalogue: &'a [String],
 }
 
@@ -101,6 +104,7 @@ impl<'a> Answer<'a> {
             steps: host.total_steps,
             device: &plan.device,
             policy: scenario[TAMIYO].policy.to_string(),
+            steps_to_verdict: life_steps(scenario),
             catalogue: &plan.families,
         }
     }
@@ -156,9 +160,25 @@ fn table(plan: &Plan) -> String {
     );
     row("device", device.clone());
     row("policy", scenario[TAMIYO].policy.to_string());
+    if scenario[TAMIYO].policy == "heuristic" {
+        row("growth", growth_text(plan, host));
+    }
     let families = or_none(plan.families.join(", "));
     row("catalogue", format!("{} families: {families}", plan.families.len()));
     text
+}
+
+/// Whether the run is long enough for a race and the verdict on what it grafts, and until when one may begin.
+fn growth_text(plan: &Plan, host: &HostPlan) -> String {
+    let (life, total) = (life_steps(&plan.scenario), host.total_steps);
+    let Some(last) = total.checked_sub(life) else {
+        return format!(
+            "none: a race and its verdict take {life} steps, and the run has {total}; train for more epochs, or lower \
+             `kasmina.train_min_steps` or `kasmina.verdict_max_steps`"
+        );
+    };
+    let until = (plan.scenario[TAMIYO].germinate_until_share * total as f64).ceil() as u64;
+    format!("a race and its verdict take {life} steps; none begins after step {}", last.min(until))
 }
 
 /// A line a layer: name and op, shape, and parameters.

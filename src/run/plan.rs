@@ -146,6 +146,7 @@ impl HostPlan {
             layers: layers(graph),
             sites: sites
                 .iter()
+                .filter(|site| sites.span(*site).is_none() || !config.composition.needs_joined())
                 .map(|site| (sites.name(site).to_owned(), sites.contract(site, program)))
                 .collect(),
             params_elems: graph.params_elems(),

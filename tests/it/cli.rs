@@ -42,8 +42,19 @@ fn check_tells_what_would_be_trained_and_writes_nothing() {
     ] {
         assert!(told.out.contains(words), "{words}: {told:?}");
     }
-    let told = desk.done(["check", &shipped("digits_mlp.toml"), "--set", "run.epochs=2", "--json"]);
+    assert!(told.out.contains("none begins after step 510"), "{told:?}");
+    let short = ["check", &shipped("digits_mlp.toml"), "--set", "run.epochs=2"];
+    let told = desk.done(short);
+    assert!(
+        told.out.contains("growth     none: a race and its verdict take 470 steps"),
+        "{told:?}"
+    );
+    let told = desk.done(short.into_iter().chain(["--json"]));
     let plan = &told.objects()[0];
+    assert_eq!(plan["steps_to_verdict"], 470);
+    // A blend has no spans.
+    let told = desk.done(short.into_iter().chain(["--set", "kasmina.composition=blend"]));
+    assert!(!told.out.contains("input..logits"), "{told:?}");
     assert_eq!((&plan["params"], &plan["epochs"]), (&610.into(), &2.into()));
     // Each example: 64 x 8 and 8 x 10 multiply-adds, forward, and once more each for the gradient of the weights and,
     // but for the first layer, of the input; biases, activation and loss come on top.
