@@ -23,8 +23,11 @@ pub(super) fn table(data: &HostData) -> Option<Markup> {
         last.into_iter().map(|(gate, (n, verdict))| (gate, n, verdict.clone())).collect()
     };
     let all = data.seeds.iter().map(|seed| (seed, judged(seed))).filter(|it| !it.1.is_empty());
-    let rows: Vec<_> =
+    let mut rows: Vec<_> =
         all.flat_map(|(seed, gates)| gates.into_iter().map(move |it| (seed, it))).collect();
+    if ROWS_MAX < rows.len() {
+        rows.sort_by_key(|(seed, _)| !stages::was_grafted(seed));
+    }
     if rows.is_empty() {
         return None;
     }

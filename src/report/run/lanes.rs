@@ -36,11 +36,11 @@ pub(super) fn draw(data: &HostData) -> Option<Figure> {
     if germinated.is_empty() {
         return None;
     }
-    let shown = &germinated[..germinated.len().min(LANES_MAX)];
+    let shown = stages::foremost(&germinated, LANES_MAX);
     let n_left_out = germinated.len() - shown.len();
     let note = (n_left_out > 0).then(|| {
         let more = number::plural(n_left_out, "more seed", "more seeds");
-        format!("{more} germinated later; `esper inspect` lists them all.")
+        format!("{more} germinated, and came less far or later; `esper inspect` lists them all.")
     });
     let now = data.n_steps();
     let figure = Figure::draw(
@@ -48,7 +48,7 @@ pub(super) fn draw(data: &HostData) -> Option<Figure> {
         "The lives of seeds",
         "Each lane is a seed, from the step in which it germinated to how it ended, and why. The green line after a \
          diamond is a module that is part of the host.",
-        |canvas| draw_lanes(canvas, shown, now),
+        |canvas| draw_lanes(canvas, &shown, now),
     );
     Some(figure.note(note))
 }

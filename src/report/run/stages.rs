@@ -71,3 +71,48 @@ pub(super) fn name(seed: &SeedHistory) -> String {
     let family = seed.family.as_deref().unwrap_or("no blueprint");
     format!("{} at {}: {family}", seed.seed, seed.site)
 }
+
+/// Whether the seed acted on its host at some time.
+pub(super) fn was_grafted(seed: &SeedHistory) -> bool {
+    seed.stages.iter().any(|it| it.stage == Stage::Grafting)
+}
+
+/// At most `n` of `seeds`, in their order: those that were grafted before those that were not, and then the first.
+pub(super) fn foremost<'a>(seeds: &[&'a SeedHistory], n: usize) -> Vec<&'a SeedHistory> {
+    let mut ranked: Vec<usize> = (0..seeds.len()).collect();
+    ranked.sort_by_key(|at| !was_grafted(seeds[*at]));
+    ranked.truncate(n);
+    ranked.sort_unstable();
+    ranked.into_iter().map(|at| seeds[at]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use esper_engine::ids::{HostId, SeedId};
+    use esper_systems::nissa::StageEntered;
+
+    use super::*;
+
+    #[test]
+    fn where_not_all_have_room_those_that_were_grafted_do() {
+        let seed = |id: u64| {
+            let stage = if id % 4 == 3 { Stage::Grafting } else { Stage::Training };
+            SeedHistory {
+                seed: SeedId(id),
+                host: HostId(0),
+                site: "input".to_owned(),
+                family: None,
+                blueprint: None,
+                params_elems: None,
+                stages: vec![StageEntered { stage, tick: 1, step: None, reason: String::new() }],
+                verdicts: Vec::new(),
+            }
+        };
+        let seeds: Vec<SeedHistory> = (0..12).map(seed).collect();
+        let seeds: Vec<&SeedHistory> = seeds.iter().collect();
+        let ids = |n| -> Vec<u64> { foremost(&seeds, n).iter().map(|it| it.seed.0).collect() };
+        assert_eq!(ids(5), [0, 1, 3, 7, 11]);
+        assert_eq!(ids(2), [3, 7]);
+        assert_eq!(ids(20), (0..12).collect::<Vec<_>>());
+    }
+}
