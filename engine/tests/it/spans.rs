@@ -213,3 +213,29 @@ fn ports_that_can_not_be_are_refused_by_name() {
     let error = check(2, 0, residual).unwrap_err().to_string();
     assert!(error.contains("`embed`") && error.contains("`block1.out`"), "{error}");
 }
+
+#[test]
+fn ranked_in_one_pass_a_span_saves_what_it_saves_tried_alone() {
+    for family in Family::ALL {
+        let data = family.data();
+        let mut host = family.host(&Settings::default(), &data);
+        bind_span(&mut host, 1, Incubation::StraightThrough);
+        bind(&mut host, 2, 1, Incubation::StraightThrough);
+        for _ in 0..20 {
+            host.step().unwrap();
+        }
+        let (seeds, scales) = ([SeedId(1), SeedId(2)], [0.3, 1.0]);
+        let account = FlopsAccount::Evaluation;
+        let ranking = host.rank(Split::Validation.into(), account, &seeds, &scales).unwrap();
+        let plain = host.evaluate(Split::Validation, account, None, None).unwrap();
+        assert_eq!(ranking.loss.to_bits(), plain.loss.to_bits(), "{family:?}");
+        for (seed, tried) in seeds.iter().zip(&ranking.tried) {
+            for (scale, loss) in scales.iter().zip(tried) {
+                let alone = host.evaluate(Split::Validation, account, Some((*seed, *scale)), None);
+                let alone = alone.unwrap().loss;
+                assert_eq!(loss.to_bits(), alone.to_bits(), "{family:?} {seed} at {scale}");
+                assert_ne!(alone, plain.loss, "{family:?} {seed}: it has learnt");
+            }
+        }
+    }
+}
